@@ -1,0 +1,64 @@
+# Two commands on a fresh machine with Python 3.11+, git and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+# Worker processes for the tests: two, as the smallest machine we promise five minutes on has.
+WORKERS ?= 2
+FILE ?= examples/todo.txt
+
+.PHONY: help demo test check format torture bench docs clean requirements
+
+help:
+	@echo 'make demo [FILE=path]   the main job on a real to-do file: import, restart, explore, break, replay'
+	@echo 'make test               the whole test suite'
+	@echo 'make check              lint, format check, both type checkers'
+	@echo 'make format             put the code into the format that check wants'
+	@echo 'make torture            the long doses of the kill, crash and determinism tests'
+	@echo 'make bench              the benchmarks, written into docs/'
+	@echo 'make requirements       renew the pinned requirement files'
+
+# What running needs; `make demo` stops here, so that a first look is quick.
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/run.stamp
+	@$(BIN)/python -m examples.demo "$(FILE)"
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not torture'
+
+torture: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m torture
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Hashes of every file of every pin, and no index address: the lines name packages, not hosts.
+requirements: $(VENV)/dev.stamp
+	$(PIP) pip-tools
+	cd requirements && for set in run dev; do \
+	  ../$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-options \
+	    --output-file $$set.txt $$set.in; \
+	done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
