@@ -1,0 +1,184 @@
+"""What a strategy is: the side that decides, of a run that is a function of its choices.
+
+The kernel runs the program and asks at every point where more than one thing could happen; a
+strategy answers with the index of an alternative. It never touches a task or an object of Trio: it
+sees *identities*, which are the same in every execution of the same program, so that a strategy
+may compare steps of different executions (sleep sets and wakeup trees do nothing else).
+
+* A task is named by its path: the root is ``()``, the n-th task that ``t`` created is ``(*t, n)``.
+  The creator counts, not the nursery, for the nursery a task is put into may depend on the
+  schedule while the order in which one task creates its children does not.
+* An object is named by the task that created it and by how many that task had made before.
+* The clock is not a task of the program, but it makes steps: `CLOCK`. It moves only when nothing
+  is runnable, so a step of the clock comes after every step before it and before every one after.
+
+The shape is that of the `Scheduler` trait of shuttle (begin, choose, end), with what partial-order
+reduction needs beside it: the footprint of each step (`Step`), told after the step was made, for
+only then is it known. Footprints cost; a strategy that can do without says so.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Final, NamedTuple, TypeAlias
+
+TaskId: TypeAlias = tuple[int, ...]
+
+ROOT: Final[TaskId] = ()
+CLOCK: Final[TaskId] = (-1,)
+
+ABANDON: Final = -1
+"""What `Strategy.choose_task` returns to drop the execution here, for instance when every enabled
+task sleeps. The kernel cleans up, and counts the execution as abandoned, not as executed."""
+
+
+class ChoiceKind(enum.Enum):
+    """What a choice is about. Alternative 0 is always the quiet one: go on with the same task, no
+    fault, no delay, the first value; so the all-zero sequence is the plainest run there is."""
+
+    SCHEDULE = "schedule"
+    FAULT = "fault"
+    LATENCY = "latency"
+    RANDOM = "random"
+
+    # Members are compared by identity, and looked up once a choice: Enum's own hash is a Python
+    # function.
+    __hash__ = object.__hash__
+
+
+class ObjectId(NamedTuple):
+    """An object that steps can share."""
+
+    creator: TaskId
+    kind: str
+    """For the reader: "shared", "event", "channel", "scope" ..."""
+    number: int
+    """How many objects of any kind the creator had made before."""
+
+
+class Operation(enum.IntEnum):
+    """What an access does to its object, as far as its order with other accesses matters."""
+
+    READ = 0
+    """Looks, and changes nothing. Two reads commute."""
+    UPDATE = 1
+    """Changes the object in a way that commutes with every other update of it, and sees nothing
+    of it: a task leaves its nursery, an event is set."""
+    WRITE = 2
+    """Anything else. Commutes with no access of the object."""
+
+
+class Access(NamedTuple):
+    object: ObjectId
+    operation: Operation
+
+
+def conflict(one: Access, other: Access) -> bool:
+    """Whether the order of the two accesses can matter."""
+    return one.object == other.object and (
+        one.operation is Operation.WRITE or one.operation is not other.operation
+    )
+
+
+class Ending(enum.Enum):
+    """In what state a step left its task."""
+
+    RUNNABLE = "runnable"
+    BLOCKED = "blocked"
+    FINISHED = "finished"
+
+
+class Step(NamedTuple):
+    """One step: what a task did between being resumed and giving up control again."""
+
+    task: TaskId
+    accesses: tuple[Access, ...]
+    """Each (object, operation) at most once, in the order of first use. What the runnable state
+    of tasks itself needs is not in it: see `spawned` and `woken`."""
+    spawned: tuple[TaskId, ...]
+    """Tasks that came into being in this step, in order: each is enabled from here on."""
+    woken: tuple[TaskId, ...]
+    """Tasks that were blocked and that this step made runnable, sorted. Like `spawned`, an edge of
+    happens-before: their next step cannot come before this one."""
+    ending: Ending
+
+
+class Verdict(enum.Enum):
+    HELD = "held"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+class Execution(NamedTuple):
+    """What a strategy is told of an execution when it is over."""
+
+    verdict: Verdict
+    steps: int
+    choices: int
+    """Choices with at least two alternatives that were made."""
+
+
+class Strategy(ABC):
+    """One way to go through the executions of a program.
+
+    A life: ``begin_execution``, then any number of choices (and ``step_done``, when asked for),
+    then ``end_execution``; and again, until ``begin_execution`` says no. A strategy object serves
+    one exploration.
+
+    The contract that makes replay possible: what a strategy returns may depend only on its own
+    state and on what it was told.
+    """
+
+    wants_identities: ClassVar[bool] = False
+    """Be asked through `choose_task`, before *every* step, with the identities of the enabled
+    tasks. Otherwise a schedule choice comes through `choose` like any other, and only when there
+    are two enabled tasks or more."""
+
+    wants_footprints: ClassVar[bool] = False
+    """Be told each step through `step_done`. Implies `wants_identities`."""
+
+    @abstractmethod
+    def begin_execution(self) -> bool:
+        """Make ready for another execution.
+
+        Returns:
+            False when there is none left: everything that this strategy can reach was explored.
+            The result is then `complete`, if `exhaustive` is true as well.
+        """
+
+    @abstractmethod
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        """Pick one of ``alternatives`` (at least 2), by its index."""
+
+    def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
+        """Pick the task that makes the next step, by its index in ``enabled``.
+
+        Args:
+            enabled: the tasks that can make a step, at least one; the task that made the previous
+                step comes first if it is among them, then those that became runnable earlier
+                before those that did later. Read it, do not keep it.
+            previous: the task that made the previous step.
+
+        Returns:
+            an index of ``enabled``, or `ABANDON`.
+        """
+        del previous
+        return 0 if len(enabled) == 1 else self.choose(ChoiceKind.SCHEDULE, len(enabled))
+
+    def step_done(self, step: Step) -> None:  # noqa: B027 - most strategies have no use for it
+        """See the step that the last chosen task (or the clock) has made."""
+
+    def end_execution(self, execution: Execution) -> None:  # noqa: B027 - likewise
+        """See how the execution ended. Not called for the replays of a failing execution."""
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether `begin_execution` returning False means that no interleaving was left out."""
+        return False
+
+    @property
+    def coverage(self) -> str:
+        """What was covered so far, for the reader: "all 3,328 traces", "sampled"."""
+        return "sampled"
