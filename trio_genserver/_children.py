@@ -1,0 +1,155 @@
+"""Child tasks of a server: heavy work, so that the mailbox goes on.
+
+Two kinds. A handler with ``child=True`` runs its request in a child task and answers when it is done, with
+a bound on how many do so at a time; and `GenServer.start_task` runs anything. Both live in the server's own
+nursery, both are gone before `terminate` runs, and an exception in either is the server's crash.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import trio
+import trio.lowlevel
+
+from ._cycle import Execution, execution_var
+from ._request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._message import Handler
+    from ._process import Process
+
+__all__ = ["Child", "ChildTasks"]
+
+
+class Child(Execution):
+    """One message that is handled, or will be, in a child task."""
+
+    __slots__ = ("args", "handler", "kwargs", "process", "request", "tasks")
+
+    def __init__(
+        self,
+        tasks: ChildTasks,
+        handler: Handler,
+        message: Any,
+        request: Request[Any] | None,
+    ) -> None:
+        self.task = None
+        self.waiting = None
+        self.tasks = tasks
+        self.process = tasks.process
+        self.handler = handler
+        self.request = request
+        self.args = message.args
+        self.kwargs = dict(message.kwargs)
+        if request is not None:
+            request.executor = self
+
+    @property
+    def server(self) -> Process:
+        return self.process
+
+    def blockers(self) -> list[Execution] | None:
+        if self.task is not None:
+            return None
+        return list(self.tasks.running.get(self.handler, ()))
+
+    async def run(self) -> None:
+        self.task = trio.lowlevel.current_task()
+        execution_var.set(self)
+        request = self.request
+        try:
+            reply = await self.handler.function(self.process.instance, *self.args, **self.kwargs)
+        except trio.Cancelled:
+            # The server ends; its `_end` answers, when it knows why.
+            if request is not None:
+                self.process.deferred.add(request)
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
+            if request is not None:
+                request.crash(error)
+                message = request.message
+            else:
+                message = self.handler
+            self.process.crashed(error, message)
+        else:
+            if request is not None:
+                if request.unanswered:
+                    request.reply(reply)
+                else:
+                    self.process.drop(request.message, "late reply")
+        finally:
+            self.tasks.ended(self)
+
+
+class ChildTasks:
+    """The child tasks of one server, and those that wait for their turn."""
+
+    __slots__ = ("pending", "process", "running")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        # Only of handlers that have a bound.
+        self.running: dict[Handler, set[Child]] = {}
+        self.pending: dict[Handler, deque[Child]] = {}
+
+    def start(self, handler: Handler, message: Any, request: Request[Any] | None) -> None:
+        child = Child(self, handler, message, request)
+        bound = handler.max_children
+        if bound is not None:
+            running = self.running.setdefault(handler, set())
+            if len(running) >= bound:
+                self.pending.setdefault(handler, deque()).append(child)
+                return
+            running.add(child)
+        self._spawn(child)
+
+    def _spawn(self, child: Child) -> None:
+        nursery = self.process.nursery
+        assert nursery is not None
+        nursery.start_soon(child.run, name=f"{self.process.name}.{child.handler.name}")
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return sum(map(len, self.pending.values()))
+
+    def ended(self, child: Child) -> None:
+        running = self.running.get(child.handler)
+        if running is None:
+            return
+        running.discard(child)
+        pending = self.pending.get(child.handler)
+        while pending:
+            following = pending.popleft()
+            if following.request is None or following.request.unanswered:
+                if self.process.ending:
+                    pending.appendleft(following)
+                    return
+                running.add(following)
+                self._spawn(following)
+                break
+        self.process.child_ended()
+
+    def close(self) -> list[Child]:
+        """Those that never had their turn."""
+        left = [child for children in self.pending.values() for child in children]
+        self.pending.clear()
+        return left
+
+
+async def run_task(
+    process: Process, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+) -> None:
+    """What `GenServer.start_task` starts."""
+    # Nobody waits for this task, so it may call its server: it is no part of the handler it comes from.
+    execution_var.set(None)
+    try:
+        await async_fn(*args)
+    except trio.Cancelled:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
+        process.crashed(error, None)

@@ -1,0 +1,155 @@
+"""Who waits for whom: a call that would wait for ever is refused before it waits.
+
+The graph is kept where it is used, not in a table beside it. Its nodes are *executions*: the main loop of
+a server (it handles one message at a time), and each child task that handles one request. An execution
+lists the requests that it waits for (`Execution.waiting`), a request names the execution that will
+answer it (`Request.executor`). Following the two from the server that is about to be called either ends
+somewhere, and then the call can be answered, or comes back to the caller, and then it never can.
+
+- A request that waits in a mailbox waits for the main loop, whatever it handles now.
+- A request that a child task handles waits for that child alone: the server itself is free. So a child
+  may call its own server, and a reply that is deferred to a child is followed into the child.
+- A request that waits for one of a bounded number of children is stuck only if all of them are.
+- A request that was given away as a `From` may be answered by anybody. It ends the search: an alarm must
+  be certain.
+
+An edge appears only when somebody begins to wait, so looking there, each time, finds every cycle, and
+finds it in the call that closes it. A call from outside of any server cannot close one and costs one look
+at a context variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import trio.lowlevel
+
+from ._errors import CallCycle
+
+if TYPE_CHECKING:
+    from ._process import Process
+    from ._request import Request
+
+__all__ = ["Execution", "current_execution", "refuse_cycle", "waiting_for"]
+
+
+class Execution:
+    """One thing that handles a message at a time: a server's main loop, or one of its child tasks.
+
+    Attributes:
+      process: the server.
+      task: the Trio task in which it runs.
+      waiting: the requests that it waits for now; None is no request, and costs no list.
+      rivals: for a child that waits for its turn: those whose end it waits for.
+    """
+
+    __slots__ = ("task", "waiting")
+
+    task: trio.lowlevel.Task | None
+    waiting: list[Request[Any]] | None
+
+    @property
+    def server(self) -> Process:
+        raise NotImplementedError
+
+    def blockers(self) -> list[Execution] | None:
+        """Those of which one has to end before this begins; None: it has begun."""
+        return None
+
+
+# Inherited by every task that is started from a handler; `_of_current_task` tells who still counts.
+execution_var: ContextVar[Execution | None] = ContextVar("trio_genserver.execution", default=None)
+
+
+def current_execution() -> Execution | None:
+    """The execution that cannot go on while the current task waits, if there is one.
+
+    That is the one whose handler runs in this task, or in a task that holds a nursery in which this one
+    (or its parent, and so on) runs. A task that a handler put into somebody else's nursery inherits the
+    context, but nobody waits for it.
+    """
+    execution = execution_var.get()
+    if execution is None:
+        return None
+    task = trio.lowlevel.current_task()
+    while True:
+        if task is execution.task:
+            return execution
+        nursery = task.parent_nursery
+        if nursery is None or nursery is execution.server.nursery:
+            return None
+        task = nursery.parent_task
+
+
+def refuse_cycle(caller: Execution, request: Request[Any]) -> None:
+    """Raise `CallCycle` if `request` cannot be answered before `caller` goes on."""
+    way = _stuck(request, caller, set())
+    if way is not None:
+        cycle = [caller.server.name, *way]
+        raise CallCycle(request.process.name, request.message, cycle)
+
+
+def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> list[str] | None:
+    """The names of the servers from `request` to `caller`, or None: it can be answered."""
+    way: list[str] = []
+    while True:
+        execution = request.executor
+        if execution is None or execution in seen:
+            return None
+        seen.add(execution)
+        way.append(execution.server.name)
+        if execution is caller:
+            return way
+        blockers = execution.blockers()
+        if blockers is not None:
+            rest: list[str] | None = None
+            for blocker in blockers:
+                rest = _through(blocker, caller, seen)
+                if rest is None:
+                    return None
+            return way + rest if rest else None
+        waiting = execution.waiting
+        if not waiting:
+            return None
+        if len(waiting) > 1:
+            # A handler with a nursery: it ends only when each of its calls has.
+            for each in waiting:
+                rest = _stuck(each, caller, set(seen))
+                if rest is not None:
+                    return way + rest
+            return None
+        request = waiting[0]
+
+
+def _through(execution: Execution, caller: Execution, seen: set[Execution]) -> list[str] | None:
+    if execution is caller:
+        return [execution.server.name]
+    for request in execution.waiting or ():
+        way = _stuck(request, caller, set(seen))
+        if way is not None:
+            return way
+    return None
+
+
+@contextmanager
+def waiting_for(request: Request[Any]) -> Generator[None]:
+    """While the body waits for `request`, say so; refuse if that would be for ever.
+
+    Raises:
+      CallCycle: the body is not run.
+    """
+    execution = current_execution()
+    if execution is None:
+        yield
+        return
+    refuse_cycle(execution, request)
+    if execution.waiting is None:
+        execution.waiting = []
+    execution.waiting.append(request)
+    try:
+        yield
+    finally:
+        execution.waiting.remove(request)

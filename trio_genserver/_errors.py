@@ -1,0 +1,212 @@
+"""What can go wrong between a caller and a server, one class for each way.
+
+Every error carries what a program needs to decide what to do next (the server's name, the request, the
+reason), and a text that a person can act on. `ServerError` is the base of them all, so that
+``except ServerError`` means: the server did not do it.
+
+The names in brackets are the exit reasons under which OTP reports the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AlreadyReplied",
+    "BadReturnValue",
+    "CallCycle",
+    "InitIgnored",
+    "InitStopped",
+    "MailboxFull",
+    "RequestAbandoned",
+    "ServerCrashed",
+    "ServerError",
+    "ServerNotRunning",
+    "ServerStopped",
+    "UnhandledMessage",
+]
+
+
+class ServerError(Exception):
+    """A server did not do what was asked of it.
+
+    Attributes:
+      server: the name of the server, as in its `ServerRef`.
+      request: the message that was sent, or None where there was none.
+    """
+
+    server: str
+    request: object
+
+    def __init__(self, text: str, *, server: str, request: object = None) -> None:
+        super().__init__(text)
+        self.server = server
+        self.request = request
+
+
+class ServerNotRunning(ServerError):
+    """There is no server behind the reference: not started yet, or ended (OTP's ``noproc``)."""
+
+    def __init__(self, server: str, request: object) -> None:
+        super().__init__(
+            f"{server} is not running, so {request!r} was not sent to it",
+            server=server,
+            request=request,
+        )
+
+
+class ServerStopped(ServerError):
+    """The server stopped before it answered.
+
+    Attributes:
+      reason: why it stopped, as given to `ServerRef.stop`; ``"shutdown"`` when its nursery or its
+        supervisor ended it.
+    """
+
+    reason: object
+
+    def __init__(self, server: str, request: object, reason: object) -> None:
+        super().__init__(
+            f"{server} stopped ({reason!r}) before it answered {request!r}",
+            server=server,
+            request=request,
+        )
+        self.reason = reason
+
+
+class ServerCrashed(ServerError):
+    """The server crashed before it answered. What it crashed with is the ``__cause__``."""
+
+    def __init__(self, server: str, request: object, cause: BaseException) -> None:
+        super().__init__(
+            f"{server} crashed before it answered {request!r}: {cause!r}",
+            server=server,
+            request=request,
+        )
+        self.__cause__ = cause
+
+
+class CallCycle(ServerError):
+    """The call would wait for ever: who is to answer it waits, over some calls, for the caller.
+
+    Attributes:
+      cycle: the names of the servers, each waiting for the next; the last is the first again.
+    """
+
+    cycle: tuple[str, ...]
+
+    def __init__(self, server: str, request: object, cycle: Sequence[str]) -> None:
+        waits = " waits for ".join(cycle)
+        advice = (
+            "a server cannot call itself; call the method on self instead"
+            if len(cycle) <= 2
+            else "let one of them cast, or answer later from a child task"
+        )
+        super().__init__(
+            f"calling {request!r} would wait for ever: {waits} ({advice})",
+            server=server,
+            request=request,
+        )
+        self.cycle = tuple(cycle)
+
+
+class MailboxFull(ServerError):
+    """The mailbox was at its bound and the message was not taken.
+
+    Attributes:
+      capacity: how many messages the mailbox holds.
+    """
+
+    capacity: float
+
+    def __init__(self, server: str, request: object, capacity: float) -> None:
+        super().__init__(
+            f"the mailbox of {server} is full ({capacity} messages), {request!r} was not taken; "
+            f"wait with `await ref.cast(...)`, or raise its mailbox_size",
+            server=server,
+            request=request,
+        )
+        self.capacity = capacity
+
+
+class AlreadyReplied(ServerError):
+    """A request was answered twice; the caller has the first answer.
+
+    Attributes:
+      first: the answer that was given, a value or an exception.
+      second: the answer that was refused.
+    """
+
+    first: object
+    second: object
+
+    def __init__(self, server: str, request: object, first: object, second: object) -> None:
+        super().__init__(
+            f"{request!r} to {server} was answered with {first!r} already, "
+            f"the second answer {second!r} reaches nobody",
+            server=server,
+            request=request,
+        )
+        self.first = first
+        self.second = second
+
+
+class RequestAbandoned(ServerError):
+    """The handle was given up with `Request.abandon`; there is no reply to wait for."""
+
+    def __init__(self, server: str, request: object) -> None:
+        super().__init__(
+            f"{request!r} to {server} was abandoned; its reply is dropped",
+            server=server,
+            request=request,
+        )
+
+
+class BadReturnValue(ServerError):
+    """A callback returned what it must not return (OTP's ``bad_return_value``).
+
+    Attributes:
+      value: what it returned.
+    """
+
+    value: object
+
+    def __init__(self, server: str, callback: str, request: object, value: object) -> None:
+        super().__init__(
+            f"{callback} of {server} must return None, it returned {value!r}",
+            server=server,
+            request=request,
+        )
+        self.value = value
+
+
+class UnhandledMessage(ServerError):
+    """A message reached a server that has no handler for it."""
+
+    def __init__(self, server: str, server_class: type, request: object) -> None:
+        super().__init__(
+            f"{server} is a {server_class.__name__}, which has no handler for {request!r}",
+            server=server,
+            request=request,
+        )
+
+
+class InitIgnored(ServerError):
+    """`init` raised `Ignore`: there is no server, and that is no failure (OTP's ``ignore``)."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"{server} chose not to start", server=server)
+
+
+class InitStopped(ServerError):
+    """`init` stopped the server before it ran (OTP's ``{stop, Reason}``).
+
+    Attributes:
+      reason: why.
+    """
+
+    reason: object
+
+    def __init__(self, server: str, reason: object) -> None:
+        super().__init__(f"{server} stopped in its init: {reason!r}", server=server)
+        self.reason = reason

@@ -1,0 +1,197 @@
+"""What happens to servers, told to whoever wants to see it.
+
+The one interface on which logging, tracing, a live page and a simulation stand, after the pattern of
+`trio.abc.Instrument`: a class with empty methods, of which a subclass overrides those that it wants. Only
+what is overridden is ever called, so an instrument that looks at crashes costs nothing at each message,
+and none installed costs one test of a flag.
+
+Instruments belong to a Trio run, not to the process: two runs in two threads do not see each other's.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import trio.lowlevel
+
+if TYPE_CHECKING:
+    from ._ref import ServerRef
+    from ._request import Envelope
+
+__all__ = ["Instrument", "LoggingInstrument", "add_instrument", "remove_instrument"]
+
+
+class Instrument:
+    """Base class of instruments; every method may be left as it is, and then costs nothing.
+
+    The methods are called synchronously, in the task in which the event happens, and must not raise:
+    an instrument that does is removed, and its error logged.
+
+    `envelope` is one object for the whole way of one message (`Envelope.message` is the message,
+    `Envelope.data` a dict for the instrument's own use), so that what was sent can be told from what
+    was received and answered.
+    """
+
+    def server_started(self, server: ServerRef[Any]) -> None:
+        """`server` has finished its `init` and takes messages."""
+
+    def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        """A message was handed over to `server`: it is in the mailbox."""
+
+    def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        """`server` took a message out of its mailbox and begins to handle it."""
+
+    def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        """A call to `server` was answered, with a value or with an error."""
+
+    def message_dropped(self, server: ServerRef[Any], message: object, why: str) -> None:
+        """A message to `server` will not be handled.
+
+        `why` is one of ``"not running"``, ``"mailbox full"``, ``"stopped"``, ``"withdrawn"`` (its caller
+        gave up) and ``"late reply"`` (handled, but its caller gave up).
+        """
+
+    def server_crashed(
+        self, server: ServerRef[Any], error: BaseException, message: object, state: object
+    ) -> None:
+        """A callback of `server` raised `error` while it handled `message` (None: outside of one).
+
+        `state` is the server's state as its `GenServer.format_status` gives it.
+        """
+
+    def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
+        """A supervisor started `server` again, the `restarts`-th time within its period."""
+
+    def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
+        """`server` has ended, `terminate` included: ``"normal"``, ``"shutdown"``, or what it crashed with."""
+
+
+HOOKS = (
+    "server_started",
+    "message_sent",
+    "message_received",
+    "message_replied",
+    "message_dropped",
+    "server_crashed",
+    "server_restarted",
+    "server_stopped",
+)
+MESSAGE_HOOKS = ("message_sent", "message_received", "message_replied")
+
+logger = logging.getLogger("trio_genserver")
+
+
+class Hooks:
+    """The installed instruments of one run, sorted by what they override.
+
+    `messages` is the flag that the path of a message tests: true if anyone looks at messages. A call
+    is then never run inline by its caller, so that what an instrument sees is always the long way:
+    sent, received, replied.
+    """
+
+    __slots__ = ("instruments", "messages", *HOOKS)
+
+    instruments: list[Instrument]
+    messages: bool
+    server_started: tuple[Instrument, ...]
+    message_sent: tuple[Instrument, ...]
+    message_received: tuple[Instrument, ...]
+    message_replied: tuple[Instrument, ...]
+    message_dropped: tuple[Instrument, ...]
+    server_crashed: tuple[Instrument, ...]
+    server_restarted: tuple[Instrument, ...]
+    server_stopped: tuple[Instrument, ...]
+
+    def __init__(self, instruments: list[Instrument]) -> None:
+        self.instruments = instruments
+        self.sort()
+
+    def sort(self) -> None:
+        for hook in HOOKS:
+            empty = getattr(Instrument, hook)
+            wanted = [i for i in self.instruments if getattr(type(i), hook) is not empty]
+            setattr(self, hook, tuple(wanted))
+        self.messages = any(getattr(self, hook) for hook in MESSAGE_HOOKS)
+
+    def tell(self, hook: str, *args: object) -> None:
+        """Call `hook` on every instrument that overrides it; one that raises is removed."""
+        for instrument in getattr(self, hook):
+            try:
+                getattr(instrument, hook)(*args)
+            except Exception:
+                logger.exception("%s of instrument %r raised; the instrument is removed", hook, instrument)
+                self.instruments.remove(instrument)
+                self.sort()
+
+
+class LoggingInstrument(Instrument):
+    """One record a crash and one a restart, through the standard `logging`; installed by default.
+
+    The records go to the logger ``trio_genserver`` and carry the same fields as attributes: ``server``,
+    ``message_handled`` and ``state``, so that a structured formatter needs no parsing.
+    """
+
+    def server_crashed(
+        self, server: ServerRef[Any], error: BaseException, message: object, state: object
+    ) -> None:
+        logger.error(
+            "%s crashed handling %r, its state was %r",
+            server.name,
+            message,
+            state,
+            exc_info=error,
+            extra={"server": server.name, "message_handled": message, "state": state},
+        )
+
+    def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
+        logger.warning(
+            "%s was restarted (%r), restart %d within the period",
+            server.name,
+            reason,
+            restarts,
+            extra={"server": server.name, "restarts": restarts},
+        )
+
+
+_hooks: trio.lowlevel.RunVar[Hooks] = trio.lowlevel.RunVar("trio_genserver.hooks")
+
+
+def current_hooks() -> Hooks:
+    """The instruments of this Trio run; the logging instrument is there from the beginning."""
+    try:
+        return _hooks.get()
+    except LookupError:
+        hooks = Hooks([LoggingInstrument()])
+        _hooks.set(hooks)
+        return hooks
+
+
+def add_instrument(instrument: Instrument) -> None:
+    """Install `instrument` in this Trio run; it sees what happens from now on.
+
+    Raises:
+      RuntimeError: outside of Trio.
+    """
+    hooks = current_hooks()
+    if instrument not in hooks.instruments:
+        hooks.instruments.append(instrument)
+        hooks.sort()
+
+
+def remove_instrument(instrument: Instrument | type[Instrument]) -> None:
+    """Remove `instrument`, or every one of that class (`LoggingInstrument` removes the default).
+
+    Raises:
+      KeyError: it is not installed.
+      RuntimeError: outside of Trio.
+    """
+    hooks = current_hooks()
+    if isinstance(instrument, type):
+        gone = [i for i in hooks.instruments if isinstance(i, instrument)]
+    else:
+        gone = [i for i in hooks.instruments if i is instrument]
+    if not gone:
+        raise KeyError(f"{instrument!r} is not installed in this run")
+    hooks.instruments[:] = [i for i in hooks.instruments if i not in gone]
+    hooks.sort()

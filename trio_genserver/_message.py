@@ -1,0 +1,359 @@
+"""Messages are data, and declaring a handler is declaring its message.
+
+In OTP a client function builds a tuple, a callback takes it apart, and nothing checks that the two
+agree. Here one method is both ends: read on the class, ``Counter.increment(5)`` builds a message, a small
+immutable value that names the handler and carries the arguments; read on an instance, it is the plain
+method. So both ends are checked by the type checker, and a message can be printed, compared, hashed,
+pickled and kept.
+
+The builder is a function generated with the handler's own signature. A wrong argument therefore fails
+where the message is built, in the caller, with the `TypeError` that Python itself would give, and
+``increment(5)`` and ``increment(by=5)`` are the same message. Generating it costs some microseconds once a
+class; binding a signature at each call would cost more than the call itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
+
+if TYPE_CHECKING:
+    from ._request import From
+
+__all__ = ["Call", "Cast", "Handler", "handle_call", "handle_cast"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Handler:
+    """What the decorators leave in the class: one handler, and the builder of its message.
+
+    Attributes:
+      function: the method as written.
+      name, owner: where it was declared; set when the class is made.
+      message_type: `Call` or `Cast`.
+      is_async: whether it is a coroutine function.
+      in_child: whether it runs in a child task of the server.
+      max_children: how many of it run at a time, None for no bound.
+      noreply: whether it takes ``from_`` and someone answers later.
+      inline: whether a caller may run it in its own step while the server is idle.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        message_type: type[Call[Any, Any] | Cast[Any]],
+        *,
+        in_child: bool = False,
+        max_children: int | None = None,
+        noreply: bool = False,
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"a handler is a method of a GenServer, not {function!r}")
+        self.function = function
+        self.name = getattr(function, "__name__", "handler")
+        self.owner: type = object
+        self.message_type = message_type
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.in_child = in_child
+        self.max_children = max_children
+        self.noreply = noreply
+        self.inline = message_type is Call and not (self.is_async or in_child or noreply)
+        self.__doc__ = function.__doc__
+        if in_child and not self.is_async:
+            raise TypeError(f"{self.name} is to run in a child task, so it must be an async function")
+        if max_children is not None and max_children < 1:
+            raise ValueError(f"max_children of {self.name} must be at least 1, not {max_children}")
+        self._build = _builder(self)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any]:
+        if instance is None:
+            return self._build
+        return self.function.__get__(instance, owner)  # type: ignore[no-any-return]  # a method
+
+    def __reduce__(self) -> tuple[Callable[[type, str], Handler], tuple[type, str]]:
+        return _declared_handler, (self.owner, self.name)
+
+    def __repr__(self) -> str:
+        return f"{self.owner.__qualname__}.{self.name}"
+
+
+def _declared_handler(owner: type, name: str) -> Handler:
+    """The handler that is declared under `name`, for messages that come back from a pickle."""
+    handler = inspect.getattr_static(owner, name)
+    if not isinstance(handler, Handler):
+        raise TypeError(f"{owner.__qualname__}.{name} is not a handler any more")
+    return handler
+
+
+class _Message(NamedTuple):
+    handler: Any  # a Handler; spelt so, its descriptor methods would mislead the type checkers
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+class _Value(_Message):
+    """A message compares equal only to the same kind of message, and prints as it was written."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+    def __repr__(self) -> str:
+        arguments = [repr(argument) for argument in self.args]
+        arguments += [f"{name}={value!r}" for name, value in self.kwargs]
+        return f"{self.handler!r}({', '.join(arguments)})"
+
+
+class Call(_Value, Generic[S_contra, R_co]):
+    """A message for `ServerRef.call`: to a server of class `S_contra`, with a reply of type `R_co`."""
+
+    __slots__ = ()
+
+
+class Cast(_Value, Generic[S_contra]):
+    """A message for `ServerRef.cast`: to a server of class `S_contra`, without a reply."""
+
+    __slots__ = ()
+
+
+def _builder(handler: Handler) -> Callable[..., Any]:
+    """A function with the handler's own parameters that returns the message."""
+    parameters = list(inspect.signature(handler.function).parameters.values())
+    own = 2 if handler.noreply else 1
+    named = {parameter.POSITIONAL_ONLY for parameter in parameters} | {
+        inspect.Parameter.POSITIONAL_OR_KEYWORD
+    }
+    if len(parameters) < own or any(p.kind not in named for p in parameters[:own]):
+        wanted = "self and from_" if handler.noreply else "self"
+        raise TypeError(f"the handler {handler.name} must take {wanted} first")
+    parameters = parameters[own:]
+
+    # The defaults travel in the message, so that it says all that the handler will get.
+    defaults = [p.default for p in parameters]
+    written: list[str] = []
+    positional: list[str] = []
+    keywords: list[str] = []
+    starred = "()"
+    double_starred = "{}"
+    bare_star = False
+    for index, parameter in enumerate(parameters):
+        text = parameter.name
+        if parameter.default is not parameter.empty:
+            text += f"=_defaults[{index}]"
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            text = f"*{parameter.name}"
+            starred = parameter.name
+            bare_star = True
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            text = f"**{parameter.name}"
+            double_starred = parameter.name
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if not bare_star:
+                written.append("*")
+                bare_star = True
+            keywords.append(parameter.name)
+        else:
+            positional.append(parameter.name)
+        written.append(text)
+        if parameter.kind is parameter.POSITIONAL_ONLY and not (
+            index + 1 < len(parameters) and parameters[index + 1].kind is parameter.POSITIONAL_ONLY
+        ):
+            written.append("/")
+    arguments = f"({''.join(name + ', ' for name in positional)})"
+    if starred != "()":
+        arguments += f" + {starred}"
+    pairs = f"({''.join(f'({name!r}, {name}), ' for name in keywords)})"
+    if double_starred != "{}":
+        pairs += f" + tuple(sorted({double_starred}.items()))"
+    name = handler.name if handler.name.isidentifier() else "message"
+    source = f"def {name}({', '.join(written)}):\n    return _new(_type, (_handler, {arguments}, {pairs}))\n"
+    namespace: dict[str, Any] = {
+        "_new": cast("Any", tuple).__new__,
+        "_type": handler.message_type,
+        "_handler": handler,
+        "_defaults": defaults,
+        "tuple": tuple,
+        "sorted": sorted,
+    }
+    exec(source, namespace)  # as collections.namedtuple and dataclasses make their methods
+    build = cast("Callable[..., Any]", namespace[name])
+    build.__doc__ = handler.function.__doc__
+    build.__module__ = handler.function.__module__
+    build.__qualname__ = getattr(handler.function, "__qualname__", name)
+    return build
+
+
+# What the type checkers see of the decorators: descriptors whose two readings differ.
+
+
+class CallHandler(Generic[S, P, R]):
+    """``@handle_call`` on a plain method."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
+class AsyncCallHandler(Generic[S, P, R]):
+    """``@handle_call`` on an async method."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
+class NoReplyHandler(Generic[S, P, R, T]):
+    """``@handle_call(noreply=True)``: the message has no ``from_``, the method has one."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[Concatenate[From[R], P], T]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
+class CastHandler(Generic[S, P, T]):
+    """``@handle_cast``; `T` is None, or an awaitable of None."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Cast[S]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, T]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
+class _ChildCallDecorator:
+    def __call__(
+        self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncCallHandler[S, P, R]:
+        raise NotImplementedError  # only for type checkers
+
+
+class _NoReplyDecorator:
+    def __call__(self, function: Callable[Concatenate[S, From[R], P], T], /) -> NoReplyHandler[S, P, R, T]:
+        raise NotImplementedError  # only for type checkers
+
+
+class _ChildCastDecorator:
+    def __call__(
+        self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, None]], /
+    ) -> CastHandler[S, P, Coroutine[Any, Any, None]]:
+        raise NotImplementedError  # only for type checkers
+
+
+@overload
+def handle_call(  # type: ignore[overload-overlap]  # an async method fits both, the first is meant
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]], /
+) -> AsyncCallHandler[S, P, R]: ...
+@overload
+def handle_call(function: Callable[Concatenate[S, P], R], /) -> CallHandler[S, P, R]: ...
+@overload
+def handle_call(*, child: Literal[True], max_children: int | None = None) -> _ChildCallDecorator: ...
+@overload
+def handle_call(*, noreply: Literal[True]) -> _NoReplyDecorator: ...
+def handle_call(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    child: bool = False,
+    max_children: int | None = None,
+    noreply: bool = False,
+) -> Any:
+    """Declare a method of a `GenServer` as the handler of a call.
+
+    ``Counter.increment(5)``, read on the class, is then the message for `ServerRef.call`; what the method
+    returns is the reply. A plain method is atomic: nothing else runs while it does. In an async
+    method other tasks run at its checkpoints, but no other message of this server.
+
+    Args:
+      child: run the (async) method in a child task of the server, so that the mailbox goes on at once.
+        What it returns is the reply all the same. It may overlap with other handlers, and must not
+        rely on the state across its checkpoints.
+      max_children: how many of this handler run at a time; more wait their turn, in order.
+      noreply: the method takes ``from_`` (a `From`) after self, and its return is not the reply:
+        someone calls ``from_.reply(value)`` later, from any task (OTP's ``noreply``).
+
+    Raises:
+      TypeError: the method takes no self (or no ``from_``), or is to be a child and not async.
+      ValueError: max_children is below 1.
+    """
+    return _decorate(function, Call, child=child, max_children=max_children, noreply=noreply)
+
+
+@overload
+def handle_cast(
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, None]], /
+) -> CastHandler[S, P, Coroutine[Any, Any, None]]: ...
+@overload
+def handle_cast(function: Callable[Concatenate[S, P], None], /) -> CastHandler[S, P, None]: ...
+@overload
+def handle_cast(*, child: Literal[True], max_children: int | None = None) -> _ChildCastDecorator: ...
+def handle_cast(
+    function: Callable[..., Awaitable[None] | None] | None = None,
+    /,
+    *,
+    child: bool = False,
+    max_children: int | None = None,
+) -> Any:
+    """Declare a method of a `GenServer` as the handler of a cast.
+
+    The same as `handle_call`, without a reply: the message is for `ServerRef.cast`, and the method
+    returns None.
+    """
+    return _decorate(function, Cast, child=child, max_children=max_children, noreply=False)
+
+
+def _decorate(
+    function: Callable[..., Any] | None,
+    message_type: type[Call[Any, Any] | Cast[Any]],
+    *,
+    child: bool,
+    max_children: int | None,
+    noreply: bool,
+) -> Any:
+    if child and noreply:
+        raise TypeError("a handler runs in a child task or answers by from_, not both")
+    if max_children is not None and not child:
+        raise TypeError("max_children bounds child tasks; say child=True as well")
+
+    def decorate(function: Callable[..., Any]) -> Handler:
+        return Handler(function, message_type, in_child=child, max_children=max_children, noreply=noreply)
+
+    return decorate if function is None else decorate(function)

@@ -1,0 +1,288 @@
+"""`ServerRef`, through which everybody else talks to a server.
+
+It is a value to pass around: it stays valid over restarts, equals itself only, and keeps nothing alive.
+
+A call to a *sync* handler of a server that waits at an empty mailbox is run by the caller, in its own step
+and in the server's context. That is legal because a sync handler is atomic in Trio: "the message arrives,
+the server runs the handler at once, nobody else runs in between" is one of the schedules of the long way.
+What is left is one checkpoint, for the caller. Everything else goes the long way: hand over, park, be
+answered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import trio
+import trio.lowlevel
+
+from ._cycle import execution_var, waiting_for
+from ._errors import MailboxFull, ServerNotRunning, UnhandledMessage
+from ._message import Call, Cast
+from ._request import Envelope, Info, Request
+
+if TYPE_CHECKING:
+    from ._process import Item, Process
+    from ._server import GenServer
+
+__all__ = ["ServerRef"]
+
+S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+R = TypeVar("R")
+
+_checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
+_schedule_point = trio.lowlevel.cancel_shielded_checkpoint
+
+
+class ServerRef(Generic[S_co]):
+    """A reference to a server of class `S_co`; comes from `open_server`, a supervisor, a registry,
+    `self.ref`.
+
+    Attributes:
+      name: what the server is called in errors and logs.
+    """
+
+    __slots__ = ("__weakref__", "_process", "name")
+
+    # Set by whoever starts the server, again at each restart.
+    _process: Process
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<ServerRef {self.name}, {'running' if self.is_running else 'not running'}>"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server takes messages now."""
+        return self._process.alive
+
+    @property
+    def mailbox_length(self) -> int:
+        """How many messages wait in the mailbox, those that wait for room included."""
+        mailbox = self._process.mailbox
+        return 0 if mailbox is None else mailbox.waiting
+
+    @property
+    def dropped(self) -> int:
+        """How many messages this incarnation dropped: at a full mailbox, withdrawn, or not handled at its
+        end.
+        """
+        return self._process.dropped
+
+    async def call(self, message: Call[S_co, R]) -> R:
+        """Send `message` and wait for its reply. A checkpoint, also when it raises.
+
+        For a time limit, put it into a cancel scope (`trio.fail_after`). A call that is cancelled is not
+        handled, if the server has not begun it; else its reply is dropped. The server is not concerned.
+
+        Returns:
+          what the handler returned, or whoever has the ``from_`` replied.
+
+        Raises:
+          ServerNotRunning: there is no server (any more).
+          ServerStopped: it stopped before it answered.
+          ServerCrashed: it crashed before it answered; its exception is the ``__cause__``.
+          MailboxFull: its mailbox is full, and its `overflow` is not ``"wait"``.
+          CallCycle: the server waits, over some calls, for the caller.
+          UnhandledMessage: it has no such handler: the message is of another class. (A type error, too.)
+        """
+        if message.__class__ is not Call:
+            raise self._wrong_kind(message, "call")
+        process = self._process
+        if process.parked and not process.hooks.messages:
+            handler = process.handlers.get(message.handler)
+            if handler is not None and handler.inline and not message.kwargs:
+                # Nothing else runs in here unless it raises, so the server is still parked after it.
+                await _checkpoint_if_cancelled()
+                process.timeout = None
+                try:
+                    reply = process.task.context.run(  # type: ignore[union-attr]  # it is parked
+                        handler.function, process.instance, *message.args
+                    )
+                except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
+                    return await self._crashed_inline(process, message, error)
+                if process.attention:
+                    process.wake()
+                elif process.timeout_scope is not None:
+                    process.ran_inline()
+                await _schedule_point()
+                return cast("R", reply)
+        return await self._call(process, message)
+
+    async def _call(self, process: Process, message: Call[S_co, R]) -> R:
+        """The long way: through the mailbox."""
+        request: Request[R] = Request(process, message)
+        if execution_var.get() is None:
+            if not await self._send_request(process, request):
+                await process.deliver_wait(request)
+            return await request.park()
+        # The caller may be a server itself.
+        with waiting_for(request):
+            if not await self._send_request(process, request):
+                await process.deliver_wait(request)
+            return await request.park()
+
+    async def _send_request(self, process: Process, request: Request[Any]) -> bool:
+        """Send it, or raise; False: wait for room."""
+        try:
+            self._check(process, request.message)
+            if process.hooks.message_sent:
+                process.hooks.tell("message_sent", self, request)
+            return process.deliver(request) or process.deliver_full(request)
+        except (ServerNotRunning, MailboxFull, UnhandledMessage):
+            await trio.lowlevel.checkpoint()
+            raise
+
+    def _check(self, process: Process, message: Any) -> None:
+        if not process.alive:
+            process.drop(message, "not running")
+            raise ServerNotRunning(process.name, message)
+        if message.handler not in process.handlers:
+            process.resolve(message)
+
+    async def _crashed_inline(self, process: Process, message: Call[Any, R], error: BaseException) -> R:
+        from ._server import Stop
+
+        request: Request[R] = Request(process, message)
+        process.current = request
+        if isinstance(error, Stop):
+            process.stop_now(error.reason)
+            process.wake()
+        else:
+            process.crashed_inline(error, message)
+        # The server's task answers, in its end, as it would have on the long way.
+        return await request.park()
+
+    def send_request(self, message: Call[S_co, R], *, label: object = None) -> Request[R]:
+        """Send `message` and return a handle, to collect the reply with later. Not a checkpoint.
+
+        Args:
+          label: anything, kept in the handle: for telling many requests apart.
+
+        Raises:
+          ServerNotRunning, UnhandledMessage: as `call`.
+          MailboxFull: there is no room and `overflow` is not ``"drop_oldest"``; it cannot wait.
+        """
+        if message.__class__ is not Call:
+            raise self._wrong_kind(message, "send_request")
+        process = self._process
+        request: Request[R] = Request(process, message, label)
+        self._check(process, message)
+        if process.hooks.message_sent:
+            process.hooks.tell("message_sent", self, request)
+        if not (process.deliver(request) or process.deliver_full(request)):
+            assert process.mailbox is not None
+            process.drop(message, "mailbox full")
+            raise MailboxFull(process.name, message, process.mailbox.capacity)
+        return request
+
+    async def cast(self, message: Cast[S_co]) -> None:
+        """Hand `message` over and go on; wait only for room in the mailbox. A checkpoint.
+
+        It promises nothing: a message to a server that is not running, or that ends before it comes to it, is
+        dropped. Casts of one task to one server arrive in the order sent.
+
+        Raises:
+          MailboxFull: the mailbox is full, and its `overflow` is ``"raise"``.
+          UnhandledMessage: the server has no such handler.
+        """
+        if message.__class__ is not Cast:
+            raise self._wrong_kind(message, "cast")
+        await self._hand_over(message)
+
+    def cast_nowait(self, message: Cast[S_co]) -> None:
+        """`cast`, without waiting for room. Not a checkpoint.
+
+        Raises:
+          MailboxFull: the mailbox is full, and its `overflow` does not make room.
+          UnhandledMessage: the server has no such handler.
+        """
+        if message.__class__ is not Cast:
+            raise self._wrong_kind(message, "cast_nowait")
+        process = self._process
+        if process.parked and not process.hooks.messages and message.handler in process.handlers:
+            process.deliver(message)
+        else:
+            self._hand_over_nowait(message)
+
+    async def send(self, message: object) -> None:
+        """Send any object, for `GenServer.handle_info`; else as `cast`."""
+        await self._hand_over(Info(message))
+
+    def send_nowait(self, message: object) -> None:
+        """Send any object, for `GenServer.handle_info`; else as `cast_nowait`."""
+        self._hand_over_nowait(Info(message))
+
+    async def _hand_over(self, item: Item) -> None:
+        await _checkpoint_if_cancelled()
+        process = self._process
+        prepared = self._prepare(process, item)
+        if prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared)):
+            await process.deliver_wait(prepared)
+        else:
+            await _schedule_point()
+
+    def _hand_over_nowait(self, item: Item) -> None:
+        process = self._process
+        prepared = self._prepare(process, item)
+        if prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared)):
+            assert process.mailbox is not None
+            message = prepared.message if isinstance(prepared, Envelope) else prepared
+            process.drop(message, "mailbox full")
+            raise MailboxFull(process.name, message, process.mailbox.capacity)
+
+    def _prepare(self, process: Process, item: Item) -> Item | None:
+        """`item` as the mailbox takes it, or None: nobody is there to handle it."""
+        if not process.alive:
+            process.drop(item.message if isinstance(item, Envelope) else item, "not running")
+            return None
+        if isinstance(item, Cast):
+            if item.handler not in process.handlers:
+                process.resolve(item)
+            if process.hooks.messages:
+                item = Envelope(item)
+        if process.hooks.message_sent:
+            process.hooks.tell("message_sent", self, item)
+        return item
+
+    async def stop(self, reason: object = "normal") -> None:
+        """Stop the server when it has handled what is in its mailbox now, and wait until it has ended.
+
+        Args:
+          reason: what its `terminate` is given, and its supervisor: ``"normal"``, ``"shutdown"`` and
+            ``("shutdown", anything)`` are orderly ends, anything else makes a supervisor restart a
+            transient child. A reason alone is never raised.
+
+        Raises:
+          ServerNotRunning: there is no server (any more).
+          CallCycle: called by the server itself; there, use ``self.stop()``.
+        """
+        process = self._process
+        request: Request[None] = Request(process, f"stop({reason!r})")
+        if not process.alive and process.state != 2:
+            await trio.lowlevel.checkpoint()
+            raise ServerNotRunning(process.name, request.message)
+        with waiting_for(request):
+            process.stop_in_order(reason)
+            await process.wait_ended()
+
+    async def wait_stopped(self) -> object:
+        """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.
+
+        Returns:
+          the reason: ``"normal"``, ``"shutdown"``, what `stop` was given, or the exception it crashed with.
+        """
+        process = self._process
+        await process.wait_ended()
+        return process.reason
+
+    def _wrong_kind(self, message: object, method: str) -> TypeError:
+        if isinstance(message, Call):
+            advice = f"it is a call; send it with `await ref.call({message!r})`"
+        elif isinstance(message, Cast):
+            advice = f"it is a cast; send it with `await ref.cast({message!r})`"
+        else:
+            advice = "build one on the class, as in Counter.increment(5); ref.send takes any object"
+        return TypeError(f"{method} to {self.name} does not take {message!r}: {advice}")

@@ -1,0 +1,355 @@
+"""A call under way: the slot in which its reply arrives.
+
+A channel for each call would cost more than the call. A request is one object: the server puts the
+outcome in, and reschedules the caller if it is parked. Two things follow, both tested for:
+
+- The caller gives its task to the slot only when the message is in the mailbox. While it still waits for
+  room in a full one, a reply must not reschedule it: it is parked elsewhere.
+- A caller that gives up marks the request. The server skips it if it was not begun, and drops the reply
+  if it was. Neither can hurt the server.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+
+import outcome
+import trio
+import trio.lowlevel
+
+from ._errors import (
+    AlreadyReplied,
+    RequestAbandoned,
+    ServerCrashed,
+    ServerStopped,
+)
+
+if TYPE_CHECKING:
+    from ._cycle import Execution
+    from ._process import Process
+
+__all__ = ["Envelope", "From", "Request", "as_completed"]
+
+R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
+
+# The states of a request. It only ever moves down this list.
+QUEUED = 0  # in the mailbox, or on its way there
+BEGUN = 1  # taken out of the mailbox
+REPLIED = 2
+FAILED = 3
+GIVEN_UP = 4  # nobody waits for the reply any more
+
+
+class Envelope:
+    """One message on its way, as instruments see it.
+
+    Attributes:
+      message: the message.
+      data: for instruments, each under a key of its own.
+    """
+
+    __slots__ = ("data", "message")
+
+    def __init__(self, message: object) -> None:
+        self.message = message
+        self.data: dict[object, Any] | None = None
+
+
+class Info(Envelope):
+    """What `ServerRef.send` sends: any object, for `GenServer.handle_info`."""
+
+    __slots__ = ()
+
+
+class Request(Envelope, Generic[R]):
+    """A handle for a call in flight, made by `ServerRef.send_request`.
+
+    It has the guarantees of `ServerRef.call`: it ends, with the reply or with the same errors, and giving
+    it up harms nobody. Any number may be in flight at a time.
+
+    Attributes:
+      label: what `ServerRef.send_request` was given, for telling many requests apart.
+    """
+
+    __slots__ = ("_answer", "_waiters", "executor", "label", "process", "state")
+
+    def __init__(self, process: Process, message: object, label: object = None) -> None:
+        self.message = message
+        self.data = None
+        self.process = process
+        self.label = label
+        # Who works on it, or will: what a call cycle is found by. None: nobody knows, a `From` is out.
+        self.executor: Execution | None = process
+        self.state = QUEUED
+        self._answer: Any = None
+        # The one task that `ServerRef.call` parked, or what the holders of a handle want called.
+        self._waiters: trio.lowlevel.Task | list[Callable[[], object]] | None = None
+
+    def __repr__(self) -> str:
+        state = ("queued", "begun", "replied", "failed", "given up")[self.state]
+        return f"<Request {self.message!r} to {self.process.name}, {state}>"
+
+    # The server's side.
+
+    def begin(self) -> bool:
+        """The server takes it up; False if nobody wants it any more."""
+        if self.state == QUEUED:
+            self.state = BEGUN
+            return True
+        return False
+
+    @property
+    def unanswered(self) -> bool:
+        return self.state <= BEGUN
+
+    def reply(self, value: R) -> None:
+        state = self.state
+        if state <= BEGUN:
+            self.state = REPLIED
+            self._answer = value
+            if self._waiters is not None:
+                self._wake(outcome.Value(value))
+            if self.process.hooks.messages:
+                self.process.hooks.tell("message_replied", self.process.ref, self)
+        else:
+            self._second_answer(value)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with `error`, which is this caller's own and raised as it is."""
+        if self.state > BEGUN:
+            self._second_answer(error)
+            return
+        self.state = FAILED
+        self._answer = error
+        if self._waiters is not None:
+            self._wake(outcome.Value(None))
+        if self.process.hooks.messages:
+            self.process.hooks.tell("message_replied", self.process.ref, self)
+
+    def crash(self, cause: BaseException) -> None:
+        """The server crashed: fail with an error of this caller's own, so that no two share one."""
+        if self.state <= BEGUN:
+            self.fail(ServerCrashed(self.process.name, self.message, cause))
+
+    def stop(self, reason: object) -> None:
+        """The server stopped without an answer."""
+        if self.state <= BEGUN:
+            self.fail(ServerStopped(self.process.name, self.message, reason))
+
+    def _second_answer(self, answer: object) -> None:
+        if self.state == GIVEN_UP:
+            # Dropped, as everything after a caller has gone. The next one is the second.
+            if self._answer is None:
+                self._answer = (answer,)
+                self.process.drop(self.message, "late reply")
+                return
+            first = self._answer[0]
+        else:
+            first = self._answer
+        raise AlreadyReplied(self.process.name, self.message, first, answer)
+
+    def _wake(self, answer: outcome.Value[Any]) -> None:
+        waiters, self._waiters = self._waiters, None
+        if isinstance(waiters, list):
+            for notify in waiters:
+                notify()
+        elif waiters is not None:
+            trio.lowlevel.reschedule(waiters, answer)
+
+    # The caller's side.
+
+    async def park(self) -> R:
+        """Wait as the only one: what `ServerRef.call` does. Being cancelled gives the request up."""
+        if self.state <= BEGUN:
+            self._waiters = trio.lowlevel.current_task()
+            answer = await trio.lowlevel.wait_task_rescheduled(self._abort)
+            if self.state == REPLIED:
+                return cast("R", answer)
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return self.result()
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._waiters = None
+        self.abandon()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def result(self) -> R:
+        if self.state == REPLIED:
+            return cast("R", self._answer)
+        if self.state == FAILED:
+            raise self._answer
+        if self.state == GIVEN_UP:
+            raise RequestAbandoned(self.process.name, self.message)
+        raise trio.WouldBlock
+
+    def check(self) -> R:
+        """The reply, if it is there. Not a checkpoint.
+
+        Raises:
+          trio.WouldBlock: there is none yet.
+          ServerError: as `wait`.
+        """
+        return self.result()
+
+    @property
+    def done(self) -> bool:
+        """Whether `check` would return or raise an answer: replied, failed, or abandoned."""
+        return self.state > BEGUN
+
+    async def wait(self) -> R:
+        """Wait for the reply. Cancelling the wait leaves the request in flight: wait again, or `abandon`.
+
+        Returns:
+          the reply.
+
+        Raises:
+          ServerNotRunning, ServerStopped, ServerCrashed, MailboxFull: as `ServerRef.call`.
+          CallCycle: waiting would be for ever.
+          RequestAbandoned: `abandon` was called.
+        """
+        from ._cycle import waiting_for
+
+        if self.state > BEGUN:
+            await trio.lowlevel.checkpoint()
+            return self.result()
+        with waiting_for(self):
+            await self.settled()
+        return self.result()
+
+    async def settled(self) -> None:
+        """Wait until it is `done`, however it ends."""
+        if self.state > BEGUN:
+            await trio.lowlevel.checkpoint()
+            return
+        wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+        self.on_done(wake)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            assert isinstance(self._waiters, list)
+            self._waiters.remove(wake)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def on_done(self, notify: Callable[[], object]) -> None:
+        """Have `notify` called once, as soon as the request is `done`."""
+        if self._waiters is None:
+            self._waiters = []
+        assert isinstance(self._waiters, list)  # nobody has a handle for what `call` parks on
+        self._waiters.append(notify)
+
+    def abandon(self) -> None:
+        """Give the request up: not handled if it was not begun, its reply dropped if it was.
+
+        Who waits gets `RequestAbandoned`. Abandoning what is answered already does nothing.
+        """
+        if self.state > BEGUN:
+            return
+        if self.state == QUEUED:
+            self.process.drop(self.message, "withdrawn")
+        self.state = GIVEN_UP
+        if self._waiters is not None:
+            self._wake(outcome.Value(None))
+
+
+class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio's and concurrent.futures'
+    """The requests in the order in which they are answered; each is `done` when it comes out.
+
+    ``async for request in as_completed(requests)``. It starts no task, so the loop may be left at any
+    time; what is in flight then stays so. An async iterator and no async generator: there is nothing
+    to close.
+
+    Args:
+      requests: any number of handles, of one server or of many; `Request.label` tells them apart.
+    """
+
+    def __init__(self, requests: Iterable[Request[R]]) -> None:
+        self._done: deque[Request[R]] = deque()
+        self._left = 0
+        self._task: trio.lowlevel.Task | None = None
+        for request in requests:
+            self._left += 1
+            if request.done:
+                self._done.append(request)
+            else:
+                request.on_done(partial(self._answered, request))
+
+    def _answered(self, request: Request[R]) -> None:
+        self._done.append(request)
+        if self._task is not None:
+            task, self._task = self._task, None
+            trio.lowlevel.reschedule(task)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Request[R]:
+        if self._left == 0:
+            raise StopAsyncIteration
+        if self._done:
+            await trio.lowlevel.checkpoint()
+        else:
+            if self._task is not None:
+                raise trio.BusyResourceError("another task iterates over these requests")
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        self._left -= 1
+        return self._done.popleft()
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class From(Generic[R_contra]):
+    """Where the reply to one call goes: what a ``noreply=True`` handler is given (OTP's ``from``).
+
+    Any task of the same Trio run may answer, once. It may be kept for as long as the server lives; what
+    is not answered when the server ends fails with `ServerStopped` or `ServerCrashed`.
+    """
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: Request[Any]) -> None:
+        self._request = request
+
+    def __repr__(self) -> str:
+        return f"<From {self._request!r}>"
+
+    def reply(self, value: R_contra) -> None:
+        """Answer with `value`. Not a checkpoint. If the caller has given up, the answer is dropped.
+
+        Raises:
+          AlreadyReplied: it was answered before; the error has both answers.
+          RuntimeError: called from outside of Trio, as from a thread; go through `trio.from_thread`.
+        """
+        self._check_thread()
+        self._request.reply(value)
+
+    def reply_error(self, error: BaseException) -> None:
+        """Answer with an error, which the caller's `call` raises. The server is not concerned by it.
+
+        Raises:
+          AlreadyReplied, RuntimeError: as `reply`.
+        """
+        self._check_thread()
+        if not isinstance(error, BaseException):
+            raise TypeError(f"reply_error takes an exception, not {error!r}; use reply")
+        self._request.fail(error)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the caller still waits: false once it was answered, or gave up."""
+        return self._request.unanswered
+
+    def _check_thread(self) -> None:
+        if not trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                f"the reply to {self._request.message!r} must be given inside Trio; "
+                f"from a thread, use trio.from_thread.run_sync(from_.reply, value)"
+            )

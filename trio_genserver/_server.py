@@ -1,0 +1,164 @@
+"""`GenServer`, the class to subclass: state, handlers, and the callbacks around them.
+
+What is here is what a server's author sees. The machinery that runs one is `Process`; an instance
+holds it in one private slot, so that every other attribute name is free for the state, and a subclass needs
+no ``super().__init__()``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack
+
+from ._errors import UnhandledMessage
+from ._message import Handler
+
+if TYPE_CHECKING:
+    from ._mailbox import Overflow
+    from ._process import Process
+    from ._ref import ServerRef
+    from ._spec import Restart, Shutdown
+
+__all__ = ["GenServer", "Ignore", "Stop"]
+
+Ts = TypeVarTuple("Ts")
+
+logger = logging.getLogger("trio_genserver")
+
+
+class Stop(Exception):
+    """Raised in a callback: stop this server, for `reason`.
+
+    The caller whose request is being handled gets `ServerStopped`; to answer and then stop, call
+    ``self.stop(reason)`` and return the reply.
+    """
+
+    def __init__(self, reason: object = "normal") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Ignore(Exception):
+    """Raised in `GenServer.init`: there is to be no server, and that is no failure."""
+
+
+class GenServer:
+    """A server: a task that owns some state and handles messages one by one.
+
+    Subclass it; keep the state in attributes; mark methods with `handle_call` and `handle_cast`; start it
+    with `open_server`, `start_server` or as a child of a supervisor. All callbacks run in the server's own
+    task (a sync call handler possibly in its caller's step, in the server's context, while the server is
+    idle), so none of them can race with another.
+
+    The class attributes are the defaults of its `ChildSpec`:
+
+    Attributes:
+      restart: ``"permanent"`` (always restarted by its supervisor), ``"transient"`` or ``"temporary"``.
+      shutdown: seconds that an end may take, `math.inf`, or ``"brutal_kill"``.
+      mailbox_size: how many messages may wait.
+      overflow: what happens to one more: ``"wait"``, ``"raise"``, ``"drop_oldest"``, ``"drop_newest"``.
+    """
+
+    restart: ClassVar[Restart] = "permanent"
+    shutdown: ClassVar[Shutdown] = 5.0
+    mailbox_size: ClassVar[float] = 1000
+    overflow: ClassVar[Overflow] = "wait"
+
+    # The one slot keeps `vars(self)` to what the subclass itself put there: the state.
+    __slots__ = ("_process",)
+
+    _process: Process
+    _options_checked: ClassVar[bool] = False
+    _handlers: ClassVar[dict[Handler, Handler]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._handlers = {}
+        cls._options_checked = False
+
+    # Callbacks, to be overridden.
+
+    async def init(self) -> None:
+        """Called first, in the server's task; whoever starts the server waits for it.
+
+        Raise `Stop` or `Ignore` to have no server, any other exception to fail; the starter gets it. For work
+        that nobody should wait for, call `continue_with` here.
+        """
+
+    async def handle_continue(self, argument: Any) -> None:
+        """Called with what `continue_with` was given, before the next message."""
+        raise UnhandledMessage(self._process.name, type(self), f"continue_with({argument!r})")
+
+    async def handle_info(self, message: object) -> None:
+        """Called with a message that was sent with `ServerRef.send`. Logs it, unless overridden."""
+        logger.warning("%s got %r, which it does not handle; define handle_info", self._process.name, message)
+
+    async def handle_timeout(self) -> None:
+        """Called when the time given to `set_timeout` went by without a message."""
+        raise UnhandledMessage(self._process.name, type(self), "a timeout")
+
+    async def terminate(self, reason: object) -> None:
+        """Called last, once, whichever way the server ends after its `init`.
+
+        It runs shielded from cancellation, for as long as `shutdown` says. No child task of the server is
+        left then, and no call is taken any more. With ``shutdown="brutal_kill"``, a supervisor that ends the
+        server does not have it called.
+
+        Args:
+          reason: ``"normal"`` or what `stop` was given; ``"shutdown"`` if the nursery or the supervisor ended
+            it; the exception if it crashed.
+        """
+
+    def format_status(self, state: dict[str, Any]) -> object:
+        """What to show of the state in logs and in `sys.get_status`: the place to hide secrets.
+
+        Args:
+          state: the instance's attributes, a copy.
+        """
+        return state
+
+    # To be called in callbacks.
+
+    @property
+    def ref(self) -> ServerRef[Self]:
+        """This server's own reference."""
+        return self._process.ref
+
+    def stop(self, reason: object = "normal") -> None:
+        """Stop after this callback; what it returns is still sent as the reply."""
+        self._process.stop_now(reason)
+
+    def continue_with(self, argument: Any) -> None:
+        """Have `handle_continue` called with `argument` after this callback, before the next message."""
+        self._process.continue_with(argument)
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Have `handle_timeout` called if no message comes within `seconds`. Any message cancels it.
+
+        Args:
+          seconds: from when the server is idle again; None cancels it.
+        """
+        self._process.set_timeout(seconds)
+
+    def start_task(self, async_fn: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> None:
+        """Run ``async_fn(*args)`` in a child task of this server.
+
+        It ends with the server at the latest (cancelled before `terminate`), and if it raises, the server
+        crashes. Calling the server itself from it is fine.
+        """
+        self._process.start_task(async_fn, args)
+
+
+def resolve(server_class: type[GenServer], handler: Handler) -> Handler | None:
+    """The handler that `server_class` has for messages of `handler`: its own, if it overrides it."""
+    if not issubclass(server_class, handler.owner):
+        return None
+    for base in server_class.__mro__:
+        found = base.__dict__.get(handler.name)
+        if found is not None:
+            if isinstance(found, Handler) and found.message_type is handler.message_type:
+                server_class._handlers[handler] = found
+                return found
+            return None
+    return None

@@ -1,0 +1,167 @@
+"""How a server is to be made, run and ended: one value, for `open_server` and for supervisors alike.
+
+OTP's child specification. A class carries its own defaults (class attributes of `GenServer`), a use may
+override them with `ChildSpec.replace`, and nothing else takes options. That keeps ``open_server(Counter,
+10)`` checked against ``Counter.__init__`` by the type checker, which a list of options among the arguments
+would not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
+
+from ._mailbox import OVERFLOWS, Overflow, check_capacity
+
+if TYPE_CHECKING:
+    from ._server import GenServer
+
+__all__ = ["ChildSpec", "Restart", "Shutdown", "child_spec"]
+
+P = ParamSpec("P")
+S = TypeVar("S", bound="GenServer")
+S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+
+Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
+"""When a supervisor starts a child again: always, only after an abnormal end, or never."""
+
+Shutdown: TypeAlias = float | Literal["brutal_kill"]
+"""How long a server has for its end, in seconds (`math.inf`: as long as it takes); ``"brutal_kill"``: no
+time at all, its `terminate` is not run."""
+
+RESTARTS: tuple[Restart, ...] = ("permanent", "transient", "temporary")
+
+
+class InvalidSpec(ValueError):
+    """A child specification has a field that makes no sense.
+
+    Attributes:
+      field: which one.
+      value: what it was.
+    """
+
+    def __init__(self, field: str, value: object, wanted: str) -> None:
+        super().__init__(f"{field} of a child specification must be {wanted}, not {value!r}")
+        self.field = field
+        self.value = value
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class ChildSpec(Generic[S_co]):
+    """A server that is not started yet. Made by `child_spec`, changed by `replace`.
+
+    Attributes:
+      server_class, args, kwargs: what to call for a new instance, at each start.
+      id: what its supervisor knows it by; the class's name by default.
+      name: what it is called in errors and logs; the id by default.
+      restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
+      shutdown: seconds for a graceful end, `math.inf`, or ``"brutal_kill"``.
+      significant: whether its own end may shut its supervisor down (`auto_shutdown`).
+      mailbox_size: how many messages may wait, `math.inf` for no bound.
+      overflow: what happens to one more: ``"wait"``, ``"raise"``, ``"drop_oldest"``, ``"drop_newest"``.
+    """
+
+    server_class: type[S_co]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    id: object
+    name: str
+    restart: Restart
+    shutdown: Shutdown
+    significant: bool
+    mailbox_size: float
+    overflow: Overflow
+
+    def replace(self, **changes: Any) -> ChildSpec[S_co]:
+        """A copy with `changes` made to the fields named in `ChildSpec`.
+
+        Raises:
+          TypeError: there is no such field.
+          InvalidSpec: a value makes no sense; the error names the field.
+        """
+        if "id" in changes and "name" not in changes and self.name == str(self.id):
+            changes["name"] = str(changes["id"])
+        spec = dataclasses.replace(self, **changes)
+        spec.check()
+        return spec
+
+    def check(self) -> None:
+        """Raise `InvalidSpec` if a field makes no sense."""
+        if self.restart not in RESTARTS:
+            raise InvalidSpec("restart", self.restart, f"one of {', '.join(RESTARTS)}")
+        shutdown = self.shutdown
+        if shutdown != "brutal_kill" and not (
+            isinstance(shutdown, int | float) and shutdown >= 0 and not math.isnan(shutdown)
+        ):
+            raise InvalidSpec("shutdown", shutdown, "seconds from 0, math.inf or 'brutal_kill'")
+        if self.overflow not in OVERFLOWS:
+            raise InvalidSpec("overflow", self.overflow, f"one of {', '.join(OVERFLOWS)}")
+        if not isinstance(self.name, str) or not self.name:
+            raise InvalidSpec("name", self.name, "a text that is not empty")
+        if not isinstance(self.significant, bool):
+            raise InvalidSpec("significant", self.significant, "True or False")
+        if self.significant and self.restart == "permanent":
+            raise InvalidSpec("significant", True, "False for a permanent child, which never ends")
+        if self.id is None:
+            raise InvalidSpec("id", None, "anything but None")
+        try:
+            hash(self.id)
+        except TypeError:
+            raise InvalidSpec("id", self.id, "hashable") from None
+        try:
+            check_capacity(self.mailbox_size)
+        except ValueError:
+            raise InvalidSpec(
+                "mailbox_size", self.mailbox_size, "a whole number from 1, or math.inf"
+            ) from None
+
+
+def child_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[S]:
+    """How to start a `server_class` with these arguments; with the options that the class declares.
+
+    Args:
+      server_class: a subclass of `GenServer`.
+      args, kwargs: for its ``__init__``, at each start and restart.
+
+    Raises:
+      TypeError: `server_class` is none.
+      InvalidSpec: an option that the class declares makes no sense.
+    """
+    return _spec(server_class, args, kwargs)
+
+
+def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[Any]:
+    from ._server import GenServer
+
+    if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
+        raise TypeError(f"a subclass of GenServer is needed, not {server_class!r}")
+    name = server_class.__name__
+    spec = ChildSpec(
+        server_class,
+        args,
+        kwargs,
+        name,
+        name,
+        server_class.restart,
+        server_class.shutdown,
+        False,
+        server_class.mailbox_size,
+        server_class.overflow,
+    )
+    if not server_class._options_checked:
+        spec.check()
+        server_class._options_checked = True
+    return spec
+
+
+def as_spec(
+    server: ChildSpec[S] | Callable[..., S], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ChildSpec[Any]:
+    """What `open_server` and its like were given, as a specification."""
+    if isinstance(server, ChildSpec):
+        if args or kwargs:
+            raise TypeError("a ChildSpec has its arguments already; give it alone")
+        return cast("ChildSpec[Any]", server)
+    return _spec(server, args, kwargs)

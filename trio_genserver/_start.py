@@ -1,0 +1,125 @@
+"""Starting servers that no supervisor looks after: in a block, or in a nursery."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
+
+import trio
+
+from ._process import ENDED, Process
+from ._ref import ServerRef
+from ._spec import ChildSpec, as_spec
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ._server import GenServer
+
+__all__ = ["open_server", "run_server", "start_server"]
+
+P = ParamSpec("P")
+S = TypeVar("S", bound="GenServer")
+
+
+def make(spec: ChildSpec[S]) -> ServerRef[S]:
+    """A reference with a process behind it that has not begun."""
+    ref: ServerRef[S] = ServerRef(spec.name)
+    ref._process = Process(spec, ref)
+    return ref
+
+
+@overload
+async def start_server(nursery: trio.Nursery, server: ChildSpec[S], /) -> ServerRef[S]: ...
+@overload
+async def start_server(
+    nursery: trio.Nursery, server: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
+) -> ServerRef[S]: ...
+async def start_server(nursery: trio.Nursery, server: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Start a server in `nursery`; return when its `init` has finished.
+
+    It runs until it stops or `nursery` is cancelled. If it crashes, its exception leaves through `nursery`.
+    If the start is cancelled, the server is gone before this returns.
+
+    Args:
+      server: a subclass of `GenServer` with the arguments of its ``__init__``, or a `ChildSpec` alone.
+
+    Raises:
+      InitStopped, InitIgnored: its `init` chose not to run.
+      Exception: what its ``__init__`` or `init` raised; `nursery` is not concerned by it.
+    """
+    ref = make(as_spec(server, args, kwargs))
+    await ref._process.start(nursery)
+    return ref
+
+
+@overload
+async def run_server(
+    server: ChildSpec[S], /, *, task_status: trio.TaskStatus[ServerRef[S]] = ...
+) -> None: ...
+@overload
+async def run_server(
+    server: Callable[..., S], /, *args: Any, task_status: trio.TaskStatus[ServerRef[S]] = ...
+) -> None: ...
+async def run_server(
+    server: Any, /, *args: Any, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a server in a task of its own nursery: ``ref = await nursery.start(run_server, Counter, 10)``.
+
+    Returns when the server has stopped; raises what it crashed with.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            task_status.started(await start_server(nursery, server, *args))
+    except BaseExceptionGroup as group:
+        raise lone(group) from None
+
+
+@overload
+def open_server(server: ChildSpec[S], /) -> AbstractAsyncContextManager[ServerRef[S]]: ...
+@overload
+def open_server(
+    server: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
+) -> AbstractAsyncContextManager[ServerRef[S]]: ...
+def open_server(server: Any, /, *args: Any, **kwargs: Any) -> AbstractAsyncContextManager[ServerRef[Any]]:
+    """Run a server for as long as the block: ``async with open_server(Counter, 10) as counter:``.
+
+    At the end of the block the server stops (`ServerRef.stop`: what is in its mailbox is handled first). If
+    the block raises or is cancelled, the server is cancelled; its `terminate` runs either way. If the server
+    crashes, the block is cancelled and the server's exception comes out, as itself; only if the block raised
+    as well, both come out in one `ExceptionGroup`.
+
+    Args:
+      server: a subclass of `GenServer` with the arguments of its ``__init__``, or a `ChildSpec` alone.
+
+    Raises:
+      InitStopped, InitIgnored: its `init` chose not to run.
+      Exception: what its ``__init__`` or `init` raised.
+    """
+    return _open(as_spec(server, args, kwargs))
+
+
+@asynccontextmanager
+async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
+    try:
+        async with trio.open_nursery() as nursery:
+            ref = make(spec)
+            process = ref._process
+            await process.start(nursery)
+            yield ref
+            process.stop_in_order("normal")
+            if process.state != ENDED:
+                await process.wait_ended()
+    except BaseExceptionGroup as group:
+        raise lone(group) from None
+
+
+def lone(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception in `group`, if there is only one; the nursery is no concern of the user's."""
+    if len(group.exceptions) != 1:
+        return group
+    error = group.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        return lone(cast("BaseExceptionGroup[BaseException]", error))
+    return error
