@@ -24,6 +24,7 @@ from sim.strategies._base import (
     Verdict,
     conflict,
 )
+from sim.strategies._dfs import DepthFirst
 from sim.strategies._random import RandomWalk
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "STRATEGIES",
     "Access",
     "ChoiceKind",
+    "DepthFirst",
     "Ending",
     "Execution",
     "ObjectId",
@@ -46,5 +48,6 @@ __all__ = [
 ]
 
 STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
+    "dfs": DepthFirst,
     "random": RandomWalk,
 }

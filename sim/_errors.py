@@ -1,0 +1,159 @@
+"""What can be wrong with a run, a token or the use of the simulator: one class each.
+
+`ScenarioFailure` and what derives from it are *findings*: they end up as the error of a failure in
+the result. The rest is raised to whoever called `explore` or `replay`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+
+class SimError(Exception):
+    """Base of every error of this package's own."""
+
+
+class WrongUse(SimError):
+    """The simulator was asked for something that cannot be: the command line exits with 2."""
+
+
+class UnsupportedTrio(SimError):
+    """The installed Trio does not look inside the way the simulator relies on."""
+
+
+class InvalidToken(WrongUse):
+    """A replay token cannot be read, or is of another format version.
+
+    Attributes:
+        token: the token as given.
+    """
+
+    def __init__(self, token: str, reason: str) -> None:
+        super().__init__(f"the token {token!r} cannot be replayed: {reason}")
+        self.token = token
+
+
+class ReplayDiverged(WrongUse):
+    """A replay met other choices than the token was recorded with: the program has changed since.
+
+    Attributes:
+        choice: which choice, counted from 0, did not fit; None if only the sum at the end differs.
+    """
+
+    def __init__(self, message: str, choice: int | None) -> None:
+        super().__init__(message)
+        self.choice = choice
+
+
+class ScenarioFailure(SimError):
+    """Base of the findings that are about the run as a whole, and not raised by the program."""
+
+
+@dataclass(frozen=True)
+class WaitingTask:
+    """A task that waits and will never be woken."""
+
+    name: str
+    waits_for: str
+    """What it is parked on, as far as that can be told, and the owner of that."""
+    where: tuple[str, ...]
+    """The lines it is suspended at, outermost first, as ``file:line in function``."""
+
+    def __str__(self) -> str:
+        where = "".join(f"\n      {line}" for line in self.where)
+        return f"{self.name} waits for {self.waits_for}{where}"
+
+
+class Deadlock(ScenarioFailure):
+    """Every task is blocked, no deadline is due, and nothing can wake any of them.
+
+    Attributes:
+        waiting: the blocked tasks, in the order of their creation.
+    """
+
+    def __init__(self, waiting: Sequence[WaitingTask]) -> None:
+        self.waiting = tuple(waiting)
+        lines = "".join(f"\n  {task}" for task in self.waiting)
+        super().__init__(
+            f"deadlock: {len(self.waiting)} tasks are blocked and no deadline is due{lines}"
+        )
+
+
+class StepBudgetExceeded(ScenarioFailure):
+    """The run made more steps than it was allowed: a livelock, or a budget that is too small.
+
+    Attributes:
+        steps: the budget.
+        busiest: the task that made most of the last steps.
+    """
+
+    def __init__(self, steps: int, busiest: str) -> None:
+        super().__init__(
+            f"no end after {steps:,} steps (the task {busiest} made most of the last ones): a "
+            f"livelock, or raise max_steps"
+        )
+        self.steps = steps
+        self.busiest = busiest
+
+
+class LeakedTasks(ScenarioFailure):
+    """The scenario has returned, but system tasks it started do not end when cancelled.
+
+    Attributes:
+        tasks: what is left of them, and where.
+    """
+
+    def __init__(self, tasks: Sequence[WaitingTask]) -> None:
+        self.tasks = tuple(tasks)
+        lines = "".join(f"\n  {task}" for task in self.tasks)
+        super().__init__(f"{len(self.tasks)} tasks outlived the scenario{lines}")
+
+
+class SystemTaskCrashed(ScenarioFailure):
+    """A system task, or a callback given to `run_sync_soon`, raised; the error is the cause.
+
+    Trio ends the whole run with a `trio.TrioInternalError` in this case.
+    """
+
+
+class Escape(ScenarioFailure):
+    """The program reached for something that the simulator does not control.
+
+    Attributes:
+        what: the operation, for instance ``"socket.connect"``.
+    """
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(f"{what} is outside the simulation; {instead}")
+        self.what = what
+
+
+class Nondeterminism(ScenarioFailure):
+    """The same choices led to two different runs, so this failure cannot be replayed.
+
+    Attributes:
+        step: the first step that differs, counted from 0.
+        first, second: what happened at that step in either run.
+    """
+
+    def __init__(self, step: int, first: str, second: str) -> None:
+        super().__init__(
+            f"the same choices gave another run, from step {step} on:\n"
+            f"  once:  {first}\n"
+            f"  again: {second}\n"
+            "something the simulator does not control decides here: the order of a set of strings, "
+            "a module-level cache that survives an execution, the wall clock, id()"
+        )
+        self.step = step
+        self.first = first
+        self.second = second
+
+
+def members(error: BaseException | None) -> tuple[BaseException, ...]:
+    """What is directly inside an exception group; nothing for any other error."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    inside: tuple[BaseException, ...] = cast("Any", error).exceptions
+    return inside

@@ -1,0 +1,312 @@
+"""Explore a scenario, replay one of its runs: what a user of the simulator calls.
+
+Both are ordinary functions, called from outside any event loop: they start the one `trio.run` that
+the kernel works in themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeAlias
+
+import trio
+
+from sim._choices import ChoiceLog
+from sim._errors import Nondeterminism, WrongUse, members
+from sim._kernel import Ended, Kernel, check_trio, nested
+from sim._trace import Trace, TracedStep, first_difference
+from sim.strategies import STRATEGIES, Execution, Strategy, Verdict
+from sim.strategies._replay import Prefix, Replay
+
+Scenario: TypeAlias = Callable[[], Awaitable[object]]
+Progress: TypeAlias = Callable[[int], None]
+
+DEFAULT_MAX_STEPS: Final = 20_000
+
+# Taken before a run replaces it in its module.
+_real_seconds: Final = time.perf_counter
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failing run of a scenario.
+
+    Attributes:
+        error: what went wrong: the exception the scenario raised, out of the groups that nurseries
+            wrap around it if there is just one in them, or a finding of the simulator (`Deadlock`,
+            `StepBudgetExceeded`, `Escape` ...).
+        raised: the same as it left the scenario, groups and all.
+        token: replays this run: ``sim.replay(scenario, token)``.
+        scenario: the name of the scenario.
+        steps: the run, step by step.
+        choices: how many choices were made in it.
+    """
+
+    error: BaseException
+    raised: BaseException
+    token: str
+    scenario: str
+    steps: tuple[TracedStep, ...] = field(repr=False)
+    choices: int
+
+    @property
+    def preemptions(self) -> int:
+        """How often a task was made to wait that could have gone on."""
+        return sum(step.preempts for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an exploration has found.
+
+    Attributes:
+        scenario: the name of the scenario.
+        strategy: the name of the strategy.
+        executions: how many runs were made, those of `abandoned` not counted.
+        complete: whether nothing is left to be explored: every interleaving was, up to what the
+            strategy takes for equivalent.
+        coverage: the same in words: "sampled", "all 1,680 interleavings".
+        failures: the failing runs; at most ``max_failures`` of them.
+        seconds: how long it took, in real seconds.
+        steps: steps of all runs together.
+        abandoned: runs that the strategy dropped half-way.
+        seed: what the strategy was seeded with.
+    """
+
+    scenario: str
+    strategy: str
+    executions: int
+    complete: bool
+    coverage: str
+    failures: tuple[Failure, ...]
+    seconds: float
+    steps: int
+    abandoned: int
+    seed: int
+
+    @property
+    def executions_per_second(self) -> float:
+        return self.executions / self.seconds if self.seconds else 0.0
+
+    def check(self) -> None:
+        """Raise the error of the first failure, if there is one.
+
+        The token is in a note on it, so that a test's log is all one needs to replay it.
+        """
+        if self.failures:
+            failure = self.failures[0]
+            failure.error.add_note(
+                f"found by sim in execution {self.executions}; "
+                f"replay it with sim.replay({failure.scenario}, {failure.token!r})"
+            )
+            raise failure.error
+
+
+def explore(
+    scenario: Scenario,
+    strategy: str | Strategy = "random",
+    max_executions: int = 1000,
+    seed: int = 0,
+    *,
+    max_failures: int = 1,
+    max_steps: int = DEFAULT_MAX_STEPS,
+    progress: Progress | None = None,
+) -> Result:
+    """Run a scenario many times, each time with other choices.
+
+    Args:
+        scenario: an async function without arguments. It is called afresh for every execution and
+            must build its own state: what outlives an execution makes runs depend on their order.
+        strategy: how to choose: a name out of `sim.strategies.STRATEGIES`, or a strategy.
+        max_executions: stop after so many.
+        seed: seeds the strategy; the same seed makes the same exploration.
+        max_failures: stop when so many runs have failed.
+        max_steps: steps one run may take before it counts as a livelock.
+        progress: called now and then with the number of executions so far.
+
+    Raises:
+        WrongUse: an argument makes no sense, or a Trio run is already under way in this thread.
+        UnsupportedTrio: the installed Trio is not one that can be controlled.
+    """
+    if isinstance(strategy, str):
+        if strategy not in STRATEGIES:
+            raise WrongUse(
+                f"there is no strategy {strategy!r}; there are {', '.join(sorted(STRATEGIES))}"
+            )
+        name, chosen = strategy, STRATEGIES[strategy](seed)
+    else:
+        name, chosen = type(strategy).__name__, strategy
+    if max_executions < 1 or max_failures < 1 or max_steps < 1:
+        raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
+    exploration = _Exploration(scenario, chosen, max_executions, max_failures, progress)
+    _run_nested(scenario, max_steps, exploration.run)
+    return Result(
+        scenario=scenario_name(scenario),
+        strategy=name,
+        executions=exploration.executions,
+        complete=exploration.exhausted and chosen.exhaustive,
+        coverage=chosen.coverage,
+        failures=tuple(exploration.failures),
+        seconds=exploration.seconds,
+        steps=exploration.steps,
+        abandoned=exploration.abandoned,
+        seed=seed,
+    )
+
+
+def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS) -> Result:
+    """Make one particular run once more.
+
+    Args:
+        scenario: the one that the token was found with.
+        token: the token of a failure.
+        max_steps: as for `explore`.
+
+    Returns:
+        A result of one execution. It has no failure if the run does not fail any more.
+
+    Raises:
+        InvalidToken: the token cannot be read.
+        ReplayDiverged: the scenario has other choices than it had when the token was made.
+        WrongUse, UnsupportedTrio: as for `explore`.
+    """
+    strategy = Replay(token)
+    exploration = _Exploration(scenario, strategy, 1, 1, None)
+    _run_nested(scenario, max_steps, exploration.run)
+    strategy.check_finished()
+    return Result(
+        scenario=scenario_name(scenario),
+        strategy="replay",
+        executions=1,
+        complete=False,
+        coverage="one run",
+        failures=tuple(exploration.failures),
+        seconds=exploration.seconds,
+        steps=exploration.steps,
+        abandoned=0,
+        seed=0,
+    )
+
+
+def scenario_name(scenario: Scenario) -> str:
+    """How results call a scenario: the name of its function."""
+    if isinstance(scenario, partial):
+        return scenario_name(scenario.func)
+    return getattr(scenario, "__name__", None) or repr(scenario)
+
+
+class _Exploration:
+    """The loop over executions, and what it has gathered so far."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        strategy: Strategy,
+        max_executions: int,
+        max_failures: int,
+        progress: Progress | None,
+    ) -> None:
+        self._scenario = scenario
+        self._strategy = strategy
+        self._max_executions = max_executions
+        self._max_failures = max_failures
+        self._progress = progress
+        self.executions = 0
+        self.abandoned = 0
+        self.steps = 0
+        self.exhausted = False
+        self.failures: list[Failure] = []
+        self.seconds = 0.0
+
+    def run(self, kernel: Kernel) -> None:
+        began = _real_seconds()
+        try:
+            self._loop(kernel)
+        finally:
+            self.seconds = _real_seconds() - began
+
+    def _loop(self, kernel: Kernel) -> None:
+        strategy, scenario, progress = self._strategy, self._scenario, self._progress
+        while self.executions < self._max_executions and len(self.failures) < self._max_failures:
+            if not strategy.begin_execution():
+                self.exhausted = True
+                return
+            ended = kernel.execute(scenario, strategy)
+            self.steps += ended.steps
+            if ended.abandoned:
+                self.abandoned += 1
+                verdict = Verdict.ABANDONED
+            else:
+                self.executions += 1
+                verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
+            strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
+            if ended.error is not None and not ended.abandoned:
+                self.failures.append(self._examine(kernel, ended))
+            if progress is not None and not self.executions & 63:
+                progress(self.executions)
+        # So that "all 1,680" is not reported as unfinished when the bound was 1,680.
+        if len(self.failures) < self._max_failures and strategy.exhaustive:
+            self.exhausted = not strategy.begin_execution()
+
+    def _examine(self, kernel: Kernel, ended: Ended) -> Failure:
+        """Make a failing run twice more, traced, to draw it and to see that it can be replayed."""
+        raised = ended.error
+        assert raised is not None
+        log = kernel.log.copy()
+        (first, again), (second, once_more) = (
+            self._traced(kernel, log),
+            self._traced(kernel, log),
+        )
+        difference = first_difference(first, second)
+        error = _innermost(raised)
+        if difference is None:
+            for other in (again, once_more):
+                if other is None or type(_innermost(other)) is not type(error):
+                    difference = len(first.steps), repr(raised), repr(other)
+                    break
+        if difference is not None:
+            nondeterminism = Nondeterminism(*difference)
+            nondeterminism.__cause__ = raised
+            error = nondeterminism
+        return Failure(
+            error=error,
+            raised=raised,
+            token=log.token(),
+            scenario=scenario_name(self._scenario),
+            steps=tuple(first.steps),
+            choices=len(log),
+        )
+
+    def _traced(self, kernel: Kernel, log: ChoiceLog) -> tuple[Trace, BaseException | None]:
+        trace = Trace()
+        ended = kernel.execute(self._scenario, Prefix(log.indices), trace)
+        return trace, ended.error
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The one exception inside nested groups; the group itself if it holds several."""
+    while len(inside := members(error)) == 1:
+        error = inside[0]
+    return error
+
+
+def _run_nested(scenario: Scenario, max_steps: int, body: Callable[[Kernel], None]) -> None:
+    if not callable(scenario):
+        raise WrongUse(
+            f"a scenario is an async function, which is called for each run, not {scenario!r}"
+        )
+    if trio.lowlevel.in_trio_run():
+        raise WrongUse(
+            "explore() and replay() start a Trio run themselves: call them from a plain function, "
+            "not from a task"
+        )
+    check_trio()
+
+    async def host() -> None:
+        with nested(max_steps) as kernel:
+            body(kernel)
+
+    trio.run(host)

@@ -1,0 +1,729 @@
+"""The scheduler: steps the tasks of a scenario one at a time, each where a strategy says.
+
+This is the only module that reaches into Trio. It runs *inside one task of one* `trio.run`: for as
+long as an exploration lasts, a plain synchronous loop here takes the place of Trio's own. It puts
+its run queue, clock, deadlines and nurseries into the runner, resumes coroutines exactly as Trio's
+loop does, and leaves to Trio everything that a step then does: creating tasks, cancelling,
+rescheduling, closing nurseries are Trio's own code, unmodified.
+
+Why not one `trio.run` an execution: it costs more than the execution. And why not a run queue that
+hands out one task at a time to Trio's loop: three quarters of the time goes into its batches, its
+generator frame and its look at epoll between any two steps.
+
+What an execution could leave behind for the next is replaced before each: run queue, tasks,
+deadlines, run-local variables, instruments, callback queue, token. `check_trio` holds the list of
+all that is relied on.
+"""
+# Trio's internals are private by name and untyped where they are reached; being the one place that
+# does so is what this module is for.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final
+
+import trio
+import trio._core._run as _trio_run
+import trio._core._traps as _trio_traps
+import trio._threads as _trio_threads
+from outcome import Error, Outcome, Value
+from sniffio import thread_local as sniffio_library
+from trio._core._instrumentation import Instruments as _TrioInstruments
+from trio._util import name_asyncgen
+
+from sim._choices import ChoiceLog
+from sim._clock import VirtualClock
+from sim._errors import (
+    Deadlock,
+    Escape,
+    LeakedTasks,
+    StepBudgetExceeded,
+    SystemTaskCrashed,
+    UnsupportedTrio,
+    members,
+)
+from sim._escapes import PinnedSources, guarded
+from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
+from sim._threads import ThreadSimulation
+from sim._trace import Trace, describe_waiting
+from sim.strategies import ABANDON, ROOT, ChoiceKind, Strategy, TaskId
+
+_RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
+_CHECKPOINT: Final[Any] = _trio_traps.CancelShieldedCheckpoint
+_WAIT: Final[Any] = _trio_traps.WaitTaskRescheduled
+_DETACH: Final[Any] = _trio_traps.PermanentlyDetachCoroutineObject
+_FRAMES_TO_DROP: Final = 1 + _trio_run.CONTEXT_RUN_TB_FRAMES
+
+# Steps given to tasks to clean up after themselves once an execution is over early.
+_CLEANUP_STEPS: Final = 10_000
+
+_RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
+    _trio_run.Runner: (
+        "asyncgens",
+        "clock",
+        "deadlines",
+        "entry_queue",
+        "instruments",
+        "io_manager",
+        "is_guest",
+        "ki_pending",
+        "_locals",
+        "runq",
+        "system_nursery",
+        "tasks",
+        "trio_token",
+        "waiting_for_idle",
+        "reschedule",
+        "spawn_impl",
+        "task_exited",
+    ),
+    _trio_run.Task: (
+        "_abort_func",
+        "_activate_cancel_status",
+        "_attempt_delivery_of_any_pending_cancel",
+        "_cancel_points",
+        "_child_nurseries",
+        "_next_send",
+        "_next_send_fn",
+        "_schedule_points",
+        "context",
+        "coro",
+        "custom_sleep_data",
+    ),
+    _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
+    _trio_run.CancelStatus: ("_children", "_scope", "_tasks"),
+    _trio_run.CancelScope: ("_cancel_status", "_has_been_entered"),
+    _TrioInstruments: ("add_instrument", "call", "remove_instrument"),
+}
+
+
+def check_trio() -> None:
+    """See that the installed Trio has what this module relies on.
+
+    Raises:
+        UnsupportedTrio: it has not; says what is missing.
+    """
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in _RELIED_ON.items()
+        for name in names
+        if not hasattr(owner, name)
+        and name not in {field.name for field in getattr(owner, "__attrs_attrs__", ())}
+    ]
+    missing += [
+        f"trio._threads.{name}"
+        for name in ("start_thread_soon", "_send_message_to_trio")
+        if not hasattr(_trio_threads, name)
+    ]
+    if missing:
+        raise UnsupportedTrio(
+            f"Trio {trio.__version__} (Python {sys.version.split()[0]}) is not one this release "
+            f"can control: it has no {', '.join(missing)}; install a release of Trio that this "
+            "one declares, or report it"
+        )
+
+
+class _Resume:
+    """What a task is sent after a checkpoint. One for all: unlike `outcome.Value` it may be
+    unwrapped any number of times."""
+
+    __slots__ = ()
+
+    def unwrap(self) -> None:
+        return None
+
+
+_RESUME: Final = _Resume()
+
+
+class _Instruments(dict[str, Any]):
+    """`trio._core._instrumentation.Instruments` on a dict in C: Trio asks it several times a step
+    whether a hook is there."""
+
+    def __init__(self) -> None:
+        super().__init__(_all={})
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self
+
+    add_instrument = _TrioInstruments.add_instrument
+    remove_instrument = _TrioInstruments.remove_instrument
+    call = _TrioInstruments.call
+
+
+class Ended:
+    """How an execution ended.
+
+    Attributes:
+        error: what failed; None if it held.
+        abandoned: the strategy dropped it.
+        steps: how many steps were made.
+    """
+
+    __slots__ = ("abandoned", "error", "steps")
+
+    def __init__(self, error: BaseException | None, abandoned: bool, steps: int) -> None:
+        self.error = error
+        self.abandoned = abandoned
+        self.steps = steps
+
+
+class _Budget(Exception):
+    """The step budget is used up."""
+
+
+class _Abandoned(Exception):
+    """The strategy has asked to drop this execution."""
+
+
+class Kernel:
+    """Executes scenarios. Made by `nested`, and only good inside it.
+
+    State of one execution, all replaced by `_begin`: the runner's own fields, `_ids`, `log`, and
+    what the execution has ended with so far (`_root_outcome`, `_finding`).
+    """
+
+    def __init__(self, runner: Any, max_steps: int) -> None:
+        self._runner = runner
+        self._max_steps = max_steps
+        self._host_task: Any = _RUN_CONTEXT.task
+        self.clock = VirtualClock()
+        self.log = ChoiceLog()
+        self._threads = ThreadSimulation(self.spawn_background, self._outside_trio, self._refuse)
+        self._pinned = PinnedSources(self.clock, self._threads)
+        self._input = NoInput(self._refuse)
+        self._system_scope: Any = None
+        self._outer_status: Any = _fresh_cancel_status()
+        # Task -> identity, and how many children each identity has made.
+        self._ids: dict[Any, TaskId] = {}
+        self._children: dict[TaskId, int] = {}
+        self._root_outcome: Outcome[object] | None = None
+        self._finding: BaseException | None = None
+        self._escape: Escape | None = None
+        self._strategy: Strategy | None = None
+        self._callbacks: Any = None
+        self._steps = 0
+
+    # What the program under test, through other modules of this package, asks for.
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        """Make a choice inside a step: a fault, a latency, a random draw."""
+        assert self._strategy is not None, "no execution is under way"
+        if alternatives == 1:
+            return 0
+        index = self._strategy.choose(kind, alternatives)
+        self.log.add(index, alternatives)
+        return index
+
+    def current_id(self) -> TaskId:
+        """The identity of the task that makes the current step."""
+        return self._ids[_RUN_CONTEXT.task]
+
+    def spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
+        """Start a task that stands for something outside Trio: a thread, the callback queue."""
+        return self._runner.spawn_impl(async_fn, (), self._background, name, system_task=True)
+
+    # One execution.
+
+    def execute(
+        self,
+        scenario: Callable[[], Awaitable[object]],
+        strategy: Strategy,
+        trace: Trace | None = None,
+    ) -> Ended:
+        """Run the scenario once.
+
+        The choices made are in `log` afterwards.
+
+        Raises:
+            BaseException: what a strategy raises, and KeyboardInterrupt; never what the
+                scenario raises.
+        """
+        self._begin(strategy)
+        abandoned = False
+        # A collection that falls into a step would run finalizers there, at a point that depends
+        # on all that was allocated since the process began.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            # Not the runner's main task: of that one, Trio keeps the outcome to itself.
+            root = self._runner.spawn_impl(scenario, (), self._main, None)
+            self._ids[root] = ROOT
+            self._run(strategy, trace)
+        except _Abandoned:
+            abandoned = True
+        except _Budget:
+            self._find(StepBudgetExceeded(self._max_steps, self._busiest()))
+        finally:
+            try:
+                self._clean_up()
+            finally:
+                self._strategy = None
+                if collecting:
+                    gc.enable()
+        if self._runner.ki_pending:
+            self._runner.ki_pending = False
+            raise KeyboardInterrupt
+        return Ended(self._verdict(), abandoned, self._steps)
+
+    def _verdict(self) -> BaseException | None:
+        """What is wrong with the execution, if anything; the weightiest of what is."""
+        raised = self._root_outcome.error if isinstance(self._root_outcome, Error) else None
+        if self._escape is not None:
+            return raised if _has_inside(raised, self._escape) else self._escape
+        return self._finding or raised
+
+    def _begin(self, strategy: Strategy) -> None:
+        runner = self._runner
+        self.log.clear()
+        self._ids = {}
+        self._children = {}
+        self._root_outcome = None
+        self._finding = None
+        self._escape = None
+        self._strategy = strategy
+        self._system_scope = None
+        self._steps = 0
+        self.clock.now = 0.0
+        self._pinned.reset()
+        spawn = runner.spawn_impl
+        self._main = OuterNursery(spawn, self._outer_status, self._main_finished)
+        self._background = OuterNursery(spawn, self._outer_status, self._background_finished)
+        self._callbacks = CallbackQueue(self._spawn_callback_task)
+        runner.runq = []
+        runner.tasks = set()
+        runner.deadlines = _trio_run.Deadlines()
+        runner._locals = {}
+        runner.instruments = _Instruments()
+        runner.entry_queue = self._callbacks
+        runner.trio_token = None
+        runner.system_nursery = _SystemNursery(self)
+        runner.waiting_for_idle.clear()
+        runner.asyncgens.alive = AsyncGeneratorSet()
+
+    def _run(self, strategy: Strategy, trace: Trace | None) -> None:
+        """Make steps until nothing is left to be done."""
+        while True:
+            self._step_until_idle(strategy, trace)
+            if self._finding is not None:
+                return
+            if not self._wake_by_time() and not self._finish_up():
+                return
+
+    def _step_until_idle(self, strategy: Strategy, trace: Trace | None) -> None:
+        # The hot loop: every line of it is paid once a step, hence the local names.
+        runner = self._runner
+        runq: list[Any] = runner.runq
+        instruments = runner.instruments
+        deadlines = runner.deadlines
+        clock = self.clock
+        ids = self._ids
+        log_index = self.log.indices.append
+        log_alternatives = self.log.alternatives.append
+        choose = strategy.choose
+        choose_task = strategy.choose_task if _wants_identities(strategy) else None
+        schedule = ChoiceKind.SCHEDULE
+        context = _RUN_CONTEXT
+        steps, max_steps = self._steps, self._max_steps
+        previous = ROOT
+        try:
+            while runq:
+                runnable = len(runq)
+                if choose_task is not None:
+                    index = choose_task([ids[task] for task in runq], previous)
+                    if index == ABANDON:
+                        raise _Abandoned
+                    if runnable > 1:
+                        log_index(index)
+                        log_alternatives(runnable)
+                elif runnable > 1:
+                    index = choose(schedule, runnable)
+                    log_index(index)
+                    log_alternatives(runnable)
+                else:
+                    index = 0
+                task = runq.pop(index)
+                if steps == max_steps:
+                    raise _Budget
+                steps += 1
+                context.task = task
+                if choose_task is not None:
+                    previous = ids[task]
+                if trace is not None:
+                    trace.before_step(task, ids[task], index, runnable, clock.now)
+                if len(instruments) > 1 and "before_task_step" in instruments:
+                    instruments.call("before_task_step", task)
+
+                send, value = task._next_send_fn, task._next_send
+                task._next_send_fn = task._next_send = None
+                outcome: Outcome[object] | None = None
+                again = False
+                message: Any = None
+                try:
+                    message = task.context.run(send, value)
+                except StopIteration as stop:
+                    outcome = Value(stop.value)
+                except BaseException as error:  # noqa: BLE001 - given to the nursery
+                    # Trio drops the frames of its loop from the traceback; so that a failure
+                    # reads the same here, so do we.
+                    traceback = error.__traceback__
+                    for _ in range(_FRAMES_TO_DROP):
+                        if traceback is not None:
+                            traceback = traceback.tb_next
+                    outcome = Error(error.with_traceback(traceback))
+                    del traceback
+                    if isinstance(error, KeyboardInterrupt):
+                        runner.ki_pending = True
+                if outcome is not None:
+                    runner.task_exited(task, outcome)
+                    outcome = None
+                else:
+                    task._schedule_points += 1
+                    if message is _CHECKPOINT:
+                        # What runner.reschedule does, but to the front of the queue: alternative
+                        # 0 is always to go on with the same task.
+                        again = True
+                        task._next_send_fn = task.coro.send
+                        task._next_send = _RESUME
+                        if "task_scheduled" in instruments:
+                            instruments.call("task_scheduled", task)
+                    elif type(message) is _WAIT:
+                        task._cancel_points += 1
+                        task._abort_func = message.abort_func
+                        task._attempt_delivery_of_any_pending_cancel()
+                    elif type(message) is _DETACH:
+                        runner.task_exited(task, message.final_outcome)
+                    else:
+                        runner.reschedule(
+                            task,
+                            TypeError(
+                                f"the task yielded {message!r}, which is nothing that Trio knows; "
+                                "is it a coroutine of another async library?"
+                            ),
+                        )
+                        task._next_send_fn = task.coro.throw
+
+                # What this step has made runnable is at the end of the queue.
+                if len(runq) >= runnable:
+                    self._identify(task, runnable - 1)
+                if again:
+                    runq.insert(0, task)
+                elif runq and runq[-1] is task:
+                    runq.insert(0, runq.pop())
+                if deadlines._heap and deadlines._heap[0][0] <= clock.now:
+                    self._expire_deadlines()
+                if len(instruments) > 1 and "after_task_step" in instruments:
+                    instruments.call("after_task_step", task)
+                if trace is not None:
+                    trace.after_step(task, bool(runq) and runq[0] is task)
+                if self._finding is not None:
+                    return
+                del task, send, value, message
+        finally:
+            self._steps = steps
+
+    def _identify(self, creator: Any, start: int) -> None:
+        """Name the tasks that were created in a step, and bring what it made runnable into an order
+        that is the same in every process: Trio keeps waiting tasks in sets."""
+        runq, ids = self._runner.runq, self._ids
+        parent = ids[creator]
+        for task in runq[start:]:
+            if task not in ids:
+                number = self._children.get(parent, 0)
+                self._children[parent] = number + 1
+                ids[task] = (*parent, number)
+        if len(runq) - start > 1:
+            runq[start:] = sorted(runq[start:], key=lambda task: (task is creator, ids[task]))
+
+    def _expire_deadlines(self) -> None:
+        start = len(self._runner.runq)
+        self._runner.deadlines.expire(self.clock.now)
+        self._sort_woken(start)
+
+    def _sort_woken(self, start: int) -> None:
+        runq, ids = self._runner.runq, self._ids
+        if len(runq) - start > 1:
+            runq[start:] = sorted(runq[start:], key=ids.__getitem__)
+
+    def _wake_by_time(self) -> bool:
+        """Nothing is runnable: let those go on that wait for that, or time pass.
+
+        Returns:
+            False if nothing will ever be runnable again.
+        """
+        runner = self._runner
+        idle = runner.waiting_for_idle
+        if idle:
+            # The cushion is in real seconds, of which none pass here: the shortest comes first.
+            cushion = idle.keys()[0][0]
+            while idle and idle.keys()[0][0] == cushion:
+                _, task = idle.popitem(0)
+                runner.reschedule(task)
+            self._sort_woken(0)
+            return True
+        while not runner.runq:
+            deadline = runner.deadlines.next_deadline()
+            if deadline == math.inf:
+                return False
+            self.clock.now = max(self.clock.now, deadline)
+            self._expire_deadlines()
+        return True
+
+    def _finish_up(self) -> bool:
+        """Nothing will be runnable again: the end, a task too many, or the last generators.
+
+        Returns:
+            True if there is more to be stepped.
+        """
+        runner = self._runner
+        left = runner.tasks - {self._callbacks.task}
+        if left:
+            waiting = [describe_waiting(task) for task in sorted(left, key=self._ids.__getitem__)]
+            over = self._root_outcome is not None
+            self._find(LeakedTasks(waiting) if over else Deadlock(waiting))
+            return False
+        return self._close_generators()
+
+    def _close_generators(self) -> bool:
+        """Start to close the async generators that were left half-way, if there are any."""
+        runner = self._runner
+        generators = runner.asyncgens.alive.take()
+        if not generators:
+            return False
+
+        async def close_generators() -> None:
+            for generator in generators:
+                await runner.asyncgens._finalize_one(generator, name_asyncgen(generator))
+
+        task = self.spawn_background(close_generators, "<closing of async generators>")
+        self._ids[task] = (*ROOT, self._children.get(ROOT, 0))
+        self._children[ROOT] = self._children.get(ROOT, 0) + 1
+        return True
+
+    # What ends, and how.
+
+    def _find(self, finding: BaseException) -> None:
+        if self._finding is None:
+            self._finding = finding
+
+    def _refuse(self, escape: Escape) -> None:
+        # The run goes on: the error is on its way to the line of the program that is to blame.
+        if self._escape is None:
+            self._escape = escape
+
+    def _main_finished(self, task: Any, outcome: Outcome[object]) -> None:
+        del task
+        self._root_outcome = outcome
+        if self._system_scope is not None:
+            self._system_scope.cancel()
+
+    def _system_finished(self, task: Any, outcome: Outcome[object]) -> None:
+        if not isinstance(outcome, Error) or isinstance(outcome.error, trio.Cancelled):
+            return
+        crash = SystemTaskCrashed(f"the system task {task.name} raised {outcome.error!r}")
+        crash.__cause__ = outcome.error
+        self._find(crash)
+
+    def _background_finished(self, task: Any, outcome: Outcome[object]) -> None:
+        self._system_finished(task, outcome)
+
+    def _system_status(self) -> Any:
+        """The cancel status of system tasks, made when the first one is."""
+        if self._system_scope is None:
+            self._system_scope = _fresh_cancel_status()._scope
+            if self._root_outcome is not None:
+                self._system_scope.cancel()
+        return self._system_scope._cancel_status
+
+    def _spawn_callback_task(self, async_fn: Callable[[], Awaitable[None]]) -> Any:
+        return self.spawn_background(async_fn, "<TrioToken.run_sync_soon task>")
+
+    def _busiest(self) -> str:
+        name: str = max(self._runner.tasks, key=lambda task: task._schedule_points).name
+        return name
+
+    def _clean_up(self) -> None:
+        """Leave nothing of this execution: no task, no coroutine that was not run to its end."""
+        runner = self._runner
+        self._callbacks.done = True
+        if runner.tasks:
+            self._cancel_everything()
+        if runner.tasks:
+            self._close_by_force()
+        runner.runq = []
+        runner.tasks = set()
+        self._ids = {}
+        _RUN_CONTEXT.task = self._host_task
+
+    def _cancel_everything(self) -> None:
+        """Let the tasks unwind themselves: cancel them, and step them in turn.
+
+        Nothing that happens here is a finding; the verdict was given before.
+        """
+        runner = self._runner
+        finding, root_outcome, log = self._finding, self._root_outcome, self.log
+        self.log = ChoiceLog()
+        scopes = [self._outer_status._scope]
+        if self._system_scope is not None:
+            scopes.append(self._system_scope)
+        for scope in scopes:
+            scope.cancel()
+        steps, self._steps = self._steps, self._max_steps - _CLEANUP_STEPS
+        with contextlib.suppress(_Budget):
+            self._finding = None
+            self._run_quietly()
+        self._steps = steps
+        self._finding, self._root_outcome, self.log = finding, root_outcome, log
+        self._outer_status = _fresh_cancel_status()
+        runner.deadlines = _trio_run.Deadlines()
+
+    def _run_quietly(self) -> None:
+        turns = _TakeTurns()
+        while self._runner.runq or self._wake_by_time() or self._close_generators():
+            self._step_until_idle(turns, None)
+            self._finding = None
+
+    def _close_by_force(self) -> None:
+        """Throw GeneratorExit into what does not end by itself."""
+        runner = self._runner
+        for task in list(runner.tasks):
+            # It was told to end and did not; whatever it raises now comes too late to matter.
+            with contextlib.suppress(BaseException):
+                task.coro.close()
+        for task in list(runner.tasks):
+            for nursery in task._child_nurseries:
+                nursery._children.clear()
+            parent = task._parent_nursery
+            if parent is not None:
+                parent._children.discard(task)
+
+    # Threads.
+
+    @contextlib.contextmanager
+    def _outside_trio(self) -> Generator[Callable[[], None]]:
+        """Make Trio unaware of its run, as it is in a thread; yields what switches back and
+        forth."""
+        kept: dict[str, Any] = {"task": _RUN_CONTEXT.task, "runner": self._runner}
+        inside = True
+
+        def switch() -> None:
+            nonlocal inside
+            inside = not inside
+            sniffio_library.name = "trio" if inside else None
+            for name, value in kept.items():
+                if inside:
+                    setattr(_RUN_CONTEXT, name, value)
+                else:
+                    delattr(_RUN_CONTEXT, name)
+
+        switch()
+        try:
+            yield switch
+        finally:
+            if not inside:
+                switch()
+
+    @contextlib.contextmanager
+    def _simulated_threads(self) -> Generator[None]:
+        module: Any = _trio_threads
+        start, send = module.start_thread_soon, module._send_message_to_trio
+        module.start_thread_soon = self._threads.start
+        module._send_message_to_trio = self._threads.send_message
+        try:
+            yield
+        finally:
+            module.start_thread_soon, module._send_message_to_trio = start, send
+
+    # The life of the kernel.
+
+    @contextlib.contextmanager
+    def installed(self) -> Generator[None]:
+        """Take the place of the runner's loop, and give it back."""
+        runner = self._runner
+        names = (
+            "runq",
+            "tasks",
+            "clock",
+            "deadlines",
+            "_locals",
+            "instruments",
+            "entry_queue",
+            "trio_token",
+            "system_nursery",
+            "io_manager",
+            "waiting_for_idle",
+        )
+        before = {name: getattr(runner, name) for name in names}
+        alive = runner.asyncgens.alive
+        runner.clock = self.clock
+        runner.io_manager = self._input
+        runner.waiting_for_idle = type(runner.waiting_for_idle)()
+        try:
+            with self._pinned.installed(), guarded(self._refuse), self._simulated_threads():
+                yield
+        finally:
+            for name, value in before.items():
+                setattr(runner, name, value)
+            runner.asyncgens.alive = alive
+            _RUN_CONTEXT.task = self._host_task
+
+
+class _SystemNursery(OuterNursery):
+    """The nursery of system tasks. Its cancel scope exists from its first task on."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        super().__init__(kernel._runner.spawn_impl, None, kernel._system_finished)
+
+    @property
+    def _cancel_status(self) -> Any:
+        return self._kernel._system_status()
+
+    @_cancel_status.setter
+    def _cancel_status(self, status: object) -> None:
+        assert status is None
+
+
+class _TakeTurns(Strategy):
+    """Every task in its turn: fair, so that tasks that wait for each other's clean-up get on."""
+
+    def begin_execution(self) -> bool:
+        return True
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        return alternatives - 1 if kind is ChoiceKind.SCHEDULE else 0
+
+
+def _has_inside(error: BaseException | None, wanted: BaseException) -> bool:
+    return error is wanted or any(_has_inside(inside, wanted) for inside in members(error))
+
+
+def _wants_identities(strategy: Strategy) -> bool:
+    return strategy.wants_identities or strategy.wants_footprints
+
+
+def _fresh_cancel_status() -> Any:
+    """A cancel status with nothing around it, as the one of a whole run is."""
+    scope: Any = trio.CancelScope()
+    scope._has_been_entered = True
+    scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=None)
+    return scope._cancel_status
+
+
+@contextlib.contextmanager
+def nested(max_steps: int) -> Generator[Kernel]:
+    """Inside a task of a Trio run: a kernel that has the run to itself until the block ends.
+
+    Args:
+        max_steps: steps an execution may take.
+    """
+    kernel = Kernel(_RUN_CONTEXT.runner, max_steps)
+    with kernel.installed():
+        yield kernel

@@ -1,0 +1,41 @@
+"""A cell that several tasks may share, and that the simulator sees.
+
+Everything else is taken to be private to its task. Reading and writing a cell is synchronous and
+no step of its own: it belongs to the step that the task is making, like any access of an object.
+What makes a race is an ``await`` between a read and a write.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """A value shared by tasks.
+
+    Outside a run it is a plain cell, so that a scenario may also be run under `trio.run`.
+
+    Args:
+        value: what it holds at first.
+        name: how reports call it.
+    """
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, value: T, *, name: str | None = None) -> None:
+        self._value = value
+        self.name = name
+
+    def get(self) -> T:
+        """The value last set."""
+        return self._value
+
+    def set(self, value: T) -> None:
+        """Replace the value."""
+        self._value = value
+
+    def __repr__(self) -> str:
+        name = f" {self.name}" if self.name else ""
+        return f"<sim.Shared{name} {self._value!r}>"

@@ -1,0 +1,158 @@
+"""What a task of the scenario finds where Trio's own run would have its surroundings.
+
+Trio's runner has a nursery above the main task, one for system tasks, a queue for callbacks from
+other threads, an I/O manager. Each is replaced here by the smallest thing that answers the same
+calls, so that a new execution costs a few attribute stores and nothing reaches the real ones.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import trio
+from outcome import Outcome
+
+from sim._errors import Escape
+
+
+class OuterNursery:
+    """The parent of tasks that have no nursery of the program above them.
+
+    Holds for the main task, the system tasks, and the background tasks that stand for threads.
+    Answers what `trio.Nursery` is asked by the runner and by a program that looks at
+    ``task.parent_nursery``; it lives as long as the execution, so nobody waits for it.
+    """
+
+    def __init__(
+        self,
+        spawn: Callable[..., Any],
+        cancel_status: Any,
+        finished: Callable[[Any, Outcome[object]], None],
+    ) -> None:
+        self._spawn = spawn
+        self._cancel_status = cancel_status
+        self._finished = finished
+        self._children: set[Any] = set()
+        self._closed = False
+        self.parent_task: Any = None
+
+    @property
+    def cancel_scope(self) -> trio.CancelScope:
+        scope: trio.CancelScope = self._cancel_status._scope  # noqa: SLF001 - Trio has no other way
+        return scope
+
+    @property
+    def child_tasks(self) -> frozenset[Any]:
+        return frozenset(self._children)
+
+    def start_soon(
+        self, async_fn: Callable[..., Awaitable[object]], *args: object, name: object = None
+    ) -> None:
+        self._spawn(async_fn, args, self, name)
+
+    def _child_finished(self, task: Any, outcome: Outcome[object]) -> None:
+        self._children.discard(task)
+        self._finished(task, outcome)
+
+
+class CallbackQueue:
+    """Stands for the queue behind `TrioToken.run_sync_soon`.
+
+    Trio runs what is queued in a task of its own. So does this one, one callback a step, in a task
+    that exists only once there was something to run: most programs never use it.
+    """
+
+    def __init__(self, spawn_task: Callable[[Callable[[], Awaitable[None]]], Any]) -> None:
+        self._spawn_task = spawn_task
+        self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._once: set[tuple[Callable[..., object], tuple[Any, ...]]] = set()
+        self._parked = False
+        self.task: Any = None
+        self.done = False
+
+    def run_sync_soon(
+        self, sync_fn: Callable[..., object], *args: object, idempotent: bool = False
+    ) -> None:
+        if self.done:
+            # The execution is over; what still calls is a finalizer, which has nobody to tell.
+            return
+        job = (sync_fn, args)
+        if idempotent:
+            if job in self._once:
+                return
+            self._once.add(job)
+        self._jobs.append(job)
+        if self.task is None:
+            self.task = self._spawn_task(self._run)
+        elif self._parked:
+            self._parked = False
+            trio.lowlevel.reschedule(self.task)
+
+    def size(self) -> int:
+        return len(self._jobs)
+
+    async def _run(self) -> None:
+        while True:
+            while self._jobs:
+                job = self._jobs.popleft()
+                self._once.discard(job)
+                job[0](*job[1])
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            self._parked = True
+            await trio.lowlevel.wait_task_rescheduled(self._never_mind)
+
+    def _never_mind(self, raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
+        del raise_cancel
+        self._parked = False
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class NoInput:
+    """Stands for the I/O manager: whatever waits for a real file descriptor is refused there."""
+
+    def __init__(self, refuse: Callable[[Escape], None]) -> None:
+        self._refuse = refuse
+
+    def notify_closing(self, descriptor: object) -> None:
+        """Nobody waits for it here, so there is nobody to tell."""
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def refuse(*args: object) -> NoReturn:
+            del args
+            escape = Escape(
+                f"trio.lowlevel.{name}",
+                "use trio.testing.memory_stream_pair or a memory channel in its place",
+            )
+            self._refuse(escape)
+            raise escape
+
+        return refuse
+
+
+class AsyncGeneratorSet:
+    """The async generators that were begun and not yet finished, in the order they were begun.
+
+    Trio keeps a weak set, whose order is that of addresses; these are closed at the end of an
+    execution, and the order of that must be the same each time.
+    """
+
+    def __init__(self) -> None:
+        self._by_start: dict[int, Any] = {}
+        self._started = 0
+
+    def add(self, generator: Any) -> None:
+        number = self._started
+        self._started += 1
+        by_start = self._by_start
+        by_start[number] = weakref.ref(generator, lambda _: by_start.pop(number, None))
+
+    def __bool__(self) -> bool:
+        return bool(self._by_start)
+
+    def take(self) -> list[Any]:
+        """All of them that still exist, and forget them."""
+        references, self._by_start = list(self._by_start.values()), {}
+        return [generator for reference in references if (generator := reference()) is not None]

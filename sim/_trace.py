@@ -1,0 +1,149 @@
+"""What happened in one run, step by step: for the table of a failure, and to compare two runs.
+
+Only failing runs are traced. A location is the innermost line of the *program*: frames of Trio, of
+the standard library's context managers and of the simulator are looked through.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final
+
+from sim._errors import WaitingTask
+from sim.strategies import TaskId
+
+_STANDARD_LIBRARY: Final = sysconfig.get_paths()["stdlib"] + os.sep
+_MACHINERY: Final = ("trio.", "outcome.", "sim._", "sim.strategies.")
+
+
+@dataclass(frozen=True, slots=True)
+class TracedStep:
+    """One step of a traced run."""
+
+    task: TaskId
+    name: str
+    time: float
+    """Virtual seconds since the start of the run."""
+    chosen: int
+    """The index of the task among those that were enabled."""
+    enabled: int
+    """How many tasks were enabled."""
+    start: str
+    """Where the task went on, as ``file:line in function``."""
+    end: str
+    """Where it gave up control; "" if it finished."""
+    preempts: bool
+    """Whether the task that made the step before could have gone on, and was made to wait."""
+
+    def __str__(self) -> str:
+        end = f"to {self.end}" if self.end else "to its end"
+        return (
+            f"{self.name} {list(self.task)} at {self.time:g} s, 1 of {self.enabled} enabled, "
+            f"from {self.start} {end}"
+        )
+
+
+class Trace:
+    """Records the steps of one run, as the kernel makes them."""
+
+    def __init__(self) -> None:
+        self.steps: list[TracedStep] = []
+        self._open: tuple[TaskId, str, float, int, int, str] | None = None
+        self._previous_can_go_on = False
+
+    def before_step(
+        self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float
+    ) -> None:
+        self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))
+
+    def after_step(self, task: Any, can_go_on: bool) -> None:
+        assert self._open is not None
+        identity, name, time, chosen, enabled, start = self._open
+        self._open = None
+        # The task of the step before is the first of the enabled ones, if it is one of them.
+        preempts = self._previous_can_go_on and chosen > 0
+        self._previous_can_go_on = can_go_on
+        self.steps.append(
+            TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts)
+        )
+
+
+def first_difference(first: Trace, second: Trace) -> tuple[int, str, str] | None:
+    """The first step in which two runs differ, as (step, in the first, in the second)."""
+    for number in range(max(len(first.steps), len(second.steps))):
+        one, other = (
+            str(trace.steps[number]) if number < len(trace.steps) else "the run was over"
+            for trace in (first, second)
+        )
+        if one != other:
+            return number, one, other
+    return None
+
+
+def short_name(name: str) -> str:
+    """A task's name without the module and the enclosing functions."""
+    return name if name.startswith("<") else name.rpartition("<locals>.")[2].rpartition(".")[2]
+
+
+def location(task: Any) -> str:
+    """Where the task is suspended, in the program's own code; "" if it has finished."""
+    innermost = outermost = None
+    for frame, line in task.iter_await_frames():
+        outermost = outermost or (frame, line)
+        if not _is_machinery(frame):
+            innermost = (frame, line)
+    found = innermost or outermost
+    return _describe(*found) if found else ""
+
+
+def describe_waiting(task: Any) -> WaitingTask:
+    """What a blocked task waits for, and where."""
+    where: list[str] = []
+    waits_for = "a wake-up"
+    previous_was_program = True
+    for frame, line in task.iter_await_frames():
+        machinery = _is_machinery(frame)
+        if not machinery:
+            where.append(_describe(frame, line))
+        elif previous_was_program:
+            waits_for = _describe_call(frame)
+        previous_was_program = not machinery
+    return WaitingTask(short_name(task.name), waits_for, tuple(where))
+
+
+def _describe_call(frame: FrameType) -> str:
+    """What a call into Trio waits for: the method, and whoever holds what it wants."""
+    target: Any = frame.f_locals.get("self")
+    call = frame.f_code.co_qualname.replace("_LockImpl.", "Lock.")
+    if call == "AsyncContextManagerMixin.__aenter__":
+        call = f"{type(target).__name__}.acquire"
+    if call.startswith("NurseryManager."):
+        nursery = getattr(target, "_nursery", None)
+        children = sorted(short_name(child.name) for child in getattr(nursery, "child_tasks", ()))
+        return f"the tasks of its nursery: {', '.join(children)}"
+    statistics = getattr(target, "statistics", None)
+    owner = getattr(statistics() if callable(statistics) else None, "owner", None)
+    if owner is not None:
+        return f"{call}, held by {short_name(owner.name)}"
+    return call
+
+
+def _is_machinery(frame: FrameType) -> bool:
+    module = frame.f_globals.get("__name__", "")
+    if module.startswith(_MACHINERY) or module == "sim":
+        return True
+    return frame.f_code.co_filename.startswith(_STANDARD_LIBRARY) and "site-packages" not in (
+        frame.f_code.co_filename
+    )
+
+
+def _describe(frame: FrameType, line: int) -> str:
+    return f"{_relative(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
+
+
+def _relative(path: str) -> str:
+    here = os.getcwd() + os.sep
+    return path.removeprefix(here)

@@ -1,0 +1,239 @@
+"""The `sim` command: list scenarios, explore one, replay a run of it.
+
+Exit codes: 0 what was explored held, 1 a failure was found, 2 it was used wrongly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import click
+
+from sim._errors import SimError, WrongUse
+from sim._explore import DEFAULT_MAX_STEPS, Failure, Result, Scenario, explore, replay
+from sim.report import describe_failure, describe_result
+from sim.strategies import STRATEGIES
+
+HELD, FAILED, WRONG_USE = 0, 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Explore the interleavings of Trio programs, and replay the ones that fail.
+
+    A scenario is named MODULE:FUNCTION or FILE.py:FUNCTION.
+    """
+
+
+@main.command("list")
+@click.argument("modules", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def list_command(modules: tuple[str, ...], as_json: bool) -> None:
+    """List the scenarios in MODULES; without any, those that come with sim."""
+    with _wrong_use_exits():
+        loaded = [_load_module(name) for name in modules] or list(_ready_made())
+    found = [
+        {"scenario": f"{module.__name__}:{name}", "description": _first_line(scenario)}
+        for module in loaded
+        for name, scenario in _scenarios(module)
+    ]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    width = max((len(entry["scenario"]) for entry in found), default=0)
+    for entry in found:
+        click.echo(f"{entry['scenario']:{width}}  {entry['description']}".rstrip())
+
+
+@main.command("explore")
+@click.argument("scenario")
+@click.option(
+    "--strategy", type=click.Choice(sorted(STRATEGIES)), default="random", show_default=True
+)
+@click.option("--max-executions", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--max-failures", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def explore_command(
+    scenario: str,
+    strategy: str,
+    max_executions: int,
+    max_failures: int,
+    max_steps: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Run SCENARIO many times, each time with other choices."""
+    with _wrong_use_exits():
+        function = _load_scenario(scenario)
+        with click.progressbar(
+            length=max_executions, label="exploring", file=sys.stderr, hidden=not _on_terminal()
+        ) as bar:
+            result = explore(
+                function,
+                strategy,
+                max_executions,
+                seed,
+                max_failures=max_failures,
+                max_steps=max_steps,
+                progress=lambda executions: bar.update(executions - bar.pos),
+            )
+    _show(result, scenario, as_json)
+
+
+@main.command("replay")
+@click.argument("scenario")
+@click.argument("token")
+@click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def replay_command(scenario: str, token: str, max_steps: int, as_json: bool) -> None:
+    """Make the run of SCENARIO that TOKEN names once more, and print its interleaving."""
+    with _wrong_use_exits():
+        result = replay(_load_scenario(scenario), token, max_steps=max_steps)
+    _show(result, scenario, as_json)
+
+
+class _wrong_use_exits:  # noqa: N801 - reads as the statement it is: with _wrong_use_exits()
+    """Turn what the simulator says about its use into a message and the exit code 2."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SimError):
+            click.echo(f"sim: {error}", err=True)
+            raise SystemExit(WRONG_USE) from None
+
+
+def _show(result: Result, scenario: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_to_json(result), indent=2))
+    else:
+        click.echo(describe_result(result))
+        for failure in result.failures:
+            click.echo()
+            click.echo(describe_failure(failure))
+            click.echo(f"see it again: sim replay {scenario} {failure.token}")
+    raise SystemExit(FAILED if result.failures else HELD)
+
+
+def _to_json(result: Result) -> dict[str, Any]:
+    return {
+        "scenario": result.scenario,
+        "strategy": result.strategy,
+        "seed": result.seed,
+        "executions": result.executions,
+        "abandoned": result.abandoned,
+        "complete": result.complete,
+        "coverage": result.coverage,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "failures": [_failure_to_json(failure) for failure in result.failures],
+    }
+
+
+def _failure_to_json(failure: Failure) -> dict[str, Any]:
+    return {
+        "error": {"type": type(failure.error).__name__, "message": str(failure.error)},
+        "token": failure.token,
+        "choices": failure.choices,
+        "preemptions": failure.preemptions,
+        "steps": [
+            {
+                "task": list(step.task),
+                "name": step.name,
+                "time": step.time,
+                "from": step.start,
+                "to": step.end,
+                "enabled": step.enabled,
+                "preempts": step.preempts,
+            }
+            for step in failure.steps
+        ],
+    }
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _ready_made() -> Iterator[ModuleType]:
+    package = importlib.import_module("sim.scenarios")
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.name.startswith("_"):
+            yield importlib.import_module(f"{package.__name__}.{info.name}")
+
+
+def _scenarios(module: ModuleType) -> Iterator[tuple[str, Scenario]]:
+    for name, value in vars(module).items():
+        if (
+            not name.startswith("_")
+            and inspect.iscoroutinefunction(value)
+            and value.__module__ == module.__name__
+            and all(
+                parameter.default is not parameter.empty
+                or parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+                for parameter in inspect.signature(value).parameters.values()
+            )
+        ):
+            yield name, value
+
+
+def _first_line(scenario: Scenario) -> str:
+    return (inspect.getdoc(scenario) or "").partition("\n")[0]
+
+
+def _load_scenario(name: str) -> Scenario:
+    module_name, colon, function_name = name.rpartition(":")
+    if not colon or not function_name or not module_name:
+        raise WrongUse(f"{name!r} names no scenario: it must be MODULE:FUNCTION")
+    module = _load_module(module_name)
+    scenario: Scenario | None = getattr(module, function_name, None)
+    if scenario is None:
+        known = ", ".join(known_name for known_name, _ in _scenarios(module)) or "none"
+        raise WrongUse(f"there is no {function_name!r} in {module_name}; it has: {known}")
+    if not inspect.iscoroutinefunction(scenario):
+        raise WrongUse(f"{name} is not an async function, and so no scenario")
+    return scenario
+
+
+def _load_module(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path:
+        # As `python -m` does: an installed command does not see the folder it is called in.
+        sys.path.insert(0, here)
+    if name.endswith(".py"):
+        return _load_file(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise WrongUse(f"there is no module {name!r} here or in the environment") from error
+        raise
+
+
+def _load_file(path: str) -> ModuleType:
+    if not os.path.exists(path):
+        raise WrongUse(f"there is no file {path!r}")
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Depth-first search: every sequence of choices, each once.
+
+Exhaustive, and without any reduction: the number of interleavings grows as a factorial. It is what
+the others are measured against, and enough for a handful of tasks.
+"""
+
+from __future__ import annotations
+
+from sim.strategies._base import ChoiceKind, Execution, Strategy
+
+
+class DepthFirst(Strategy):
+    """Enumerate all choice sequences in lexicographic order, the quiet run first."""
+
+    def __init__(self, seed: int = 0) -> None:
+        del seed
+        # The path of the current execution: for each choice, the index taken and the number of
+        # alternatives. Between executions: the prefix to be taken by the next one.
+        self._indices: list[int] = []
+        self._alternatives: list[int] = []
+        self._depth = 0
+        self._begun = False
+        self._executions = 0
+        self._exhausted = False
+
+    def begin_execution(self) -> bool:
+        self._depth = 0
+        if not self._begun:
+            self._begun = True
+            return True
+        while self._indices and self._indices[-1] + 1 >= self._alternatives[-1]:
+            self._indices.pop()
+            self._alternatives.pop()
+        if not self._indices:
+            self._exhausted = True
+            return False
+        self._indices[-1] += 1
+        return True
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        del kind
+        depth = self._depth
+        self._depth += 1
+        if depth < len(self._indices):
+            return self._indices[depth]
+        self._indices.append(0)
+        self._alternatives.append(alternatives)
+        return 0
+
+    def end_execution(self, execution: Execution) -> None:
+        del execution
+        self._executions += 1
+
+    @property
+    def exhaustive(self) -> bool:
+        return True
+
+    @property
+    def coverage(self) -> str:
+        quantity = "all" if self._exhausted else "the first"
+        return f"{quantity} {self._executions:,} interleavings"

@@ -1,0 +1,56 @@
+"""Replay: the choices of a token, or of a run of this very process, once again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim._choices import TokenReader
+from sim.strategies._base import ChoiceKind, Strategy
+
+
+class Replay(Strategy):
+    """Take the choices of a token, in one execution.
+
+    Raises (from the choices):
+        ReplayDiverged: the program no longer has the choices of the token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._reader = TokenReader(token)
+        self._begun = False
+
+    def begin_execution(self) -> bool:
+        again, self._begun = self._begun, True
+        return not again
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        del kind
+        return self._reader.next(alternatives)
+
+    def check_finished(self) -> None:
+        """Raises `ReplayDiverged` if the run was not the one of the token."""
+        self._reader.finish()
+
+
+class Prefix(Strategy):
+    """Take the given choices, then alternative 0; one that does not exist counts as 0.
+
+    Forgiving on purpose: it is for running a sequence that was made up, while shrinking, or that
+    belongs to a program which turns out not to be deterministic.
+    """
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        self._indices = indices
+        self._next = 0
+
+    def begin_execution(self) -> bool:
+        self._next = 0
+        return True
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        del kind
+        if self._next >= len(self._indices):
+            return 0
+        index = self._indices[self._next]
+        self._next += 1
+        return index if index < alternatives else 0
