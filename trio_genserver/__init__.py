@@ -19,19 +19,52 @@ from ._errors import (
 from ._instrument import Instrument, LoggingInstrument, add_instrument, remove_instrument
 from ._mailbox import Overflow
 from ._message import Call, Cast, handle_call, handle_cast
+from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
 from ._request import Envelope, From, Request, as_completed
 from ._server import GenServer, Ignore, Stop
 from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec
 from ._start import open_server, run_server, start_server
+from ._supervision import ChildCounts, ChildInfo, ChildStatus
+from ._supervisor import (
+    AutoShutdown,
+    Strategy,
+    Supervisor,
+    SupervisorRef,
+    open_supervisor,
+    supervisor_spec,
+)
+from ._supervisor_errors import (
+    ChildAlreadyPresent,
+    ChildAlreadyStarted,
+    ChildError,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildStartFailed,
+    MaxChildrenReached,
+    RestartIntensityExceeded,
+)
 
 __all__ = [
+    "STABLE_HASH",
     "AlreadyReplied",
+    "AutoShutdown",
     "BadReturnValue",
     "Call",
     "CallCycle",
     "Cast",
+    "ChildAlreadyPresent",
+    "ChildAlreadyStarted",
+    "ChildCounts",
+    "ChildError",
+    "ChildInfo",
+    "ChildNotFound",
+    "ChildRestarting",
+    "ChildRunning",
     "ChildSpec",
+    "ChildStartFailed",
+    "ChildStatus",
     "Envelope",
     "From",
     "GenServer",
@@ -40,12 +73,15 @@ __all__ = [
     "InitStopped",
     "Instrument",
     "InvalidSpec",
+    "KeyedPool",
     "LoggingInstrument",
     "MailboxFull",
+    "MaxChildrenReached",
     "Overflow",
     "Request",
     "RequestAbandoned",
     "Restart",
+    "RestartIntensityExceeded",
     "ServerCrashed",
     "ServerError",
     "ServerNotRunning",
@@ -53,6 +89,9 @@ __all__ = [
     "ServerStopped",
     "Shutdown",
     "Stop",
+    "Strategy",
+    "Supervisor",
+    "SupervisorRef",
     "UnhandledMessage",
     "add_instrument",
     "as_completed",
@@ -60,7 +99,10 @@ __all__ = [
     "handle_call",
     "handle_cast",
     "open_server",
+    "open_supervisor",
     "remove_instrument",
     "run_server",
+    "stable_hash",
     "start_server",
+    "supervisor_spec",
 ]

@@ -274,7 +274,8 @@ class Process(Execution):
         """End at the next checkpoint: the handler that runs is cancelled.
 
         Args:
-          grace: seconds from now until `terminate` is cancelled as well; below 0: it is not run.
+          grace: seconds from now until `terminate` is cancelled as well; below 0: it is not run. May be
+            called again, with less.
         """
         if self.state >= ENDED:
             return
@@ -283,11 +284,15 @@ class Process(Execution):
             if self.reason is _UNSET or self.state < ENDING:
                 self.reason = reason
             self.stop_left = 0
-            if grace is not _UNSET:
-                self.grace = trio.current_time() + grace if grace >= 0 else -math.inf
             if self.nursery is not None:
                 self.nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             self.wake()
+        if grace is not _UNSET:
+            deadline = trio.current_time() + grace if grace >= 0 else -math.inf
+            if self.grace is _UNSET or deadline < self.grace:
+                self.grace = deadline
+                if self.ending and self.timeout_scope is not None:
+                    self.timeout_scope.deadline = deadline
 
     def continue_with(self, argument: object) -> None:
         if self.continues is None:
@@ -703,6 +708,7 @@ class Process(Execution):
             shutdown = self.spec.shutdown
             deadline = trio.current_time() + (0 if shutdown == "brutal_kill" else shutdown)
         with trio.CancelScope(shield=True, deadline=deadline) as scope:
+            self.timeout_scope = scope
             try:
                 await self.instance.terminate(self.reason)
             except trio.Cancelled:
@@ -712,6 +718,8 @@ class Process(Execution):
                     self.hooks.tell("server_crashed", self.ref, error, "terminate()", self.shown_state())
                 if self.crash is None:
                     self.crash = self.reason = error
+            finally:
+                self.timeout_scope = None
         if scope.cancelled_caught:
             logger.warning("terminate of %s took longer than its shutdown time and was cancelled", self.name)
 

@@ -71,6 +71,9 @@ class GenServer:
     _process: Process
     _options_checked: ClassVar[bool] = False
     _handlers: ClassVar[dict[Handler, Handler]] = {}
+    # What runs a server of this class and what refers to it, if it is more than the usual.
+    _process_class: ClassVar[type[Process] | None] = None
+    _ref_class: ClassVar[type[ServerRef[Any]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

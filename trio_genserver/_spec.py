@@ -35,15 +35,15 @@ RESTARTS: tuple[Restart, ...] = ("permanent", "transient", "temporary")
 
 
 class InvalidSpec(ValueError):
-    """A child specification has a field that makes no sense.
+    """A child specification, or a supervisor, has an option that makes no sense.
 
     Attributes:
       field: which one.
       value: what it was.
     """
 
-    def __init__(self, field: str, value: object, wanted: str) -> None:
-        super().__init__(f"{field} of a child specification must be {wanted}, not {value!r}")
+    def __init__(self, field: str, value: object, wanted: str, *, of: str = "a child specification") -> None:
+        super().__init__(f"{field} of {of} must be {wanted}, not {value!r}")
         self.field = field
         self.value = value
 

@@ -25,8 +25,9 @@ S = TypeVar("S", bound="GenServer")
 
 def make(spec: ChildSpec[S]) -> ServerRef[S]:
     """A reference with a process behind it that has not begun."""
-    ref: ServerRef[S] = ServerRef(spec.name)
-    ref._process = Process(spec, ref)
+    server_class = spec.server_class
+    ref: ServerRef[S] = (server_class._ref_class or ServerRef)(spec.name)
+    ref._process = (server_class._process_class or Process)(spec, ref)
     return ref
 
 
@@ -69,11 +70,15 @@ async def run_server(
 
     Returns when the server has stopped; raises what it crashed with.
     """
+    failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             task_status.started(await start_server(nursery, server, *args))
     except BaseExceptionGroup as group:
-        raise lone(group) from None
+        failure = lone(group)
+    if failure is not None:
+        # Out here, where the group is not its context; `from None` would take away its own cause.
+        raise failure
 
 
 @overload
@@ -102,6 +107,7 @@ def open_server(server: Any, /, *args: Any, **kwargs: Any) -> AbstractAsyncConte
 
 @asynccontextmanager
 async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
+    failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             ref = make(spec)
@@ -112,7 +118,10 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
             if process.state != ENDED:
                 await process.wait_ended()
     except BaseExceptionGroup as group:
-        raise lone(group) from None
+        failure = lone(group)
+    if failure is not None:
+        # Out here, where the group is not its context; `from None` would take away its own cause.
+        raise failure
 
 
 def lone(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,0 +1,83 @@
+"""Spreading work over a fixed number of servers by a key, in the caller: the pool is no bottleneck.
+
+The hash is one that never changes, between runs, machines and versions of Python. Python's own ``hash()``
+of a text differs in every process, so a worker chosen with it would be another one after each restart,
+and data sharded by it would be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from ._ref import ServerRef
+    from ._server import GenServer
+
+__all__ = ["STABLE_HASH", "KeyedPool", "stable_hash"]
+
+S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+
+STABLE_HASH = "blake2b-64-v1"
+"""The name and version of `stable_hash`, to be written beside data that is sharded by it."""
+
+
+def stable_hash(key: str | bytes | int) -> int:
+    """A number from 0 to 2**64 - 1 that is the same for `key` in every process, on every machine, always.
+
+    BLAKE2b (RFC 7693) of 8 bytes, read big-endian, over one letter for the type and the key: ``s`` and its
+    UTF-8 bytes, ``b`` and the bytes, ``i`` and the decimal digits. `STABLE_HASH` names this definition. As a
+    dict would have it, ``True`` is the key ``1``, while ``1``, ``"1"`` and ``b"1"`` are three.
+
+    Raises:
+      TypeError: `key` is of no such type. There is no rule that would hold for any other.
+      UnicodeEncodeError: `key` is a text with a lone surrogate, which has no UTF-8.
+    """
+    if isinstance(key, str):
+        data = b"s" + key.encode()
+    elif isinstance(key, bytes):
+        data = b"b" + key
+    elif isinstance(key, int):
+        data = b"i%d" % key
+    else:
+        raise TypeError(f"a key is a str, bytes or an int, not {key!r}; make a str of what identifies it")
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
+
+
+class KeyedPool(Generic[S_co]):
+    """A fixed number of servers, of which each key has one: always the same, while the number is the same.
+
+    It is a value and owns nothing: start the servers under a supervisor, and give it their references,
+    which stay valid over restarts.
+
+    Args:
+      workers: the servers, in an order that is the same at each start.
+
+    Raises:
+      ValueError: there are none.
+    """
+
+    __slots__ = ("workers",)
+
+    def __init__(self, workers: Iterable[ServerRef[S_co]]) -> None:
+        self.workers = tuple(workers)
+        if not self.workers:
+            raise ValueError("a pool needs at least one worker")
+
+    def __repr__(self) -> str:
+        return f"<KeyedPool of {len(self.workers)}: {self.workers[0].name}, ...>"
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    def __iter__(self) -> Iterator[ServerRef[S_co]]:
+        return iter(self.workers)
+
+    def index_for(self, key: str | bytes | int) -> int:
+        """Which of the workers is the one for `key`: ``stable_hash(key) % len(pool)``."""
+        return stable_hash(key) % len(self.workers)
+
+    def worker_for(self, key: str | bytes | int) -> ServerRef[S_co]:
+        """The worker for `key`."""
+        return self.workers[stable_hash(key) % len(self.workers)]

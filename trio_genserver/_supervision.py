@@ -1,0 +1,453 @@
+"""What all supervisors share: children in a nursery of their own, and what to do when one ends.
+
+A supervisor is a `GenServer`: what is asked of it are messages, handled one by one, and nesting needs nothing
+special. Three things make its `Process` more than the usual one.
+
+**Where the children live.** A cancellation reaches every task under a scope at once. Were the children
+below the supervisor, a cancelled tree would end in no order at all. So they live in a nursery that is
+shielded, which a second task of the supervisor (`SupervisorProcess._keep`) holds open; the cancellation
+reaches only the supervisor's main task, and that ends the children, in order, before it ends itself. The
+shield is no way to be left behind: the supervisor ends them in its own end, whichever way that comes.
+
+**Who hears of an end.** The end of a child is told to `Child.exited`, in the child's last step, before anyone
+who waits for that end goes on. It is put into `SupervisorProcess.exits`, which is looked at before the
+mailbox: who asks the supervisor after a crash finds the restart done. A restart whose start failed is
+different: it goes into `retries`, of which one is tried between two messages, so that a child that can
+never start keeps nobody out.
+
+**What it waits for.** While it waits for a child's `init` or `terminate`, it says so (`_waits_for`), so that
+a child that calls its supervisor from there is refused with `CallCycle`, and does not hang.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+
+import trio
+
+from ._errors import InitIgnored
+from ._process import _UNSET, ENDED, ENDING, OnExit, Process
+from ._ref import ServerRef
+from ._request import Request
+from ._restart import RestartWindow, wants_restart
+from ._server import GenServer
+from ._supervisor_errors import ChildStartFailed, RestartIntensityExceeded
+
+if TYPE_CHECKING:
+    from ._spec import ChildSpec
+
+__all__ = ["BaseSupervisor", "Child", "ChildCounts", "ChildInfo", "ChildStatus", "SupervisorProcess"]
+
+ChildStatus: TypeAlias = Literal["starting", "running", "restarting", "stopping", "stopped"]
+"""What a child is doing. ``"restarting"``: it has ended, and its supervisor is to start it again, now or
+after a start that failed. ``"stopped"``: it has ended and its specification is kept."""
+
+BRUTAL = -1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """One child, as `which_children` shows it.
+
+    Attributes:
+      id: what its supervisor knows it by.
+      ref: its reference, also while it does not run.
+      status: see `ChildStatus`.
+      is_supervisor: whether it is a supervisor itself; else it is a worker.
+      spec: its specification.
+    """
+
+    id: object
+    ref: ServerRef[Any]
+    status: ChildStatus
+    is_supervisor: bool
+    spec: ChildSpec[Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChildCounts:
+    """How many children there are.
+
+    Attributes:
+      specs: all, whether they run or not.
+      active: those that run.
+      supervisors, workers: of all, how many are which.
+    """
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+class Child:
+    """One child of a supervisor, over all its incarnations.
+
+    Attributes:
+      process: the present incarnation, or the last; None before the first.
+      status: as `ChildStatus`, and ``"exited"``: the supervisor is yet to find out what to do about it.
+      retrying: whether it is in `SupervisorProcess.retries`.
+    """
+
+    __slots__ = ("process", "ref", "retrying", "spec", "status", "supervisor")
+
+    def __init__(self, supervisor: SupervisorProcess, spec: ChildSpec[Any]) -> None:
+        self.supervisor = supervisor
+        self.spec = spec
+        self.ref: ServerRef[Any] = (spec.server_class._ref_class or ServerRef)(spec.name)
+        self.process: Process | None = None
+        self.retrying = False
+        self.status: ChildStatus | Literal["exited"] = "stopped"
+
+    @property
+    def is_supervisor(self) -> bool:
+        return issubclass(self.spec.server_class, BaseSupervisor)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a task of it."""
+        return self.process is not None and self.process.state != ENDED
+
+    def new_process(self) -> Process:
+        """A new incarnation, behind the same reference."""
+        on_exit: OnExit = self.exited
+        process = (self.spec.server_class._process_class or Process)(
+            self.spec, self.ref, supervised=True, on_exit=on_exit
+        )
+        self.process = process
+        self.ref._process = process
+        return process
+
+    def exited(self, process: Process, reason: object) -> None:
+        """Called in the last step of an incarnation."""
+        # Whoever starts or stops it waits for it, and needs not be told.
+        if self.status == "running" and process is self.process:
+            self.status = "exited"
+            self.supervisor.exits.append(self)
+            self.supervisor.wake()
+
+    def info(self) -> ChildInfo:
+        status: ChildStatus
+        if self.status == "exited":
+            assert self.process is not None
+            again = wants_restart(self.spec.restart, self.process.reason)
+            status = "restarting" if again else "stopped"
+        else:
+            status = self.status
+        return ChildInfo(self.spec.id, self.ref, status, self.is_supervisor, self.spec)
+
+
+class SupervisorProcess(Process):
+    """What runs one supervisor.
+
+    Attributes:
+      table: the children by what they are known by, in the order of their first start.
+      exits: children that ended by themselves, not dealt with yet.
+      retries: children whose restart failed, to be tried again.
+      home: the nursery in which the children live.
+      gave_up: the error, if restarting did not help.
+    """
+
+    __slots__ = ("_close", "_closed", "exits", "gave_up", "home", "retries", "table")
+
+    def __init__(
+        self,
+        spec: ChildSpec[Any],
+        ref: ServerRef[Any],
+        *,
+        supervised: bool = False,
+        on_exit: OnExit | None = None,
+    ) -> None:
+        super().__init__(spec, ref, supervised=supervised, on_exit=on_exit)
+        self.table: dict[object, Child] = {}
+        self.exits: deque[Child] = deque()
+        self.retries: deque[Child] = deque()
+        self.home: trio.Nursery | None = None
+        self.gave_up: RestartIntensityExceeded | None = None
+        self._close = trio.Event()
+        self._closed = trio.Event()
+
+    # The life.
+
+    async def run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                opened = trio.Event()
+                nursery.start_soon(self._keep, opened, name=f"children of {self.name}")
+                with trio.CancelScope(shield=True):
+                    await opened.wait()
+                await super().run()
+        except BaseExceptionGroup as group:
+            # There is one in it, what `Process.run` raised: nothing comes out of the nurseries here.
+            failure = group.exceptions[0] if len(group.exceptions) == 1 else group
+        if failure is not None:
+            raise failure
+        if self.gave_up is not None and not self.supervised:
+            raise self.gave_up
+
+    async def _keep(self, opened: trio.Event) -> None:
+        """Hold the nursery open in which the children live, out of reach of any cancellation."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                self.home = nursery
+                opened.set()
+                await self._close.wait()
+        self._closed.set()
+
+    async def _attend(self) -> Any:
+        verdict = await super()._attend()
+        if verdict is not None or self.suspended:
+            return verdict
+        while self.exits or self.retries:
+            policy = cast("BaseSupervisor", self.instance)
+            try:
+                if self.exits:
+                    await policy._child_exited(self.exits.popleft())
+                else:
+                    await policy._try_again(self.retries.popleft())
+            except trio.Cancelled:
+                raise
+            except BaseException as error:  # noqa: BLE001 - no child's: the supervisor's own crash
+                self.crashed(error, None)
+            if self.attention:
+                # It has been woken up meanwhile: perhaps to stop.
+                verdict = await super()._attend()
+                if verdict is not None:
+                    return verdict
+            if not self.exits and self.mailbox is not None and self.mailbox.waiting:
+                self.attention = bool(self.retries)
+                break
+        return None
+
+    async def _end(self) -> None:
+        self.state = ENDING
+        self.parked = self.idle = False
+        if self.reason is _UNSET:
+            self.reason = "shutdown"
+        # Not one of the children, in its end, is to wait for an answer from here.
+        self._fail_unhandled()
+        await self._end_children()
+        self._close.set()
+        with trio.CancelScope(shield=True):
+            await self._closed.wait()
+        await super()._end()
+
+    async def _end_children(self) -> None:
+        if not self.table:
+            return
+        if self.grace is _UNSET:
+            shutdown = self.spec.shutdown
+            self.grace = trio.current_time() + (0 if shutdown == "brutal_kill" else shutdown)
+        children = list(self.table.values())
+        if self.grace != -math.inf:
+            in_parallel = cast("type[BaseSupervisor]", self.spec.server_class)._stops_in_parallel
+            with trio.CancelScope(shield=True, deadline=self.grace) as scope:
+                self.timeout_scope = scope
+                try:
+                    if in_parallel:
+                        await self.stop_in_parallel(children)
+                    else:
+                        await self.stop_in_reverse(children)
+                finally:
+                    self.timeout_scope = None
+        # Whoever is left when there is no time left.
+        with trio.CancelScope(shield=True):
+            for child in children:
+                if child.alive:
+                    self._kill(child, BRUTAL)
+            for child in reversed(children):
+                if child.alive:
+                    assert child.process is not None
+                    await child.process.wait_ended()
+
+    # Starting and stopping children. All of these run in the supervisor's main task.
+
+    @contextmanager
+    def _waits_for(self, child: Child, what: str) -> Generator[None]:
+        assert child.process is not None
+        request: Request[None] = Request(child.process, what)
+        if self.waiting is None:
+            self.waiting = []
+        self.waiting.append(request)
+        try:
+            yield
+        finally:
+            self.waiting.remove(request)
+
+    async def start_child(self, child: Child) -> None:
+        """Start it, and wait until its `init` has finished.
+
+        Raises:
+          InitIgnored: its `init` raised `Ignore`.
+          ChildStartFailed: its start failed; the child is ``"stopped"``.
+          BaseException: what no supervisor is to hold up, as a `KeyboardInterrupt` in its `init`.
+        """
+        assert self.home is not None
+        process = child.new_process()
+        child.status = "starting"
+        try:
+            with self._waits_for(child, "start"):
+                await process.start(self.home)
+        except InitIgnored:
+            child.status = "stopped"
+            raise
+        except Exception as error:
+            child.status = "stopped"
+            raise ChildStartFailed(self.name, child.spec.id, error) from error
+        except BaseException:
+            child.status = "stopped"
+            raise
+        child.status = "running"
+        if process.state == ENDED:
+            # It ran, and was quicker than this task.
+            child.exited(process, process.reason)
+
+    async def stop_child(self, child: Child) -> None:
+        """End it as its `shutdown` says, and wait until it has ended; or give up a restart."""
+        if child.alive:
+            assert child.process is not None
+            child.status = "stopping"
+            self._kill(child)
+            with self._waits_for(child, "shutdown"):
+                await child.process.wait_ended()
+        child.status = "stopped"
+
+    async def stop_in_reverse(self, children: Iterable[Child]) -> None:
+        """`stop_child` each, the last first."""
+        for child in reversed(list(children)):
+            if child.alive:
+                await self.stop_child(child)
+            else:
+                child.status = "stopped"
+
+    async def stop_in_parallel(self, children: Iterable[Child]) -> None:
+        """`stop_child` all of them at the same time, each with the time that it has itself."""
+        stopping: list[Child] = []
+        for child in children:
+            if child.alive:
+                child.status = "stopping"
+                self._kill(child)
+                stopping.append(child)
+            else:
+                child.status = "stopped"
+        for child in stopping:
+            assert child.process is not None
+            if child.process.state != ENDED:
+                await child.process.wait_ended()
+            child.status = "stopped"
+
+    def _kill(self, child: Child, grace: float | None = None) -> None:
+        assert child.process is not None
+        if grace is None:
+            shutdown = child.spec.shutdown
+            grace = BRUTAL if shutdown == "brutal_kill" else shutdown
+        child.process.kill("shutdown", grace)
+
+    # Giving up.
+
+    def give_up(self, child: Child, reason: object, window: RestartWindow) -> None:
+        """One end too many: this supervisor ends, and says why."""
+        error = RestartIntensityExceeded(
+            self.name, child.spec.id, reason, window.max_restarts, window.max_seconds
+        )
+        process = child.process
+        if isinstance(process, SupervisorProcess) and process.gave_up is not None:
+            error.__cause__ = process.gave_up
+        self.gave_up = error
+        if self.hooks.server_crashed:
+            self.hooks.tell("server_crashed", self.ref, error, None, self.shown_state())
+        self.stop_now("shutdown")
+
+
+class BaseSupervisor(GenServer):
+    """What `Supervisor` and `DynamicSupervisor` have in common. Not to be subclassed by users."""
+
+    shutdown: ClassVar[Any] = math.inf
+    mailbox_size: ClassVar[float] = math.inf
+    _process_class = SupervisorProcess
+    _stops_in_parallel: ClassVar[bool] = False
+
+    _window: RestartWindow
+
+    __slots__ = ()
+
+    @property
+    def _tree(self) -> SupervisorProcess:
+        return cast("SupervisorProcess", self._process)
+
+    async def _child_exited(self, child: Child) -> None:
+        """`child` has ended by itself."""
+        assert child.process is not None
+        if child.status != "exited":
+            # Stopped, or started again, while it waited for its turn.
+            return
+        reason = child.process.reason
+        if isinstance(reason, BaseException) and not isinstance(reason, Exception):
+            # An interrupt from the keyboard is not the child's, and no restart answers it.
+            self._tree.crashed(reason, None)
+        elif wants_restart(child.spec.restart, reason):
+            child.status = "restarting"
+            await self._count_and_restart(child, reason)
+        else:
+            child.status = "stopped"
+            self._child_finished(child)
+
+    async def _try_again(self, child: Child) -> None:
+        """The start of `child` in a restart has failed."""
+        child.retrying = False
+        # Unless somebody has stopped or started it meanwhile.
+        if child.status == "restarting":
+            assert child.process is not None
+            await self._count_and_restart(child, child.process.reason)
+
+    async def _count_and_restart(self, child: Child, reason: object) -> None:
+        if self._window.add(trio.current_time()):
+            await self._restart(child, reason)
+        else:
+            child.status = "stopped"
+            self._tree.give_up(child, reason, self._window)
+
+    async def _restart(self, child: Child, reason: object) -> None:
+        """Start `child` again, and whatever else the strategy says."""
+        raise NotImplementedError
+
+    def _child_finished(self, child: Child) -> None:
+        """`child` has ended by itself and is not to be restarted."""
+        raise NotImplementedError
+
+    async def _start_again(self, child: Child, reason: object) -> bool:
+        """Start one child as part of a restart; False: that failed, and will be tried again."""
+        process = self._tree
+        try:
+            await process.start_child(child)
+        except InitIgnored:
+            self._ignored(child)
+            return True
+        except ChildStartFailed:
+            child.status = "restarting"
+            if not child.retrying:
+                child.retrying = True
+                process.retries.append(child)
+            return False
+        if process.hooks.server_restarted:
+            process.hooks.tell("server_restarted", child.ref, reason, self._window.count)
+        return True
+
+    def _ignored(self, child: Child) -> None:
+        """The `init` of `child` raised `Ignore` in a restart."""
+        raise NotImplementedError
+
+    def _which(self) -> list[ChildInfo]:
+        return [child.info() for child in self._tree.table.values()]
+
+    def _count(self) -> ChildCounts:
+        table = self._tree.table
+        active = sum(child.status == "running" for child in table.values())
+        supervisors = sum(child.is_supervisor for child in table.values())
+        return ChildCounts(len(table), active, supervisors, len(table) - supervisors)

@@ -1,0 +1,437 @@
+"""`Supervisor`: servers that are started in order, ended in reverse, and started again when they fail.
+
+Let it crash: a server whose state is in doubt is thrown away and made anew from its specification, and the
+code inside it needs no defence against its own errors. What is left to decide is what else depends on that
+state, and that is the strategy:
+
+- ``"one_for_one"``: nothing does. Only the child that ended is started again.
+- ``"one_for_all"``: everything does. All others are ended, in reverse, and all are started, in order.
+- ``"rest_for_one"``: what was started after it does. Those are ended and started again with it.
+
+If restarting does not help (more than `max_restarts` within `max_seconds`, of all children together), the
+supervisor gives up: it ends its children and itself, and leaves the decision to the supervisor above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
+
+import outcome
+
+from ._errors import InitIgnored, ServerNotRunning
+from ._message import handle_call
+from ._ref import ServerRef
+from ._restart import RestartWindow
+from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
+from ._start import open_server
+from ._supervision import BaseSupervisor, Child, ChildCounts, ChildInfo
+from ._supervisor_errors import (
+    ChildAlreadyPresent,
+    ChildAlreadyStarted,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildStartFailed,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ._server import GenServer
+
+__all__ = [
+    "AutoShutdown",
+    "Strategy",
+    "Supervisor",
+    "SupervisorRef",
+    "open_supervisor",
+    "supervisor_spec",
+]
+
+P = ParamSpec("P")
+S = TypeVar("S", bound="GenServer")
+
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+"""Who is started again when one child fails; see `Supervisor`."""
+
+AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
+"""When a supervisor ends because its significant children have: never, with the first, with the last."""
+
+STRATEGIES: tuple[Strategy, ...] = ("one_for_one", "one_for_all", "rest_for_one")
+AUTO_SHUTDOWNS: tuple[AutoShutdown, ...] = ("never", "any_significant", "all_significant")
+
+OF = "a supervisor"
+
+
+class SupervisorRef(ServerRef["Supervisor"]):
+    """A reference to a `Supervisor`, with what can be asked of it.
+
+    What only looks (`child`, `which_children`, `count_children`) is answered at once, also while the
+    supervisor is busy; what changes something is a message, and handled in turn.
+    """
+
+    __slots__ = ()
+
+    @overload
+    def child(self, child_id: object, /) -> ServerRef[Any]: ...
+    @overload
+    def child(self, child_id: object, server_class: Callable[..., S], /) -> ServerRef[S]: ...
+    def child(self, child_id: object, server_class: Any = None, /) -> ServerRef[Any]:
+        """The reference of one child, which stays valid over its restarts.
+
+        Args:
+          server_class: what the child is; checked, and then the type checker knows it as well.
+
+        Raises:
+          ChildNotFound: there is no such child.
+          ServerNotRunning: the supervisor is not running (any more).
+          TypeError: the child is of another class.
+        """
+        table = self._table(f"child({child_id!r})")
+        child = table.get(child_id)
+        if child is None:
+            raise ChildNotFound(self.name, child_id)
+        if server_class is not None and not issubclass(child.spec.server_class, server_class):
+            raise TypeError(
+                f"the child {child_id!r} of {self.name} is a {child.spec.server_class.__name__}, "
+                f"no {server_class.__name__}"
+            )
+        return child.ref
+
+    def which_children(self) -> list[ChildInfo]:
+        """All children, in the order of their first start.
+
+        Raises:
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        return [child.info() for child in self._table("which_children()").values()]
+
+    def count_children(self) -> ChildCounts:
+        """How many children there are.
+
+        Raises:
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        self._table("count_children()")
+        return cast("Supervisor", self._process.instance)._count()
+
+    def _table(self, request: str) -> dict[object, Child]:
+        process = self._process
+        if not process.alive or process.instance is None:
+            raise ServerNotRunning(self.name, request)
+        return cast("Supervisor", process.instance)._tree.table
+
+    @overload
+    async def start_child(self, child: ChildSpec[S], /) -> ServerRef[S]: ...
+    @overload
+    async def start_child(
+        self, child: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ServerRef[S]: ...
+    async def start_child(self, child: Any, /, *args: Any, **kwargs: Any) -> ServerRef[Any]:
+        """Add a child, as the last, and start it; return when its `init` has finished.
+
+        Args:
+          child: its specification, or a server class with the arguments of its ``__init__``.
+
+        Raises:
+          ChildAlreadyStarted, ChildAlreadyPresent: there is a child of that id, running or not.
+          ChildStartFailed: its start failed (the ``__cause__`` says why), and it was not added.
+          InitIgnored: its `init` raised `Ignore`. It was added, not running, unless it is temporary.
+          InvalidSpec: it is significant, and this supervisor never shuts down by itself.
+          ServerError: as `ServerRef.call`.
+        """
+        spec = as_spec(child, args, kwargs)
+        return (await self.call(Supervisor.start_child(spec))).unwrap()
+
+    async def terminate_child(self, child_id: object) -> None:
+        """End a child; it is not restarted. Its specification is kept, unless it is temporary.
+
+        Ending one that does not run is no error; ending one that is being restarted gives that up.
+
+        Raises:
+          ChildNotFound: there is no such child.
+          ServerError: as `ServerRef.call`.
+        """
+        (await self.call(Supervisor.terminate_child(child_id))).unwrap()
+
+    async def restart_child(self, child_id: object) -> ServerRef[Any]:
+        """Start a child again that does not run. It is not counted as a restart.
+
+        Raises:
+          ChildNotFound: there is no such child.
+          ChildRunning: it runs.
+          ChildRestarting: it is being restarted already.
+          ChildStartFailed: its start failed; its specification is kept.
+          InitIgnored: its `init` raised `Ignore`; its specification is kept.
+          ServerError: as `ServerRef.call`.
+        """
+        return (await self.call(Supervisor.restart_child(child_id))).unwrap()
+
+    async def delete_child(self, child_id: object) -> None:
+        """Forget the specification of a child that does not run.
+
+        Raises:
+          ChildNotFound: there is no such child.
+          ChildRunning: it runs.
+          ChildRestarting: it is being restarted.
+          ServerError: as `ServerRef.call`.
+        """
+        (await self.call(Supervisor.delete_child(child_id))).unwrap()
+
+
+class Supervisor(BaseSupervisor):
+    """A server whose children are servers. Start one with `open_supervisor`, or under another supervisor.
+
+    A subclass may take arguments of its own, and so is a part of a tree with a name::
+
+        class Storage(Supervisor):
+            def __init__(self, folder: Path) -> None:
+                super().__init__([child_spec(Writer, folder), child_spec(Index, folder)])
+
+    Args:
+      children: what to start, in order: specifications, or server classes that need no arguments.
+      strategy: who else is started again when one child fails; see `Strategy` and the top of this module.
+      max_restarts, max_seconds: how many restarts within how many seconds are not too many. Exact: with 3
+        and 5.0, the fourth restart within 5 seconds is not made, the supervisor gives up.
+      auto_shutdown: whether to end, with reason ``"shutdown"``, when significant children have ended by
+        themselves.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+
+    _ref_class: ClassVar[type[ServerRef[Any]] | None] = SupervisorRef
+
+    def __init__(
+        self,
+        children: Iterable[ChildSpec[Any] | type[GenServer]],
+        *,
+        strategy: Strategy = "one_for_one",
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        auto_shutdown: AutoShutdown = "never",
+    ) -> None:
+        if strategy not in STRATEGIES:
+            raise InvalidSpec("strategy", strategy, f"one of {', '.join(STRATEGIES)}", of=OF)
+        if auto_shutdown not in AUTO_SHUTDOWNS:
+            raise InvalidSpec("auto_shutdown", auto_shutdown, f"one of {', '.join(AUTO_SHUTDOWNS)}", of=OF)
+        self._strategy: Strategy = strategy
+        self._auto_shutdown: AutoShutdown = auto_shutdown
+        self._window = RestartWindow(max_restarts, max_seconds)
+        self._first_children = [self._checked(child) for child in children]
+        ids: set[object] = set()
+        for spec in self._first_children:
+            if spec.id in ids:
+                raise InvalidSpec(
+                    "children", spec.id, "of different ids each (child_spec(...).replace(id=...))", of=OF
+                )
+            ids.add(spec.id)
+
+    def _checked(self, child: ChildSpec[Any] | type[GenServer]) -> ChildSpec[Any]:
+        if isinstance(child, ChildSpec):
+            spec = child
+        elif isinstance(child, type):
+            spec = child_spec(child)
+        else:
+            raise InvalidSpec("children", child, "child specifications, or server classes", of=OF)
+        spec.check()
+        if spec.significant and self._auto_shutdown == "never":
+            raise InvalidSpec("significant", True, "False under a supervisor with auto_shutdown='never'")
+        return spec
+
+    async def init(self) -> None:
+        """Start the children, in order. If one fails, those before it are ended, in reverse."""
+        process = self._tree
+        for spec in self._first_children:
+            child = Child(process, spec)
+            process.table[spec.id] = child
+            try:
+                await process.start_child(child)
+            except InitIgnored:
+                self._ignored(child)
+        # They are in the table now, and would only keep what is deleted there alive.
+        self._first_children.clear()
+
+    # Messages; `SupervisorRef` sends them. What went wrong is the caller's, and no crash of this server, so
+    # it is part of the reply.
+
+    @handle_call
+    async def start_child(self, spec: ChildSpec[Any]) -> outcome.Outcome[ServerRef[Any]]:
+        """See `SupervisorRef.start_child`."""
+        process = self._tree
+        there = process.table.get(spec.id)
+        if there is not None:
+            if there.status == "stopped":
+                return outcome.Error(ChildAlreadyPresent(process.name, spec.id))
+            return outcome.Error(ChildAlreadyStarted(process.name, spec.id, there.ref))
+        try:
+            child = Child(process, self._checked(spec))
+        except InvalidSpec as error:
+            return outcome.Error(error)
+        process.table[spec.id] = child
+        return await self._start(child, added=True)
+
+    @handle_call
+    async def terminate_child(self, child_id: object) -> outcome.Outcome[None]:
+        """See `SupervisorRef.terminate_child`."""
+        process = self._tree
+        child = process.table.get(child_id)
+        if child is None:
+            return outcome.Error(ChildNotFound(process.name, child_id))
+        await process.stop_child(child)
+        if child.spec.restart == "temporary":
+            self._forget(child)
+        return outcome.Value(None)
+
+    @handle_call
+    async def restart_child(self, child_id: object) -> outcome.Outcome[ServerRef[Any]]:
+        """See `SupervisorRef.restart_child`."""
+        found = self._stopped(child_id)
+        if isinstance(found, Exception):
+            return outcome.Error(found)
+        return await self._start(found, added=False)
+
+    @handle_call
+    async def delete_child(self, child_id: object) -> outcome.Outcome[None]:
+        """See `SupervisorRef.delete_child`."""
+        found = self._stopped(child_id)
+        if isinstance(found, Exception):
+            return outcome.Error(found)
+        self._forget(found)
+        return outcome.Value(None)
+
+    def _stopped(self, child_id: object) -> Child | Exception:
+        """That child, if it is stopped; else what to answer."""
+        process = self._tree
+        child = process.table.get(child_id)
+        if child is None:
+            return ChildNotFound(process.name, child_id)
+        if child.status == "stopped":
+            return child
+        if child.status == "restarting":
+            return ChildRestarting(process.name, child_id)
+        return ChildRunning(process.name, child_id)
+
+    async def _start(self, child: Child, *, added: bool) -> outcome.Outcome[ServerRef[Any]]:
+        try:
+            await self._tree.start_child(child)
+        except ChildStartFailed as error:
+            if added:
+                self._forget(child)
+            return outcome.Error(error)
+        except InitIgnored as error:
+            self._ignored(child)
+            return outcome.Error(error)
+        return outcome.Value(child.ref)
+
+    # What to do when a child has ended.
+
+    def _forget(self, child: Child) -> None:
+        self._tree.table.pop(child.spec.id, None)
+
+    def _ignored(self, child: Child) -> None:
+        if child.spec.restart == "temporary":
+            self._forget(child)
+
+    def _child_finished(self, child: Child) -> None:
+        process = self._tree
+        if child.spec.restart == "temporary":
+            self._forget(child)
+        if child.spec.significant and (
+            self._auto_shutdown == "any_significant"
+            or (
+                self._auto_shutdown == "all_significant"
+                and not any(c.spec.significant and c.status != "stopped" for c in process.table.values())
+            )
+        ):
+            process.stop_now("shutdown")
+
+    async def _restart(self, child: Child, reason: object) -> None:
+        if self._strategy == "one_for_one":
+            await self._start_again(child, reason)
+            return
+        process = self._tree
+        children = list(process.table.values())
+        if self._strategy == "rest_for_one":
+            children = children[children.index(child) :]
+        await process.stop_in_reverse(children)
+        for each in children:
+            if each.spec.restart == "temporary":
+                self._forget(each)
+            elif not await self._start_again(each, reason):
+                # It will be tried again, from this child on, and counted as one more restart.
+                break
+
+
+def supervisor_spec(
+    children: Iterable[ChildSpec[Any] | type[GenServer]],
+    *,
+    strategy: Strategy = "one_for_one",
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+    auto_shutdown: AutoShutdown = "never",
+    id: object = "Supervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+) -> ChildSpec[Supervisor]:
+    """A supervisor as the child of another one; see `Supervisor` for the arguments.
+
+    Args:
+      id: what the supervisor above knows it by.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+    specs = list(children)
+    spec = child_spec(
+        Supervisor,
+        specs,
+        strategy=strategy,
+        max_restarts=max_restarts,
+        max_seconds=max_seconds,
+        auto_shutdown=auto_shutdown,
+    )
+    # Here, where it is written, and not only when it is started.
+    Supervisor(*spec.args, **spec.kwargs)
+    return spec.replace(id=id)
+
+
+def open_supervisor(
+    children: Iterable[ChildSpec[Any] | type[GenServer]] = (),
+    *,
+    strategy: Strategy = "one_for_one",
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+    auto_shutdown: AutoShutdown = "never",
+    name: str = "Supervisor",
+) -> AbstractAsyncContextManager[SupervisorRef]:
+    """Run a supervisor for as long as the block; see `Supervisor` for the arguments.
+
+    The block begins when all children have finished their `init`. However it ends, the children are ended in
+    reverse order, and all of them are gone when this is over.
+
+    Args:
+      name: what the supervisor is called in errors and logs.
+
+    Raises:
+      InvalidSpec: one of the arguments makes no sense; the error names it.
+      ChildStartFailed: a child could not be started; the ``__cause__`` says why.
+      RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
+    """
+    return _open(
+        supervisor_spec(
+            children,
+            strategy=strategy,
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+            auto_shutdown=auto_shutdown,
+            id=name,
+        )
+    )
+
+
+@asynccontextmanager
+async def _open(spec: ChildSpec[Supervisor]) -> AsyncGenerator[SupervisorRef]:
+    async with open_server(spec) as ref:
+        assert isinstance(ref, SupervisorRef)
+        yield ref
