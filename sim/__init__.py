@@ -18,25 +18,43 @@ from sim._errors import (
 from sim._explore import Failure, Result, explore, replay
 from sim._shared import Shared
 from sim._trace import TracedStep
+from sim.oracles import models
+from sim.oracles.history import ANY, History, Raised
+from sim.oracles.linearizability import (
+    NotLinearizable,
+    assert_linearizable,
+    check_linearizability,
+)
+from sim.oracles.models import BLOCKED, Model, Step
 
 __all__ = [
+    "ANY",
+    "BLOCKED",
     "Deadlock",
     "Escape",
     "Failure",
+    "History",
     "InvalidToken",
     "LeakedTasks",
+    "Model",
     "Nondeterminism",
+    "NotLinearizable",
+    "Raised",
     "ReplayDiverged",
     "Result",
     "ScenarioFailure",
     "Shared",
     "SimError",
+    "Step",
     "StepBudgetExceeded",
     "SystemTaskCrashed",
     "TracedStep",
     "UnsupportedTrio",
     "WaitingTask",
     "WrongUse",
+    "assert_linearizable",
+    "check_linearizability",
     "explore",
+    "models",
     "replay",
 ]

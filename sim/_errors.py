@@ -76,9 +76,7 @@ class Deadlock(ScenarioFailure):
     def __init__(self, waiting: Sequence[WaitingTask]) -> None:
         self.waiting = tuple(waiting)
         lines = "".join(f"\n  {task}" for task in self.waiting)
-        super().__init__(
-            f"deadlock: {len(self.waiting)} tasks are blocked and no deadline is due{lines}"
-        )
+        super().__init__(f"deadlock: {len(self.waiting)} tasks are blocked and no deadline is due{lines}")
 
 
 class StepBudgetExceeded(ScenarioFailure):

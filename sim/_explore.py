@@ -133,9 +133,7 @@ def explore(
     """
     if isinstance(strategy, str):
         if strategy not in STRATEGIES:
-            raise WrongUse(
-                f"there is no strategy {strategy!r}; there are {', '.join(sorted(STRATEGIES))}"
-            )
+            raise WrongUse(f"there is no strategy {strategy!r}; there are {', '.join(sorted(STRATEGIES))}")
         name, chosen = strategy, STRATEGIES[strategy](seed)
     else:
         name, chosen = type(strategy).__name__, strategy
@@ -295,9 +293,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _run_nested(scenario: Scenario, max_steps: int, body: Callable[[Kernel], None]) -> None:
     if not callable(scenario):
-        raise WrongUse(
-            f"a scenario is an async function, which is called for each run, not {scenario!r}"
-        )
+        raise WrongUse(f"a scenario is an async function, which is called for each run, not {scenario!r}")
     if trio.lowlevel.in_trio_run():
         raise WrongUse(
             "explore() and replay() start a Trio run themselves: call them from a plain function, "

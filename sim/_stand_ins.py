@@ -73,9 +73,7 @@ class CallbackQueue:
         self.task: Any = None
         self.done = False
 
-    def run_sync_soon(
-        self, sync_fn: Callable[..., object], *args: object, idempotent: bool = False
-    ) -> None:
+    def run_sync_soon(self, sync_fn: Callable[..., object], *args: object, idempotent: bool = False) -> None:
         if self.done:
             # The execution is over; what still calls is a finalizer, which has nobody to tell.
             return

@@ -54,9 +54,7 @@ class Trace:
         self._open: tuple[TaskId, str, float, int, int, str] | None = None
         self._previous_can_go_on = False
 
-    def before_step(
-        self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float
-    ) -> None:
+    def before_step(self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float) -> None:
         self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))
 
     def after_step(self, task: Any, can_go_on: bool) -> None:
@@ -66,9 +64,7 @@ class Trace:
         # The task of the step before is the first of the enabled ones, if it is one of them.
         preempts = self._previous_can_go_on and chosen > 0
         self._previous_can_go_on = can_go_on
-        self.steps.append(
-            TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts)
-        )
+        self.steps.append(TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts))
 
 
 def first_difference(first: Trace, second: Trace) -> tuple[int, str, str] | None:

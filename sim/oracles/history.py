@@ -214,9 +214,7 @@ class OpenOperation:
 
     def so_far(self) -> Operation:
         """The operation as it is known now: of unknown outcome until it has ended."""
-        return Operation(
-            self._name, self._args, self._client, self._called, self._returned, self._outcome
-        )
+        return Operation(self._name, self._args, self._client, self._called, self._returned, self._outcome)
 
     def _check_open(self) -> None:
         if self._outcome is not UNKNOWN or self._refused:
@@ -268,9 +266,7 @@ class History:
         self._operations: list[OpenOperation] = []
         # One C call: positions stay unique when operations are recorded in several threads.
         self._events = itertools.count()
-        self._clients: weakref.WeakKeyDictionary[trio.lowlevel.Task, str] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._clients: weakref.WeakKeyDictionary[trio.lowlevel.Task, str] = weakref.WeakKeyDictionary()
         self._name_counts: dict[str, int] = {}
 
     def operation(
@@ -292,9 +288,7 @@ class History:
         """
         if client is None:
             client = self._current_client()
-        opened = OpenOperation(
-            self, name, _snapshot(args), client, raises, called=self.next_event()
-        )
+        opened = OpenOperation(self, name, _snapshot(args), client, raises, called=self.next_event())
         self._operations.append(opened)
         return opened
 

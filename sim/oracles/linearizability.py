@@ -156,9 +156,7 @@ def assert_linearizable(
         raise NotLinearizable(verdict)
 
 
-def _partition(
-    operations: Iterable[Operation], model: Model[Any]
-) -> dict[Hashable, list[Operation]]:
+def _partition(operations: Iterable[Operation], model: Model[Any]) -> dict[Hashable, list[Operation]]:
     parts: dict[Hashable, list[Operation]] = {}
     for operation in operations:
         parts.setdefault(model.partition(operation), []).append(operation)

@@ -134,9 +134,7 @@ class Model(Generic[StateT]):
             names = frozenset(
                 name
                 for name in dir(cls)
-                if not name.startswith("_")
-                and not hasattr(Model, name)
-                and callable(getattr(cls, name))
+                if not name.startswith("_") and not hasattr(Model, name) and callable(getattr(cls, name))
             )
             # Kept in the class itself: looked up at every step of a search, the same for all.
             cls._operation_names = names
@@ -172,9 +170,7 @@ class Register(Model["Hashable"]):
         del state
         return value, None
 
-    def compare_and_set(
-        self, state: Hashable, expected: Hashable, value: Hashable
-    ) -> Step[Hashable]:
+    def compare_and_set(self, state: Hashable, expected: Hashable, value: Hashable) -> Step[Hashable]:
         return (value, True) if state == expected else (state, False)
 
 
@@ -389,9 +385,7 @@ class TodoList(Model[_Entries]):
         next_id, entries = state
         return (next_id + 1, (*entries, (next_id, entry))), next_id
 
-    def update_entry(
-        self, state: _Entries, name: str, entry_id: int, entry: Hashable
-    ) -> Step[_Entries]:
+    def update_entry(self, state: _Entries, name: str, entry_id: int, entry: Hashable) -> Step[_Entries]:
         del name
         next_id, entries = state
         return (next_id, tuple((i, entry if i == entry_id else old) for i, old in entries)), None

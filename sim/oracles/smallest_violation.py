@@ -32,9 +32,7 @@ _STEPS_TOGETHER: Final = 500_000
 _STEPS_A_SEARCH: Final = 50_000
 
 
-def failing_prefix(
-    operations: Sequence[Operation], model: Model[Any], blocked_at: float
-) -> list[Operation]:
+def failing_prefix(operations: Sequence[Operation], model: Model[Any], blocked_at: float) -> list[Operation]:
     """The shortest beginning of a history that has no order, in the order of the calls.
 
     What had not returned by its end is forgotten, as it would be had the recording stopped there;
@@ -59,9 +57,7 @@ def failing_prefix(
     return _prefix(operations, returns[-1])
 
 
-def all_but_forgotten(
-    operations: Sequence[Operation], kept: Sequence[Operation]
-) -> list[Operation]:
+def all_but_forgotten(operations: Sequence[Operation], kept: Sequence[Operation]) -> list[Operation]:
     """The history in which only the operations in `kept` have the outcomes they had."""
     keep = set(map(id, kept))
     return [op if id(op) in keep else op.forgotten() for op in operations]
@@ -91,9 +87,7 @@ def smallest_failing_part(operations: Sequence[Operation], model: Model[Any]) ->
     def still_fails(kept: Sequence[Operation]) -> bool:
         nonlocal budget
         try:
-            result = search(
-                all_but_forgotten(operations, kept), model, min(budget, _STEPS_A_SEARCH)
-            )
+            result = search(all_but_forgotten(operations, kept), model, min(budget, _STEPS_A_SEARCH))
         except SearchBudgetExceeded as exceeded:
             budget -= exceeded.steps
             return False

@@ -115,9 +115,7 @@ class _Search:
         self._max_steps = max_steps
         in_order = sorted(operations, key=lambda operation: operation.called)
         self._required = [op for op in in_order if op.outcome is not UNKNOWN]
-        self._optional = [
-            op for op in in_order if op.outcome is UNKNOWN and op.name not in model.read_only
-        ]
+        self._optional = [op for op in in_order if op.outcome is UNKNOWN and op.name not in model.read_only]
         self._optional_twins = _previous_twins(self._optional)
 
     def run(self) -> SearchResult:

@@ -90,9 +90,7 @@ def test_thread_calls_back_into_trio() -> None:
 def test_calling_back_from_the_wrong_side_is_refused_as_in_trio() -> None:
     async def scenario() -> None:
         with pytest.raises(RuntimeError, match="call it from a thread"):
-            trio.from_thread.run_sync(
-                trio.current_time, trio_token=trio.lowlevel.current_trio_token()
-            )
+            trio.from_thread.run_sync(trio.current_time, trio_token=trio.lowlevel.current_trio_token())
 
     sim.explore(scenario, max_executions=2).check()
 

@@ -74,9 +74,7 @@ def agree_with_brute_force(
     assert verdicts == {True, False}
 
 
-def assert_minimal(
-    part: Sequence[Operation], history: Sequence[Operation], model: Model[Any]
-) -> None:
+def assert_minimal(part: Sequence[Operation], history: Sequence[Operation], model: Model[Any]) -> None:
     """The part fails alone, fails with the rest forgotten, and each of its operations is needed."""
     assert not brute_force.is_linearizable(part, model)
     key = whole_or_key(history, model, part[0])
@@ -100,9 +98,7 @@ def assert_explains(
     order: Sequence[Operation], history: Sequence[Operation], key: object, model: Model[Any]
 ) -> None:
     ended = [
-        op
-        for op in history
-        if op.outcome is not UNKNOWN and (key is WHOLE or model.partition(op) == key)
+        op for op in history if op.outcome is not UNKNOWN and (key is WHOLE or model.partition(op) == key)
     ]
     placed = [op for op in order if op.outcome is not UNKNOWN]
     assert sorted(placed, key=id) == sorted(ended, key=id)
