@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ._errors import (
+    AlreadyRegistered,
     AlreadyReplied,
+    AlreadyStarted,
     BadReturnValue,
     CallCycle,
     InitIgnored,
     InitStopped,
     MailboxFull,
+    NotRegistered,
     RequestAbandoned,
     ServerCrashed,
     ServerError,
@@ -21,19 +24,13 @@ from ._mailbox import Overflow
 from ._message import Call, Cast, handle_call, handle_cast
 from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
+from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
 from ._request import Envelope, From, Request, as_completed
 from ._server import GenServer, Ignore, Stop
 from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec
 from ._start import open_server, run_server, start_server
 from ._supervision import ChildCounts, ChildInfo, ChildStatus
-from ._supervisor import (
-    AutoShutdown,
-    Strategy,
-    Supervisor,
-    SupervisorRef,
-    open_supervisor,
-    supervisor_spec,
-)
+from ._supervisor import AutoShutdown, Strategy, Supervisor, SupervisorRef, open_supervisor, supervisor_spec
 from ._supervisor_errors import (
     ChildAlreadyPresent,
     ChildAlreadyStarted,
@@ -48,7 +45,9 @@ from ._supervisor_errors import (
 
 __all__ = [
     "STABLE_HASH",
+    "AlreadyRegistered",
     "AlreadyReplied",
+    "AlreadyStarted",
     "AutoShutdown",
     "BadReturnValue",
     "Call",
@@ -65,6 +64,8 @@ __all__ = [
     "ChildSpec",
     "ChildStartFailed",
     "ChildStatus",
+    "DuplicateRegistry",
+    "Entry",
     "Envelope",
     "From",
     "GenServer",
@@ -77,13 +78,17 @@ __all__ = [
     "LoggingInstrument",
     "MailboxFull",
     "MaxChildrenReached",
+    "NotRegistered",
     "Overflow",
+    "Registered",
+    "Registry",
     "Request",
     "RequestAbandoned",
     "Restart",
     "RestartIntensityExceeded",
     "ServerCrashed",
     "ServerError",
+    "ServerName",
     "ServerNotRunning",
     "ServerRef",
     "ServerStopped",
@@ -93,6 +98,7 @@ __all__ = [
     "Supervisor",
     "SupervisorRef",
     "UnhandledMessage",
+    "Unregistered",
     "add_instrument",
     "as_completed",
     "child_spec",

@@ -9,15 +9,22 @@ The names in brackets are the exit reasons under which OTP reports the same thin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._ref import ServerRef
 
 __all__ = [
+    "AlreadyRegistered",
     "AlreadyReplied",
+    "AlreadyStarted",
     "BadReturnValue",
     "CallCycle",
     "InitIgnored",
     "InitStopped",
     "MailboxFull",
+    "NotRegistered",
     "RequestAbandoned",
     "ServerCrashed",
     "ServerError",
@@ -210,3 +217,47 @@ class InitStopped(ServerError):
     def __init__(self, server: str, reason: object) -> None:
         super().__init__(f"{server} stopped in its init: {reason!r}", server=server)
         self.reason = reason
+
+
+class AlreadyRegistered(ServerError):
+    """The key of a registry belongs to another server (OTP's ``already_registered``).
+
+    Attributes:
+      key: the key.
+      ref: the server that has it. If that one is ending, the key is free when it has ended.
+    """
+
+    key: Hashable
+    ref: ServerRef[Any]
+
+    def __init__(self, server: str, key: Hashable, ref: ServerRef[Any]) -> None:
+        super().__init__(f"{server} cannot have the key {key!r}, {ref!r} has it", server=server)
+        self.key = key
+        self.ref = ref
+
+
+class AlreadyStarted(AlreadyRegistered):
+    """There is a server under this name already, so no second one was started (OTP's ``already_started``).
+
+    Attributes:
+      key: the name.
+      ref: the server that has it; it may still be in its `init`, a call then waits.
+    """
+
+
+class NotRegistered(ServerError):
+    """No server has this key, or not the one that was given.
+
+    Attributes:
+      key: the key.
+    """
+
+    key: Hashable
+
+    def __init__(self, registry: str, key: Hashable, server: str | None = None) -> None:
+        super().__init__(
+            f"{'no server is' if server is None else f'{server} is not'} registered "
+            f"under {key!r} in {registry}",
+            server=server or str(key),
+        )
+        self.key = key

@@ -10,6 +10,7 @@ or a statistics object, at each message.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 import trio
@@ -38,16 +39,19 @@ class Mailbox(Generic[Item]):
       capacity: how many messages may wait; `math.inf` for no bound.
     """
 
-    __slots__ = ("_receive", "_send", "capacity", "waiting")
+    __slots__ = ("_extra", "_receive", "_send", "_taken", "capacity", "waiting")
 
     def __init__(self, capacity: float) -> None:
         self._send, self._receive = trio.open_memory_channel[Item](capacity)
         self.capacity = capacity
         self.waiting = 0
+        # What was put in beyond the bound, each with the count of `_taken` at which its turn comes.
+        self._extra: deque[tuple[int, Item]] | None = None
+        self._taken = 0
 
     def put(self, item: Item) -> bool:
         """Leave `item`, or say False: there is no room. Not a checkpoint."""
-        if self.waiting >= self.capacity:
+        if self.waiting >= self.capacity and self._in_channel >= self.capacity:
             return False
         self._send.send_nowait(item)
         self.waiting += 1
@@ -67,9 +71,39 @@ class Mailbox(Generic[Item]):
             self.waiting -= 1
             raise
 
+    def force(self, item: Item) -> None:
+        """Leave `item` though there is no room; its turn comes after all that waits now."""
+        if self._extra is None:
+            self._extra = deque()
+            self._taken = 0
+        self._extra.append((self._taken + self._in_channel, item))
+        self.waiting += 1
+
+    @property
+    def _in_channel(self) -> int:
+        """How many wait in the channel, those that wait for room in it included."""
+        return self.waiting - (0 if self._extra is None else len(self._extra))
+
     def take(self) -> Item:
         """The message that has waited longest; only while `waiting` is above 0."""
+        if self._extra is not None:
+            return self._take_with_extra(self._extra)
         self.waiting -= 1
+        return self._receive.receive_nowait()
+
+    def _take_with_extra(self, extra: deque[tuple[int, Item]]) -> Item:
+        if extra[0][0] > self._taken and self._in_channel:
+            return self.take_oldest()
+        item = extra.popleft()[1]
+        self.waiting -= 1
+        if not extra:
+            self._extra = None
+        return item
+
+    def take_oldest(self) -> Item:
+        """The same, but nothing that was put in by `force`; only while the channel is full."""
+        self.waiting -= 1
+        self._taken += 1
         return self._receive.receive_nowait()
 
     def close(self) -> list[Item]:

@@ -31,6 +31,7 @@ import trio.lowlevel
 from ._children import ChildTasks, run_task
 from ._cycle import Execution, execution_var
 from ._errors import (
+    AlreadyStarted,
     BadReturnValue,
     InitIgnored,
     InitStopped,
@@ -47,6 +48,7 @@ from ._server import GenServer, Ignore, Stop, resolve
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
+    from ._registry import ServerName
     from ._spec import ChildSpec
 
 __all__ = ["Process"]
@@ -55,6 +57,7 @@ BATCH = 16
 
 Item: TypeAlias = "Request[Any] | Envelope | Cast[Any]"
 OnExit: TypeAlias = "Callable[[Process, object], None]"
+OnEnding: TypeAlias = "Callable[[Process], None]"
 
 # The life of a process. It only ever moves down this list.
 STARTING = 0
@@ -75,6 +78,8 @@ class Process(Execution):
       instance: the user's object, from ``__init__`` to the end.
       deferred: requests whose answer is somebody's duty: `From`, or a child task that was cancelled.
       supervised: an abnormal end is told to `on_exit`, and not raised into the nursery.
+      on_ending: called when it takes no messages any more, before anyone can find that out.
+      on_exit: called when nothing of it is left. Both are ordered sets.
     """
 
     __slots__ = (
@@ -96,6 +101,7 @@ class Process(Execution):
         "mailbox",
         "new_tasks",
         "nursery",
+        "on_ending",
         "on_exit",
         "parked",
         "reason",
@@ -123,7 +129,8 @@ class Process(Execution):
         self.spec = spec
         self.ref = ref
         self.supervised = supervised
-        self.on_exit: list[OnExit] | None = None if on_exit is None else [on_exit]
+        self.on_exit: dict[OnExit, None] | None = None if on_exit is None else {on_exit: None}
+        self.on_ending: dict[OnEnding, None] | None = None
         self.hooks = current_hooks()
         self.handlers: dict[Handler, Handler] = spec.server_class._handlers
         self.state = STARTING
@@ -215,7 +222,7 @@ class Process(Execution):
         if overflow == "wait":
             return False
         if overflow == "drop_oldest":
-            oldest = mailbox.take()
+            oldest = mailbox.take_oldest()
             if self.stop_left:
                 self.stop_left -= 1
             message = message_of(oldest)
@@ -228,6 +235,21 @@ class Process(Execution):
         if overflow == "drop_newest" and not isinstance(item, Request):
             return True
         raise MailboxFull(self.name, message_of(item), mailbox.capacity)
+
+    def deliver_always(self, item: Item) -> None:
+        """Hand `item` over or leave it in the mailbox, also beyond its bound.
+
+        For what is sent once and must arrive, after all that was sent before, and whose number is bounded
+        elsewhere: by the monitors and the tasks that a server asked to hear of. Nobody could wait.
+        """
+        if not self.alive:
+            self.drop(message_of(item), "not running")
+            return
+        if self.hooks.message_sent:
+            self.hooks.tell("message_sent", self.ref, item)
+        if not self.deliver(item):
+            assert self.mailbox is not None
+            self.mailbox.force(item)
 
     async def deliver_wait(self, item: Item) -> None:
         """Wait for room in the mailbox, in order. A checkpoint."""
@@ -346,7 +368,7 @@ class Process(Execution):
 
     def crashed_inline(self, error: BaseException, message: object) -> None:
         """A handler raised in its caller's step; from here on it is as in the server's own."""
-        self.state = ENDING
+        self._take_no_more()
         self.crashed(error, message)
 
     def shown_state(self) -> object:
@@ -415,7 +437,9 @@ class Process(Execution):
     async def _live(self) -> None:
         spec = self.spec
         cls = spec.server_class
-        if self.killed:
+        if spec.via is not None:
+            await self._take_name(spec.via)
+        if self.killed or self.start_error is not None:
             return
         try:
             instance = cls.__new__(cls, *spec.args, **spec.kwargs)
@@ -439,6 +463,22 @@ class Process(Execution):
                 return
             await self._serve(None if item is _NOTHING else item)
             nursery.cancel_scope.cancel(reason=f"{self.name} stopped")
+
+    async def _take_name(self, via: ServerName[Any]) -> None:
+        """Register the name that the specification asks for; wait for who has it if that one is ending."""
+        while not self.killed:
+            holder = via.claim(self)
+            if holder is None:
+                return
+            if holder.alive:
+                self._start_failed(AlreadyStarted(self.name, via.key, holder.ref))
+                return
+            awaited = holder.call_on_exit(lambda _process, _reason: self.wake())
+            self.idle = True
+            try:
+                await trio.lowlevel.wait_task_rescheduled(self._abort_park)
+            finally:
+                holder.forget_on_exit(awaited)
 
     async def _init(self) -> bool:
         try:
@@ -521,6 +561,9 @@ class Process(Execution):
             elif kind is Cast:
                 message = item
             elif kind is Info:
+                if item.withdrawn:
+                    item = None
+                    continue
                 if self.nursery is None:
                     return item
                 await self._callback(instance.handle_info, item.message, "handle_info", item)
@@ -670,9 +713,17 @@ class Process(Execution):
             await self._callback(self.instance.handle_continue, argument, "handle_continue", None)
         return None
 
+    def _take_no_more(self) -> None:
+        """Take no messages any more, and tell those who keep its reference for others to find."""
+        self.state = ENDING
+        if self.on_ending is not None:
+            on_ending, self.on_ending = self.on_ending, None
+            for tell in on_ending:
+                tell(self)
+
     async def _end(self) -> None:
         """From the last message to the last of it: nobody is left waiting."""
-        self.state = ENDING
+        self._take_no_more()
         self.parked = self.idle = False
         if self.reason is _UNSET:
             self.reason = "shutdown"
@@ -688,7 +739,7 @@ class Process(Execution):
         self.instance = None
         self.nursery = None
         if self.on_exit is not None:
-            for tell in self.on_exit:
+            for tell in list(self.on_exit):
                 tell(self, self.reason)
         if self.hooks.server_stopped:
             self.hooks.tell("server_stopped", self.ref, self.reason)
@@ -751,6 +802,27 @@ class Process(Execution):
             request.crash(self.crash)
         else:
             request.stop(self.reason)
+
+    def call_on_ending(self, tell: OnEnding) -> None:
+        """Have `tell` called when it takes no messages any more. Only while `alive`."""
+        if self.on_ending is None:
+            self.on_ending = {}
+        self.on_ending[tell] = None
+
+    def call_on_exit(self, tell: OnExit) -> OnExit:
+        """Have `tell` called with the reason when nothing of it is left. Not after it has ended."""
+        if self.on_exit is None:
+            self.on_exit = {}
+        self.on_exit[tell] = None
+        return tell
+
+    def forget_on_exit(self, tell: OnExit) -> None:
+        if self.on_exit is not None:
+            self.on_exit.pop(tell, None)
+
+    def forget_on_ending(self, tell: OnEnding) -> None:
+        if self.on_ending is not None:
+            self.on_ending.pop(tell, None)
 
     async def wait_ended(self) -> None:
         """Wait until nothing of it is left. A checkpoint."""

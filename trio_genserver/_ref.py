@@ -129,7 +129,7 @@ class ServerRef(Generic[S_co]):
         try:
             self._check(process, request.message)
             if process.hooks.message_sent:
-                process.hooks.tell("message_sent", self, request)
+                process.hooks.tell("message_sent", process.ref, request)
             return process.deliver(request) or process.deliver_full(request)
         except (ServerNotRunning, MailboxFull, UnhandledMessage):
             await trio.lowlevel.checkpoint()
@@ -171,7 +171,7 @@ class ServerRef(Generic[S_co]):
         request: Request[R] = Request(process, message, label)
         self._check(process, message)
         if process.hooks.message_sent:
-            process.hooks.tell("message_sent", self, request)
+            process.hooks.tell("message_sent", process.ref, request)
         if not (process.deliver(request) or process.deliver_full(request)):
             assert process.mailbox is not None
             process.drop(message, "mailbox full")
@@ -244,7 +244,7 @@ class ServerRef(Generic[S_co]):
             if process.hooks.messages:
                 item = Envelope(item)
         if process.hooks.message_sent:
-            process.hooks.tell("message_sent", self, item)
+            process.hooks.tell("message_sent", process.ref, item)
         return item
 
     async def stop(self, reason: object = "normal") -> None:

@@ -60,9 +60,18 @@ class Envelope:
 
 
 class Info(Envelope):
-    """What `ServerRef.send` sends: any object, for `GenServer.handle_info`."""
+    """What `ServerRef.send` sends: any object, for `GenServer.handle_info`.
 
-    __slots__ = ()
+    Attributes:
+      withdrawn: its sender does not want it handled any more.
+    """
+
+    __slots__ = ("withdrawn",)
+
+    def __init__(self, message: object) -> None:
+        self.message = message
+        self.data = None
+        self.withdrawn = False
 
 
 class Request(Envelope, Generic[R]):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, T
 from ._mailbox import OVERFLOWS, Overflow, check_capacity
 
 if TYPE_CHECKING:
+    from ._registry import ServerName
     from ._server import GenServer
 
 __all__ = ["ChildSpec", "Restart", "Shutdown", "child_spec"]
@@ -55,12 +56,15 @@ class ChildSpec(Generic[S_co]):
     Attributes:
       server_class, args, kwargs: what to call for a new instance, at each start.
       id: what its supervisor knows it by; the class's name by default.
-      name: what it is called in errors and logs; the id by default.
+      name: what it is called in errors and logs; the id by default, and if it is replaced by None. To be
+        found by others, it needs a `via`.
       restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
       shutdown: seconds for a graceful end, `math.inf`, or ``"brutal_kill"``.
       significant: whether its own end may shut its supervisor down (`auto_shutdown`).
       mailbox_size: how many messages may wait, `math.inf` for no bound.
       overflow: what happens to one more: ``"wait"``, ``"raise"``, ``"drop_oldest"``, ``"drop_newest"``.
+      via: the name under which others find it, as `Registry.via` makes one; None: it has none. It is
+        taken before `init` at each start and restart, and given back in the end.
     """
 
     server_class: type[S_co]
@@ -73,6 +77,7 @@ class ChildSpec(Generic[S_co]):
     significant: bool
     mailbox_size: float
     overflow: Overflow
+    via: ServerName[S_co] | None = None
 
     def replace(self, **changes: Any) -> ChildSpec[S_co]:
         """A copy with `changes` made to the fields named in `ChildSpec`.
@@ -81,8 +86,14 @@ class ChildSpec(Generic[S_co]):
           TypeError: there is no such field.
           InvalidSpec: a value makes no sense; the error names the field.
         """
-        if "id" in changes and "name" not in changes and self.name == str(self.id):
-            changes["name"] = str(changes["id"])
+        if "name" in changes:
+            if changes["name"] is None:
+                changes["name"] = str(changes.get("id", self.id))
+        elif self.name == str(self.id):
+            if "id" in changes:
+                changes["name"] = str(changes["id"])
+            elif changes.get("via") is not None:
+                changes["name"] = changes["via"].name
         spec = dataclasses.replace(self, **changes)
         spec.check()
         return spec
@@ -110,6 +121,11 @@ class ChildSpec(Generic[S_co]):
             hash(self.id)
         except TypeError:
             raise InvalidSpec("id", self.id, "hashable") from None
+        if self.via is not None:
+            from ._registry import ServerName
+
+            if not isinstance(self.via, ServerName):
+                raise InvalidSpec("via", self.via, "made by Registry.via, or None")
         try:
             check_capacity(self.mailbox_size)
         except ValueError:
