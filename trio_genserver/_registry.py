@@ -475,7 +475,7 @@ class ServerName(ServerRef[S_co]):
         return self.key in self.registry
 
     @property
-    def _process(self) -> Process:  # pyright: ignore[reportIncompatibleVariableOverride] # settable too
+    def _process(self) -> Process:
         holder = self.registry._holder(self.key)
         if holder is not None:
             return holder
@@ -484,7 +484,7 @@ class ServerName(ServerRef[S_co]):
         return self._nobody
 
     @_process.setter
-    def _process(self, process: Process) -> None:
+    def _process(self, process: Process) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] # a name only reads it
         raise TypeError(f"{self!r} is a name; give it to a server with child_spec(...).replace(via=...)")
 
     def claim(self, process: Process) -> Process | None:

@@ -93,7 +93,7 @@ class ChildSpec(Generic[S_co]):
             if "id" in changes:
                 changes["name"] = str(changes["id"])
             elif changes.get("via") is not None:
-                changes["name"] = changes["via"].name
+                changes["name"] = getattr(changes["via"], "name", self.name)
         spec = dataclasses.replace(self, **changes)
         spec.check()
         return spec

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 import trio
 
 from ._errors import InitIgnored
-from ._process import _UNSET, ENDED, ENDING, OnExit, Process
+from ._process import _UNSET, ENDED, OnExit, Process
 from ._ref import ServerRef
 from ._request import Request
 from ._restart import RestartWindow, wants_restart
@@ -226,7 +226,7 @@ class SupervisorProcess(Process):
         return None
 
     async def _end(self) -> None:
-        self.state = ENDING
+        self._take_no_more()
         self.parked = self.idle = False
         if self.reason is _UNSET:
             self.reason = "shutdown"
