@@ -21,7 +21,7 @@ from ._errors import (
 )
 from ._instrument import Instrument, LoggingInstrument, add_instrument, remove_instrument
 from ._mailbox import Overflow
-from ._message import Call, Cast, handle_call, handle_cast
+from ._message import Call, CallOrCast, Cast, handle_call, handle_cast
 from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
@@ -52,6 +52,7 @@ __all__ = [
     "BadReturnValue",
     "Call",
     "CallCycle",
+    "CallOrCast",
     "Cast",
     "ChildAlreadyPresent",
     "ChildAlreadyStarted",

@@ -32,7 +32,7 @@ from typing import (
 if TYPE_CHECKING:
     from ._request import From
 
-__all__ = ["Call", "Cast", "Handler", "handle_call", "handle_cast"]
+__all__ = ["Call", "CallOrCast", "Cast", "Handler", "handle_call", "handle_cast"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,7 +48,7 @@ class Handler:
     Attributes:
       function: the method as written.
       name, owner: where it was declared; set when the class is made.
-      message_type: `Call` or `Cast`.
+      message_type: `Call`, `Cast` or `CallOrCast`.
       is_async: whether it is a coroutine function.
       in_child: whether it runs in a child task of the server.
       max_children: how many of it run at a time, None for no bound.
@@ -75,7 +75,7 @@ class Handler:
         self.in_child = in_child
         self.max_children = max_children
         self.noreply = noreply
-        self.inline = message_type is Call and not (self.is_async or in_child or noreply)
+        self.inline = message_type is not Cast and not (self.is_async or in_child or noreply)
         self.__doc__ = function.__doc__
         if in_child and not self.is_async:
             raise TypeError(f"{self.name} is to run in a child task, so it must be an async function")
@@ -141,6 +141,12 @@ class Call(_Value, Generic[S_contra, R_co]):
 
 class Cast(_Value, Generic[S_contra]):
     """A message for `ServerRef.cast`: to a server of class `S_contra`, without a reply."""
+
+    __slots__ = ()
+
+
+class CallOrCast(Call[S_contra, R_co], Cast[S_contra]):  # type: ignore[misc]  # two bases, one tuple
+    """A message for `ServerRef.call` or `ServerRef.cast`, as its sender likes: its reply may go unread."""
 
     __slots__ = ()
 
@@ -237,6 +243,39 @@ class AsyncCallHandler(Generic[S, P, R]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
+class CallOrCastHandler(Generic[S, P, R]):
+    """``@handle_call(cast=True)`` on a plain method."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
+class AsyncCallOrCastHandler(Generic[S, P, R]):
+    """``@handle_call(cast=True)`` on an async method."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
+class NoReplyCallOrCastHandler(Generic[S, P, R, T]):
+    """``@handle_call(noreply=True, cast=True)``."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[Concatenate[From[R], P], T]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        raise NotImplementedError  # only for type checkers; Handler is what runs
+
+
 class NoReplyHandler(Generic[S, P, R, T]):
     """``@handle_call(noreply=True)``: the message has no ``from_``, the method has one."""
 
@@ -271,6 +310,24 @@ class _NoReplyDecorator:
         raise NotImplementedError  # only for type checkers
 
 
+class _CallOrCastDecorator:
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # an async method fits both, the first is meant
+        self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncCallOrCastHandler[S, P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[S, P], R], /) -> CallOrCastHandler[S, P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        raise NotImplementedError  # only for type checkers
+
+
+class _NoReplyCallOrCastDecorator:
+    def __call__(
+        self, function: Callable[Concatenate[S, From[R], P], T], /
+    ) -> NoReplyCallOrCastHandler[S, P, R, T]:
+        raise NotImplementedError  # only for type checkers
+
+
 class _ChildCastDecorator:
     def __call__(
         self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, None]], /
@@ -288,6 +345,10 @@ def handle_call(function: Callable[Concatenate[S, P], R], /) -> CallHandler[S, P
 def handle_call(*, child: Literal[True], max_children: int | None = None) -> _ChildCallDecorator: ...
 @overload
 def handle_call(*, noreply: Literal[True]) -> _NoReplyDecorator: ...
+@overload
+def handle_call(*, cast: Literal[True]) -> _CallOrCastDecorator: ...
+@overload
+def handle_call(*, noreply: Literal[True], cast: Literal[True]) -> _NoReplyCallOrCastDecorator: ...
 def handle_call(
     function: Callable[..., Any] | None = None,
     /,
@@ -295,6 +356,7 @@ def handle_call(
     child: bool = False,
     max_children: int | None = None,
     noreply: bool = False,
+    cast: bool = False,
 ) -> Any:
     """Declare a method of a `GenServer` as the handler of a call.
 
@@ -309,12 +371,13 @@ def handle_call(
       max_children: how many of this handler run at a time; more wait their turn, in order.
       noreply: the method takes ``from_`` (a `From`) after self, and its return is not the reply:
         someone calls ``from_.reply(value)`` later, from any task (OTP's ``noreply``).
+      cast: the message may be given to `ServerRef.cast` as well; the reply then goes nowhere.
 
     Raises:
       TypeError: the method takes no self (or no ``from_``), or is to be a child and not async.
       ValueError: max_children is below 1.
     """
-    return _decorate(function, Call, child=child, max_children=max_children, noreply=noreply)
+    return _decorate(function, CallOrCast if cast else Call, child=child, max_children=max_children, noreply=noreply)
 
 
 @overload

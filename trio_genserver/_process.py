@@ -596,8 +596,8 @@ class Process(Execution):
                     item = None
                     continue
                 if handler.noreply:
-                    assert request is not None
-                    await self._handle_noreply(handler, message, request)
+                    # The sender of a cast reads no reply; whoever gives it needs not know.
+                    await self._handle_noreply(handler, message, request or cast_request(self, message))
                     item = None
                     continue
                 if message.kwargs:
@@ -622,7 +622,7 @@ class Process(Execution):
                     request.reply(reply)
                 else:
                     self.drop(message, "late reply")
-            elif reply is not None:
+            elif reply is not None and handler.message_type is Cast:
                 self.current = item
                 self.crashed(BadReturnValue(self.name, handler.name, message, reply), message)
                 return None
@@ -836,6 +836,13 @@ class Process(Execution):
     def not_running(self, message: object) -> ServerNotRunning | ServerStopped:
         """The error of a call that comes too late."""
         return ServerNotRunning(self.name, message)
+
+
+def cast_request(process: Process, message: object) -> Request[Any]:
+    """The request of a call that was cast: nobody waits for its reply."""
+    request: Request[Any] = Request(process, message)
+    request.state = BEGUN
+    return request
 
 
 def message_of(item: Any) -> object:

@@ -18,7 +18,7 @@ import trio.lowlevel
 
 from ._cycle import execution_var, waiting_for
 from ._errors import MailboxFull, ServerNotRunning, UnhandledMessage
-from ._message import Call, Cast
+from ._message import Call, CallOrCast, Cast
 from ._request import Envelope, Info, Request
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class ServerRef(Generic[S_co]):
           CallCycle: the server waits, over some calls, for the caller.
           UnhandledMessage: it has no such handler: the message is of another class. (A type error, too.)
         """
-        if message.__class__ is not Call:
+        if message.__class__ is not Call and message.__class__ is not CallOrCast:
             raise self._wrong_kind(message, "call")
         process = self._process
         if process.parked and not process.hooks.messages:
@@ -165,7 +165,7 @@ class ServerRef(Generic[S_co]):
           ServerNotRunning, UnhandledMessage: as `call`.
           MailboxFull: there is no room and `overflow` is not ``"drop_oldest"``; it cannot wait.
         """
-        if message.__class__ is not Call:
+        if message.__class__ is not Call and message.__class__ is not CallOrCast:
             raise self._wrong_kind(message, "send_request")
         process = self._process
         request: Request[R] = Request(process, message, label)
@@ -189,7 +189,7 @@ class ServerRef(Generic[S_co]):
           UnhandledMessage: the server has no such handler.
         """
         if message.__class__ is not Cast:
-            raise self._wrong_kind(message, "cast")
+            message = self._as_cast(message, "cast")
         await self._hand_over(message)
 
     def cast_nowait(self, message: Cast[S_co]) -> None:
@@ -200,7 +200,7 @@ class ServerRef(Generic[S_co]):
           UnhandledMessage: the server has no such handler.
         """
         if message.__class__ is not Cast:
-            raise self._wrong_kind(message, "cast_nowait")
+            message = self._as_cast(message, "cast_nowait")
         process = self._process
         if process.parked and not process.hooks.messages and message.handler in process.handlers:
             process.deliver(message)
@@ -277,6 +277,11 @@ class ServerRef(Generic[S_co]):
         process = self._process
         await process.wait_ended()
         return process.reason
+
+    def _as_cast(self, message: Any, method: str) -> Cast[Any]:
+        if message.__class__ is CallOrCast:
+            return Cast(*message)
+        raise self._wrong_kind(message, method)
 
     def _wrong_kind(self, message: object, method: str) -> TypeError:
         if isinstance(message, Call):
