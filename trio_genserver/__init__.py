@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from ._dynamic_supervisor import (
+    DynamicSupervisor,
+    DynamicSupervisorRef,
+    dynamic_supervisor_spec,
+    open_dynamic_supervisor,
+)
 from ._errors import (
     AlreadyRegistered,
     AlreadyReplied,
@@ -66,6 +72,8 @@ __all__ = [
     "ChildStartFailed",
     "ChildStatus",
     "DuplicateRegistry",
+    "DynamicSupervisor",
+    "DynamicSupervisorRef",
     "Entry",
     "Envelope",
     "From",
@@ -103,8 +111,10 @@ __all__ = [
     "add_instrument",
     "as_completed",
     "child_spec",
+    "dynamic_supervisor_spec",
     "handle_call",
     "handle_cast",
+    "open_dynamic_supervisor",
     "open_server",
     "open_supervisor",
     "remove_instrument",

@@ -461,7 +461,10 @@ class Process(Execution):
                 nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             if self.state == STARTING and not await self._init():
                 return
-            await self._serve(None if item is _NOTHING else item)
+            serving = self._serve(None if item is _NOTHING else item)
+            # This frame lasts as long as the server, and would keep its first message for as long.
+            item = None
+            await serving
             nursery.cancel_scope.cancel(reason=f"{self.name} stopped")
 
     async def _take_name(self, via: ServerName[Any]) -> None:

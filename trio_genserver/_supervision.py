@@ -26,11 +26,11 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 import trio
 
-from ._errors import InitIgnored
+from ._errors import InitIgnored, ServerNotRunning
 from ._process import _UNSET, ENDED, OnExit, Process
 from ._ref import ServerRef
 from ._request import Request
@@ -41,11 +41,22 @@ from ._supervisor_errors import ChildStartFailed, RestartIntensityExceeded
 if TYPE_CHECKING:
     from ._spec import ChildSpec
 
-__all__ = ["BaseSupervisor", "Child", "ChildCounts", "ChildInfo", "ChildStatus", "SupervisorProcess"]
+__all__ = [
+    "BaseSupervisor",
+    "BaseSupervisorRef",
+    "Child",
+    "ChildCounts",
+    "ChildInfo",
+    "ChildStatus",
+    "SupervisorProcess",
+]
+
+S_co = TypeVar("S_co", bound="GenServer", covariant=True)
 
 ChildStatus: TypeAlias = Literal["starting", "running", "restarting", "stopping", "stopped"]
-"""What a child is doing. ``"restarting"``: it has ended, and its supervisor is to start it again, now or
-after a start that failed. ``"stopped"``: it has ended and its specification is kept."""
+"""What a child is doing. ``"starting"``: its first `init`, or that of `restart_child`, is not over.
+``"restarting"``: it has ended, and its supervisor is to start it again, or is doing so, perhaps after starts
+that failed. ``"stopped"``: it has ended, or never ran, and its specification is kept."""
 
 BRUTAL = -1.0
 
@@ -96,10 +107,14 @@ class Child:
 
     __slots__ = ("process", "ref", "retrying", "spec", "status", "supervisor")
 
-    def __init__(self, supervisor: SupervisorProcess, spec: ChildSpec[Any]) -> None:
+    def __init__(
+        self, supervisor: SupervisorProcess, spec: ChildSpec[Any], ref: ServerRef[Any] | None = None
+    ) -> None:
         self.supervisor = supervisor
         self.spec = spec
-        self.ref: ServerRef[Any] = (spec.server_class._ref_class or ServerRef)(spec.name)
+        self.ref: ServerRef[Any] = (
+            (spec.server_class._ref_class or ServerRef)(spec.name) if ref is None else ref
+        )
         self.process: Process | None = None
         self.retrying = False
         self.status: ChildStatus | Literal["exited"] = "stopped"
@@ -290,7 +305,8 @@ class SupervisorProcess(Process):
         """
         assert self.home is not None
         process = child.new_process()
-        child.status = "starting"
+        if child.status != "restarting":
+            child.status = "starting"
         try:
             with self._waits_for(child, "start"):
                 await process.start(self.home)
@@ -321,10 +337,7 @@ class SupervisorProcess(Process):
     async def stop_in_reverse(self, children: Iterable[Child]) -> None:
         """`stop_child` each, the last first."""
         for child in reversed(list(children)):
-            if child.alive:
-                await self.stop_child(child)
-            else:
-                child.status = "stopped"
+            await self.stop_child(child)
 
     async def stop_in_parallel(self, children: Iterable[Child]) -> None:
         """`stop_child` all of them at the same time, each with the time that it has itself."""
@@ -365,6 +378,40 @@ class SupervisorProcess(Process):
         self.stop_now("shutdown")
 
 
+class BaseSupervisorRef(ServerRef[S_co]):
+    """A reference to a supervisor of any kind: what can be seen of its children.
+
+    That is answered at once, also while the supervisor is busy, and is no message.
+    """
+
+    __slots__ = ()
+
+    def which_children(self) -> list[ChildInfo]:
+        """All children, in the order of their first start.
+
+        Raises:
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        return [child.info() for child in self._table("which_children()").values()]
+
+    def count_children(self) -> ChildCounts:
+        """How many children there are.
+
+        Raises:
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        children = self._table("count_children()").values()
+        active = sum(child.status == "running" for child in children)
+        supervisors = sum(child.is_supervisor for child in children)
+        return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
+
+    def _table(self, request: str) -> dict[object, Child]:
+        process = self._process
+        if not process.alive:
+            raise ServerNotRunning(self.name, request)
+        return cast("SupervisorProcess", process).table
+
+
 class BaseSupervisor(GenServer):
     """What `Supervisor` and `DynamicSupervisor` have in common. Not to be subclassed by users."""
 
@@ -376,6 +423,15 @@ class BaseSupervisor(GenServer):
     _window: RestartWindow
 
     __slots__ = ()
+
+    def format_status(self, state: dict[str, Any]) -> object:
+        """How many children there are and how often one was restarted of late, in place of the machinery."""
+        children = self._tree.table.values()
+        return {
+            "children": len(children),
+            "active": sum(child.status == "running" for child in children),
+            "restarts": self._window.count,
+        }
 
     @property
     def _tree(self) -> SupervisorProcess:
@@ -442,12 +498,3 @@ class BaseSupervisor(GenServer):
     def _ignored(self, child: Child) -> None:
         """The `init` of `child` raised `Ignore` in a restart."""
         raise NotImplementedError
-
-    def _which(self) -> list[ChildInfo]:
-        return [child.info() for child in self._tree.table.values()]
-
-    def _count(self) -> ChildCounts:
-        table = self._tree.table
-        active = sum(child.status == "running" for child in table.values())
-        supervisors = sum(child.is_supervisor for child in table.values())
-        return ChildCounts(len(table), active, supervisors, len(table) - supervisors)

@@ -17,16 +17,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
+from weakref import WeakValueDictionary
 
 import outcome
 
-from ._errors import InitIgnored, ServerNotRunning
+from ._errors import InitIgnored
 from ._message import handle_call
 from ._ref import ServerRef
 from ._restart import RestartWindow
 from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
 from ._start import open_server
-from ._supervision import BaseSupervisor, Child, ChildCounts, ChildInfo
+from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import (
     ChildAlreadyPresent,
     ChildAlreadyStarted,
@@ -65,21 +66,35 @@ AUTO_SHUTDOWNS: tuple[AutoShutdown, ...] = ("never", "any_significant", "all_sig
 OF = "a supervisor"
 
 
-class SupervisorRef(ServerRef["Supervisor"]):
+class SupervisorRef(BaseSupervisorRef["Supervisor"]):
     """A reference to a `Supervisor`, with what can be asked of it.
 
     What only looks (`child`, `which_children`, `count_children`) is answered at once, also while the
     supervisor is busy; what changes something is a message, and handled in turn.
     """
 
-    __slots__ = ()
+    __slots__ = ("_child_refs",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        # Those that somebody holds. They stay valid when the supervisor itself is restarted: a child of
+        # the same id is then behind the same reference.
+        self._child_refs: WeakValueDictionary[object, ServerRef[Any]] = WeakValueDictionary()
+
+    def _child_ref(self, spec: ChildSpec[Any]) -> ServerRef[Any]:
+        ref_class: type[ServerRef[Any]] = spec.server_class._ref_class or ServerRef
+        ref = self._child_refs.get(spec.id)
+        if ref is None or type(ref) is not ref_class:
+            ref = self._child_refs[spec.id] = ref_class(spec.name)
+        ref.name = spec.name
+        return ref
 
     @overload
     def child(self, child_id: object, /) -> ServerRef[Any]: ...
     @overload
     def child(self, child_id: object, server_class: Callable[..., S], /) -> ServerRef[S]: ...
     def child(self, child_id: object, server_class: Any = None, /) -> ServerRef[Any]:
-        """The reference of one child, which stays valid over its restarts.
+        """The reference of one child. It stays valid over restarts, of the child and of this supervisor.
 
         Args:
           server_class: what the child is; checked, and then the type checker knows it as well.
@@ -99,29 +114,6 @@ class SupervisorRef(ServerRef["Supervisor"]):
                 f"no {server_class.__name__}"
             )
         return child.ref
-
-    def which_children(self) -> list[ChildInfo]:
-        """All children, in the order of their first start.
-
-        Raises:
-          ServerNotRunning: the supervisor is not running (any more).
-        """
-        return [child.info() for child in self._table("which_children()").values()]
-
-    def count_children(self) -> ChildCounts:
-        """How many children there are.
-
-        Raises:
-          ServerNotRunning: the supervisor is not running (any more).
-        """
-        self._table("count_children()")
-        return cast("Supervisor", self._process.instance)._count()
-
-    def _table(self, request: str) -> dict[object, Child]:
-        process = self._process
-        if not process.alive or process.instance is None:
-            raise ServerNotRunning(self.name, request)
-        return cast("Supervisor", process.instance)._tree.table
 
     @overload
     async def start_child(self, child: ChildSpec[S], /) -> ServerRef[S]: ...
@@ -241,11 +233,14 @@ class Supervisor(BaseSupervisor):
             raise InvalidSpec("significant", True, "False under a supervisor with auto_shutdown='never'")
         return spec
 
+    def _new_child(self, spec: ChildSpec[Any]) -> Child:
+        return Child(self._tree, spec, cast("SupervisorRef", self._tree.ref)._child_ref(spec))
+
     async def init(self) -> None:
         """Start the children, in order. If one fails, those before it are ended, in reverse."""
         process = self._tree
         for spec in self._first_children:
-            child = Child(process, spec)
+            child = self._new_child(spec)
             process.table[spec.id] = child
             try:
                 await process.start_child(child)
@@ -267,7 +262,7 @@ class Supervisor(BaseSupervisor):
                 return outcome.Error(ChildAlreadyPresent(process.name, spec.id))
             return outcome.Error(ChildAlreadyStarted(process.name, spec.id, there.ref))
         try:
-            child = Child(process, self._checked(spec))
+            child = self._new_child(self._checked(spec))
         except InvalidSpec as error:
             return outcome.Error(error)
         process.table[spec.id] = child
@@ -433,5 +428,4 @@ def open_supervisor(
 @asynccontextmanager
 async def _open(spec: ChildSpec[Supervisor]) -> AsyncGenerator[SupervisorRef]:
     async with open_server(spec) as ref:
-        assert isinstance(ref, SupervisorRef)
-        yield ref
+        yield cast("SupervisorRef", ref)

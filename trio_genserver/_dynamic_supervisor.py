@@ -1,0 +1,239 @@
+"""`DynamicSupervisor`: any number of children, started on demand, each on its own.
+
+Where a `Supervisor` has a few children that are known beforehand and depend on each other, this one has
+those that come and go: a server for each connection, list or job. So there are no ids (a child is known by
+its reference), no order, and no memory: a child that has ended and is not restarted is forgotten. The
+strategy is always one_for_one, and at the end all children are ended at the same time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast, overload
+
+import outcome
+
+from ._errors import InitIgnored
+from ._message import handle_call
+from ._ref import ServerRef
+from ._restart import RestartWindow
+from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
+from ._start import open_server
+from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
+from ._supervisor_errors import ChildNotFound, ChildStartFailed, MaxChildrenReached
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ._server import GenServer
+
+__all__ = [
+    "DynamicSupervisor",
+    "DynamicSupervisorRef",
+    "dynamic_supervisor_spec",
+    "open_dynamic_supervisor",
+]
+
+P = ParamSpec("P")
+S = TypeVar("S", bound="GenServer")
+
+OF = "a dynamic supervisor"
+
+
+class DynamicSupervisorRef(BaseSupervisorRef["DynamicSupervisor"]):
+    """A reference to a `DynamicSupervisor`, with what can be asked of it."""
+
+    __slots__ = ()
+
+    @overload
+    async def start_child(self, child: ChildSpec[S], /) -> ServerRef[S]: ...
+    @overload
+    async def start_child(
+        self, child: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ServerRef[S]: ...
+    async def start_child(self, child: Any, /, *args: Any, **kwargs: Any) -> ServerRef[Any]:
+        """Start a child; return when its `init` has finished.
+
+        Children are started one at a time, as in OTP: what takes long is better done after `init`
+        (`GenServer.continue_with`).
+
+        Args:
+          child: its specification, or a server class with the arguments of its ``__init__``; the
+            supervisor's `extra_arguments` come before them. The id need not be unique.
+
+        Returns:
+          its reference, which stays valid over restarts and is what it is known by here.
+
+        Raises:
+          MaxChildrenReached: there are `max_children` already.
+          ChildStartFailed: its start failed; the ``__cause__`` says why.
+          InitIgnored: its `init` raised `Ignore`.
+          InvalidSpec: it is significant; this supervisor never shuts down by itself.
+          ServerError: as `ServerRef.call`.
+        """
+        spec = as_spec(child, args, kwargs)
+        return (await self.call(DynamicSupervisor.start_child(spec))).unwrap()
+
+    async def terminate_child(self, child: ServerRef[Any]) -> None:
+        """End a child, and forget it; one that is being restarted as well.
+
+        Raises:
+          ChildNotFound: it is none of this supervisor's (any more).
+          TypeError: it is no reference. The children of a dynamic supervisor have no ids.
+          ServerError: as `ServerRef.call`.
+        """
+        if not isinstance(child, ServerRef):
+            raise TypeError(
+                f"{self.name} is a dynamic supervisor: its children have no ids; "
+                f"give terminate_child the reference that start_child returned, not {child!r}"
+            )
+        (await self.call(DynamicSupervisor.terminate_child(child))).unwrap()
+
+
+class DynamicSupervisor(BaseSupervisor):
+    """A server whose children are servers that come and go. Start it with `open_dynamic_supervisor`.
+
+    Args:
+      max_children: how many there may be, those that are being restarted included; None for no bound.
+      extra_arguments: what comes before each child's own arguments, at each start and restart.
+      max_restarts, max_seconds: as for `Supervisor`; of all children together.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+
+    _ref_class: ClassVar[type[ServerRef[Any]] | None] = DynamicSupervisorRef
+    _stops_in_parallel: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        max_children: int | None = None,
+        extra_arguments: Iterable[Any] = (),
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+    ) -> None:
+        if max_children is not None and (
+            isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0
+        ):
+            raise InvalidSpec("max_children", max_children, "a whole number from 0, or None", of=OF)
+        try:
+            self._extra_arguments = tuple(extra_arguments)
+        except TypeError:
+            raise InvalidSpec("extra_arguments", extra_arguments, "a tuple", of=OF) from None
+        self._max_children = max_children
+        self._window = RestartWindow(max_restarts, max_seconds)
+
+    # Messages; `DynamicSupervisorRef` sends them. What went wrong is the caller's, and no crash of this
+    # server, so it is part of the reply.
+
+    @handle_call
+    async def start_child(self, spec: ChildSpec[Any]) -> outcome.Outcome[ServerRef[Any]]:
+        """See `DynamicSupervisorRef.start_child`."""
+        process = self._tree
+        if self._max_children is not None and len(process.table) >= self._max_children:
+            return outcome.Error(MaxChildrenReached(process.name, spec.id, self._max_children))
+        if spec.significant:
+            return outcome.Error(InvalidSpec("significant", True, f"False under {OF}"))
+        if self._extra_arguments:
+            spec = dataclasses.replace(spec, args=(*self._extra_arguments, *spec.args))
+        child = Child(process, spec)
+        process.table[child.ref] = child
+        try:
+            await process.start_child(child)
+        except (ChildStartFailed, InitIgnored) as error:
+            self._child_finished(child)
+            return outcome.Error(error)
+        return outcome.Value(child.ref)
+
+    @handle_call
+    async def terminate_child(self, child: ServerRef[Any]) -> outcome.Outcome[None]:
+        """See `DynamicSupervisorRef.terminate_child`."""
+        process = self._tree
+        found = process.table.get(child)
+        if found is None:
+            return outcome.Error(ChildNotFound(process.name, getattr(child, "name", child)))
+        await process.stop_child(found)
+        self._child_finished(found)
+        return outcome.Value(None)
+
+    # What to do when a child has ended.
+
+    def _child_finished(self, child: Child) -> None:
+        self._tree.table.pop(child.ref, None)
+
+    def _ignored(self, child: Child) -> None:
+        self._child_finished(child)
+
+    async def _restart(self, child: Child, reason: object) -> None:
+        await self._start_again(child, reason)
+
+
+def dynamic_supervisor_spec(
+    *,
+    max_children: int | None = None,
+    extra_arguments: Iterable[Any] = (),
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+    id: object = "DynamicSupervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+) -> ChildSpec[DynamicSupervisor]:
+    """A dynamic supervisor as the child of a supervisor; see `DynamicSupervisor` for the arguments.
+
+    Args:
+      id: what the supervisor above knows it by.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+    checked = DynamicSupervisor(
+        max_children=max_children,
+        extra_arguments=extra_arguments,
+        max_restarts=max_restarts,
+        max_seconds=max_seconds,
+    )
+    return child_spec(
+        DynamicSupervisor,
+        max_children=max_children,
+        extra_arguments=checked._extra_arguments,
+        max_restarts=max_restarts,
+        max_seconds=max_seconds,
+    ).replace(id=id)
+
+
+def open_dynamic_supervisor(
+    *,
+    max_children: int | None = None,
+    extra_arguments: Iterable[Any] = (),
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+    name: str = "DynamicSupervisor",
+) -> AbstractAsyncContextManager[DynamicSupervisorRef]:
+    """Run a dynamic supervisor for as long as the block; see `DynamicSupervisor` for the arguments.
+
+    However the block ends, all children are ended at the same time, each with its own `shutdown`, and gone
+    when this is over.
+
+    Args:
+      name: what the supervisor is called in errors and logs.
+
+    Raises:
+      InvalidSpec: one of the arguments makes no sense; the error names it.
+      RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
+    """
+    return _open(
+        dynamic_supervisor_spec(
+            max_children=max_children,
+            extra_arguments=extra_arguments,
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+            id=name,
+        )
+    )
+
+
+@asynccontextmanager
+async def _open(spec: ChildSpec[DynamicSupervisor]) -> AsyncGenerator[DynamicSupervisorRef]:
+    async with open_server(spec) as ref:
+        yield cast("DynamicSupervisorRef", ref)
