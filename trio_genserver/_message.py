@@ -377,7 +377,9 @@ def handle_call(
       TypeError: the method takes no self (or no ``from_``), or is to be a child and not async.
       ValueError: max_children is below 1.
     """
-    return _decorate(function, CallOrCast if cast else Call, child=child, max_children=max_children, noreply=noreply)
+    return _decorate(
+        function, CallOrCast if cast else Call, child=child, max_children=max_children, noreply=noreply
+    )
 
 
 @overload

@@ -78,6 +78,12 @@ class GenServer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._handlers = {}
+        # Not when a message first needs it: what a call does must not depend on earlier calls, for
+        # whoever replays a run.
+        for base in cls.__mro__:
+            for attribute in vars(base).values():
+                if isinstance(attribute, Handler):
+                    resolve(cls, attribute)
         cls._options_checked = False
 
     # Callbacks, to be overridden.
