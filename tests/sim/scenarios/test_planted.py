@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import trio
+
+import sim
+from sim.scenarios.planted import PLANTED, PromiseBroken
+
+# The rarest takes a random walk some hundred executions.
+BUDGET = 2_000
+
+
+def is_planted(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return all(map(is_planted, inside))
+    return isinstance(error, (PromiseBroken, sim.Deadlock))
+
+
+every_race = pytest.mark.parametrize("name", PLANTED)
+
+
+def test_there_are_many_and_each_has_a_summary_of_its_own() -> None:
+    assert len(PLANTED) >= 25
+    assert len({race.summary for race in PLANTED.values()}) == len(PLANTED)
+    assert all(race.summary.endswith(".") for race in PLANTED.values())
+
+
+@every_race
+def test_a_planted_race_is_found_and_replayed(name: str) -> None:
+    broken = PLANTED[name].broken
+    result = sim.explore(broken, max_executions=BUDGET)
+    assert result.failures
+    (failure,) = result.failures
+    assert is_planted(failure.error)
+    (again,) = sim.replay(broken, failure.token).failures
+    assert str(again.error) == str(failure.error)
+
+
+@every_race
+def test_a_planted_race_does_not_show_in_every_schedule(name: str) -> None:
+    # Else it would not be a race, and any one run would find it.
+    result = sim.explore(PLANTED[name].broken, max_executions=100, max_failures=100)
+    assert len(result.failures) < result.executions == 100
+
+
+@every_race
+def test_nothing_is_found_in_the_corrected_twin(name: str) -> None:
+    corrected = PLANTED[name].corrected
+    assert not sim.explore(corrected, max_executions=BUDGET // 4).failures
+    assert not sim.explore(corrected, strategy="dfs", max_executions=BUDGET // 4).failures
+
+
+@pytest.mark.torture
+@every_race
+def test_nothing_is_found_in_the_corrected_twin_under_many_seeds(name: str) -> None:
+    for seed in range(10):
+        assert not sim.explore(PLANTED[name].corrected, max_executions=BUDGET, seed=seed).failures
+
+
+@every_race
+def test_the_corrected_twin_is_a_program_of_plain_trio(name: str) -> None:
+    async def main() -> None:
+        await PLANTED[name].corrected()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
