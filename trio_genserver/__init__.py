@@ -32,7 +32,7 @@ from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
 from ._request import Envelope, From, Request, as_completed
-from ._server import GenServer, Ignore, Stop
+from ._server import GenServer, Ignore, Refuse, Stop
 from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec
 from ._start import open_server, run_server, start_server
 from ._supervision import ChildCounts, ChildInfo, ChildStatus
@@ -89,6 +89,7 @@ __all__ = [
     "MaxChildrenReached",
     "NotRegistered",
     "Overflow",
+    "Refuse",
     "Registered",
     "Registry",
     "Request",

@@ -15,6 +15,7 @@ import trio.lowlevel
 
 from ._cycle import Execution, execution_var
 from ._request import Request
+from ._server import Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,6 +69,11 @@ class Child(Execution):
             if request is not None:
                 self.process.deferred.add(request)
             raise
+        except Refuse as refusal:
+            if request is not None and request.unanswered:
+                request.fail(refusal.error)
+            else:
+                self.process.drop(self.handler if request is None else request.message, "refused")
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
             if request is not None:
                 request.crash(error)

@@ -44,7 +44,7 @@ from ._instrument import current_hooks, logger
 from ._mailbox import Mailbox
 from ._message import Call, Cast, Handler
 from ._request import BEGUN, QUEUED, Envelope, From, Info, Request
-from ._server import GenServer, Ignore, Stop, resolve
+from ._server import GenServer, Ignore, Refuse, Stop, resolve
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
@@ -616,6 +616,13 @@ class Process(Execution):
                 self.current = item
                 self.stop_now(stop.reason)
                 return None
+            except Refuse as refusal:
+                if request is None:
+                    self.drop(message, "refused")
+                elif request.unanswered:
+                    request.fail(refusal.error)
+                item = None
+                continue
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is a crash
                 self.current = item
                 self.crashed(error, message)

@@ -143,8 +143,15 @@ class ServerRef(Generic[S_co]):
             process.resolve(message)
 
     async def _crashed_inline(self, process: Process, message: Call[Any, R], error: BaseException) -> R:
-        from ._server import Stop
+        from ._server import Refuse, Stop
 
+        if isinstance(error, Refuse):
+            if process.attention:
+                process.wake()
+            elif process.timeout_scope is not None:
+                process.ran_inline()
+            await _schedule_point()
+            raise error.error
         request: Request[R] = Request(process, message)
         process.current = request
         if isinstance(error, Stop):

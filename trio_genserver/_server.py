@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._ref import ServerRef
     from ._spec import Restart, Shutdown
 
-__all__ = ["GenServer", "Ignore", "Stop"]
+__all__ = ["GenServer", "Ignore", "Refuse", "Stop"]
 
 Ts = TypeVarTuple("Ts")
 
@@ -37,6 +37,21 @@ class Stop(Exception):
     def __init__(self, reason: object = "normal") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Refuse(Exception):
+    """Raised in a call's handler: the caller's `call` raises `error`, and the server goes on.
+
+    For what is the caller's mistake and not the server's (OTP's ``{reply, {error, Reason}, State}``):
+    there is nothing to crash for. As for every handler, what it changed before it raised stays changed. A
+    message that was cast has no caller to tell; it is dropped.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        if not isinstance(error, Exception):
+            raise TypeError(f"Refuse takes the exception that the caller is to get, not {error!r}")
+        self.error = error
 
 
 class Ignore(Exception):
