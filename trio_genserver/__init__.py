@@ -28,6 +28,7 @@ from ._errors import (
 from ._instrument import Instrument, LoggingInstrument, add_instrument, remove_instrument
 from ._mailbox import Overflow
 from ._message import Call, CallOrCast, Cast, handle_call, handle_cast
+from ._monitor import Down, Monitor, monitor
 from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
@@ -71,6 +72,7 @@ __all__ = [
     "ChildSpec",
     "ChildStartFailed",
     "ChildStatus",
+    "Down",
     "DuplicateRegistry",
     "DynamicSupervisor",
     "DynamicSupervisorRef",
@@ -87,6 +89,7 @@ __all__ = [
     "LoggingInstrument",
     "MailboxFull",
     "MaxChildrenReached",
+    "Monitor",
     "NotRegistered",
     "Overflow",
     "Refuse",
@@ -115,6 +118,7 @@ __all__ = [
     "dynamic_supervisor_spec",
     "handle_call",
     "handle_cast",
+    "monitor",
     "open_dynamic_supervisor",
     "open_server",
     "open_supervisor",

@@ -16,6 +16,7 @@ from ._message import Handler
 
 if TYPE_CHECKING:
     from ._mailbox import Overflow
+    from ._monitor import Monitor
     from ._process import Process
     from ._ref import ServerRef
     from ._spec import Restart, Shutdown
@@ -164,6 +165,16 @@ class GenServer:
           seconds: from when the server is idle again; None cancels it.
         """
         self._process.set_timeout(seconds)
+
+    def monitor(self, server: ServerRef[Any]) -> Monitor:
+        """Have a `Down` sent to this server's `handle_info` when `server` has ended.
+
+        Exactly one comes, after all that `server` sent before, also if the mailbox is full. If `server` has
+        ended already, it comes at once, with the reason ``"noproc"``. `Monitor.demonitor` takes it back.
+        """
+        from ._monitor import Monitor
+
+        return Monitor(server, self._process)
 
     def start_task(self, async_fn: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> None:
         """Run ``async_fn(*args)`` in a child task of this server.
