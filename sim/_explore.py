@@ -140,7 +140,7 @@ def explore(
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
     exploration = _Exploration(scenario, chosen, max_executions, max_failures, progress)
-    _run_nested(scenario, max_steps, exploration.run)
+    _run_nested(scenario, chosen, max_steps, exploration.run)
     return Result(
         scenario=scenario_name(scenario),
         strategy=name,
@@ -173,7 +173,7 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     """
     strategy = Replay(token)
     exploration = _Exploration(scenario, strategy, 1, 1, None)
-    _run_nested(scenario, max_steps, exploration.run)
+    _run_nested(scenario, strategy, max_steps, exploration.run)
     strategy.check_finished()
     return Result(
         scenario=scenario_name(scenario),
@@ -291,7 +291,9 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _run_nested(scenario: Scenario, max_steps: int, body: Callable[[Kernel], None]) -> None:
+def _run_nested(
+    scenario: Scenario, strategy: Strategy, max_steps: int, body: Callable[[Kernel], None]
+) -> None:
     if not callable(scenario):
         raise WrongUse(f"a scenario is an async function, which is called for each run, not {scenario!r}")
     if trio.lowlevel.in_trio_run():
@@ -302,7 +304,7 @@ def _run_nested(scenario: Scenario, max_steps: int, body: Callable[[Kernel], Non
     check_trio()
 
     async def host() -> None:
-        with nested(max_steps) as kernel:
+        with nested(max_steps, strategy.wants_footprints) as kernel:
             body(kernel)
 
     trio.run(host)

@@ -16,7 +16,6 @@ all that is relied on.
 """
 # Trio's internals are private by name and untyped where they are reached; being the one place that
 # does so is what this module is for.
-# ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ from trio._util import name_asyncgen
 
 from sim._choices import ChoiceLog
 from sim._clock import VirtualClock
+from sim._dependence import recorded
 from sim._errors import (
     Deadlock,
     Escape,
@@ -49,10 +49,11 @@ from sim._errors import (
     members,
 )
 from sim._escapes import PinnedSources, guarded
+from sim._footprint import Recorder
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
 from sim._trace import Trace, describe_waiting
-from sim.strategies import ABANDON, ROOT, ChoiceKind, Strategy, TaskId
+from sim.strategies import ABANDON, CLOCK, ROOT, ChoiceKind, Ending, Step, Strategy, TaskId
 
 _RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
 _CHECKPOINT: Final[Any] = _trio_traps.CancelShieldedCheckpoint
@@ -190,7 +191,7 @@ class Kernel:
     what the execution has ended with so far (`_root_outcome`, `_finding`).
     """
 
-    def __init__(self, runner: Any, max_steps: int) -> None:
+    def __init__(self, runner: Any, max_steps: int, recorder: Recorder | None) -> None:
         self._runner = runner
         self._max_steps = max_steps
         self._host_task: Any = _RUN_CONTEXT.task
@@ -204,6 +205,7 @@ class Kernel:
         # Task -> identity, and how many children each identity has made.
         self._ids: dict[Any, TaskId] = {}
         self._children: dict[TaskId, int] = {}
+        self._recorder = recorder
         self._root_outcome: Outcome[object] | None = None
         self._finding: BaseException | None = None
         self._escape: Escape | None = None
@@ -215,8 +217,7 @@ class Kernel:
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
         """Make a choice inside a step: a fault, a latency, a random draw."""
-        assert self._strategy is not None, "no execution is under way"
-        if alternatives == 1:
+        if alternatives == 1 or self._strategy is None:
             return 0
         index = self._strategy.choose(kind, alternatives)
         self.log.add(index, alternatives)
@@ -256,16 +257,22 @@ class Kernel:
             # Not the runner's main task: of that one, Trio keeps the outcome to itself.
             root = self._runner.spawn_impl(scenario, (), self._main, None)
             self._ids[root] = ROOT
+            if strategy.wants_footprints:
+                assert self._recorder is not None
+                self._recorder.begin_execution(self._ids)
+                self._recorder.made(self._callbacks, "callbacks")
             self._run(strategy, trace)
         except _Abandoned:
             abandoned = True
         except _Budget:
             self._find(StepBudgetExceeded(self._max_steps, self._busiest()))
         finally:
+            self._strategy = None
+            if self._recorder is not None:
+                self._recorder.end_execution()
             try:
                 self._clean_up()
             finally:
-                self._strategy = None
                 if collecting:
                     gc.enable()
         if self._runner.ki_pending:
@@ -327,6 +334,7 @@ class Kernel:
         ids = self._ids
         log_index = self.log.indices.append
         log_alternatives = self.log.alternatives.append
+        recorder = self._recorder if strategy.wants_footprints else None
         choose = strategy.choose
         choose_task = strategy.choose_task if _wants_identities(strategy) else None
         schedule = ChoiceKind.SCHEDULE
@@ -361,6 +369,9 @@ class Kernel:
                 if len(instruments) > 1 and "before_task_step" in instruments:
                     instruments.call("before_task_step", task)
 
+                if recorder is not None:
+                    recorder.begin_step(ids[task])
+
                 send, value = task._next_send_fn, task._next_send
                 task._next_send_fn = task._next_send = None
                 outcome: Outcome[object] | None = None
@@ -383,7 +394,6 @@ class Kernel:
                         runner.ki_pending = True
                 if outcome is not None:
                     runner.task_exited(task, outcome)
-                    outcome = None
                 else:
                     task._schedule_points += 1
                     if message is _CHECKPOINT:
@@ -410,15 +420,19 @@ class Kernel:
                         )
                         task._next_send_fn = task.coro.throw
 
+                if deadlines._heap and deadlines._heap[0][0] <= clock.now:
+                    deadlines.expire(clock.now)
                 # What this step has made runnable is at the end of the queue.
+                made = 0
                 if len(runq) >= runnable:
-                    self._identify(task, runnable - 1)
+                    made = self._identify(task, runnable - 1)
                 if again:
                     runq.insert(0, task)
                 elif runq and runq[-1] is task:
                     runq.insert(0, runq.pop())
-                if deadlines._heap and deadlines._heap[0][0] <= clock.now:
-                    self._expire_deadlines()
+                if recorder is not None:
+                    over = outcome is not None or type(message) is _DETACH
+                    self._report_step(recorder, task, over, runnable - 1, made)
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
                 if trace is not None:
@@ -429,28 +443,51 @@ class Kernel:
         finally:
             self._steps = steps
 
-    def _identify(self, creator: Any, start: int) -> None:
-        """Name the tasks that were created in a step, and bring what it made runnable into an order
-        that is the same in every process: Trio keeps waiting tasks in sets."""
+    def _report_step(self, recorder: Recorder, task: Any, over: bool, before: int, made: int) -> None:
+        """Tell the strategy what a step was.
+
+        Args:
+            recorder: has seen it.
+            task: who made it; it is the first in the queue if it can go on.
+            over: it was its last.
+            before: how many other tasks were runnable before it.
+            made: how many tasks it has created.
+        """
         runq, ids = self._runner.runq, self._ids
-        parent = ids[creator]
+        can_go_on = bool(runq) and runq[0] is task
+        identity = ids[task]
+        children = self._children.get(identity, 0)
+        spawned = tuple((*identity, number) for number in range(children - made, children))
+        woken: list[TaskId] = []
+        for other in runq[before + can_go_on :]:
+            if ids[other] not in spawned:
+                woken.append(ids[other])
+                recorder.woken(ids[other])
+        ending = Ending.FINISHED if over else Ending.RUNNABLE if can_go_on else Ending.BLOCKED
+        assert self._strategy is not None
+        self._strategy.step_done(Step(identity, recorder.end_step(), spawned, tuple(sorted(woken)), ending))
+
+    def _identify(self, creator: Any, start: int) -> int:
+        """Name the tasks that were created in a step, and bring what it made runnable into an order
+        that is the same in every process: Trio keeps waiting tasks in sets.
+
+        Returns:
+            how many tasks were created.
+        """
+        runq, ids = self._runner.runq, self._ids
+        made = 0
         for task in runq[start:]:
             if task not in ids:
-                number = self._children.get(parent, 0)
-                self._children[parent] = number + 1
-                ids[task] = (*parent, number)
+                self._name_child(ids[creator], task)
+                made += 1
         if len(runq) - start > 1:
             runq[start:] = sorted(runq[start:], key=lambda task: (task is creator, ids[task]))
+        return made
 
-    def _expire_deadlines(self) -> None:
-        start = len(self._runner.runq)
-        self._runner.deadlines.expire(self.clock.now)
-        self._sort_woken(start)
-
-    def _sort_woken(self, start: int) -> None:
-        runq, ids = self._runner.runq, self._ids
-        if len(runq) - start > 1:
-            runq[start:] = sorted(runq[start:], key=ids.__getitem__)
+    def _name_child(self, parent: TaskId, task: Any) -> None:
+        number = self._children.get(parent, 0)
+        self._children[parent] = number + 1
+        self._ids[task] = (*parent, number)
 
     def _wake_by_time(self) -> bool:
         """Nothing is runnable: let those go on that wait for that, or time pass.
@@ -458,7 +495,7 @@ class Kernel:
         Returns:
             False if nothing will ever be runnable again.
         """
-        runner = self._runner
+        runner, ids = self._runner, self._ids
         idle = runner.waiting_for_idle
         if idle:
             # The cushion is in real seconds, of which none pass here: the shortest comes first.
@@ -466,14 +503,18 @@ class Kernel:
             while idle and idle.keys()[0][0] == cushion:
                 _, task = idle.popitem(0)
                 runner.reschedule(task)
-            self._sort_woken(0)
-            return True
-        while not runner.runq:
-            deadline = runner.deadlines.next_deadline()
-            if deadline == math.inf:
-                return False
-            self.clock.now = max(self.clock.now, deadline)
-            self._expire_deadlines()
+        else:
+            while not runner.runq:
+                deadline = runner.deadlines.next_deadline()
+                if deadline == math.inf:
+                    return False
+                self.clock.now = max(self.clock.now, deadline)
+                runner.deadlines.expire(self.clock.now)
+        runner.runq.sort(key=ids.__getitem__)
+        strategy = self._strategy
+        if strategy is not None and strategy.wants_footprints:
+            woken = tuple(ids[task] for task in runner.runq)
+            strategy.step_done(Step(CLOCK, (), (), woken, Ending.RUNNABLE))
         return True
 
     def _finish_up(self) -> bool:
@@ -503,8 +544,7 @@ class Kernel:
                 await runner.asyncgens._finalize_one(generator, name_asyncgen(generator))
 
         task = self.spawn_background(close_generators, "<closing of async generators>")
-        self._ids[task] = (*ROOT, self._children.get(ROOT, 0))
-        self._children[ROOT] = self._children.get(ROOT, 0) + 1
+        self._name_child(ROOT, task)
         return True
 
     # What ends, and how.
@@ -718,12 +758,15 @@ def _fresh_cancel_status() -> Any:
 
 
 @contextlib.contextmanager
-def nested(max_steps: int) -> Generator[Kernel]:
+def nested(max_steps: int, footprints: bool) -> Generator[Kernel]:
     """Inside a task of a Trio run: a kernel that has the run to itself until the block ends.
 
     Args:
         max_steps: steps an execution may take.
+        footprints: whether strategies that want footprints will be served.
     """
-    kernel = Kernel(_RUN_CONTEXT.runner, max_steps)
-    with kernel.installed():
+    with contextlib.ExitStack() as stack:
+        recorder = stack.enter_context(recorded()) if footprints else None
+        kernel = Kernel(_RUN_CONTEXT.runner, max_steps, recorder)
+        stack.enter_context(kernel.installed())
         yield kernel

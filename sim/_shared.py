@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from sim._footprint import Active
+from sim.strategies import Operation
+
 T = TypeVar("T")
+
+_READ, _WRITE = Operation.READ, Operation.WRITE
 
 
 class Shared(Generic[T]):
     """A value shared by tasks.
 
-    Outside a run it is a plain cell, so that a scenario may also be run under `trio.run`.
+    Outside a run it is a plain cell, so that a scenario may also be run under `trio.run`. Only
+    `get` and `set` count as accesses: put immutable values in, or what is changed in place escapes
+    the simulator's eye.
 
     Args:
         value: what it holds at first.
@@ -27,13 +34,19 @@ class Shared(Generic[T]):
     def __init__(self, value: T, *, name: str | None = None) -> None:
         self._value = value
         self.name = name
+        if Active.recorder is not None:
+            Active.recorder.made(self, "shared")
 
     def get(self) -> T:
         """The value last set."""
+        if Active.recorder is not None:
+            Active.recorder.touched(self, "shared", _READ)
         return self._value
 
     def set(self, value: T) -> None:
         """Replace the value."""
+        if Active.recorder is not None:
+            Active.recorder.touched(self, "shared", _WRITE)
         self._value = value
 
     def __repr__(self) -> str:

@@ -16,6 +16,8 @@ import trio
 from outcome import Outcome
 
 from sim._errors import Escape
+from sim._footprint import Active
+from sim.strategies import Operation
 
 
 class OuterNursery:
@@ -41,7 +43,7 @@ class OuterNursery:
 
     @property
     def cancel_scope(self) -> trio.CancelScope:
-        scope: trio.CancelScope = self._cancel_status._scope  # noqa: SLF001 - Trio has no other way
+        scope: trio.CancelScope = self._cancel_status._scope
         return scope
 
     @property
@@ -77,6 +79,7 @@ class CallbackQueue:
         if self.done:
             # The execution is over; what still calls is a finalizer, which has nobody to tell.
             return
+        self._touched()
         job = (sync_fn, args)
         if idempotent:
             if job in self._once:
@@ -95,12 +98,17 @@ class CallbackQueue:
     async def _run(self) -> None:
         while True:
             while self._jobs:
+                self._touched()
                 job = self._jobs.popleft()
                 self._once.discard(job)
                 job[0](*job[1])
                 await trio.lowlevel.cancel_shielded_checkpoint()
             self._parked = True
             await trio.lowlevel.wait_task_rescheduled(self._never_mind)
+
+    def _touched(self) -> None:
+        if Active.recorder is not None:
+            Active.recorder.touched(self, "callbacks", Operation.WRITE)
 
     def _never_mind(self, raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
         del raise_cancel

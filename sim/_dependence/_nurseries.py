@@ -1,0 +1,96 @@
+"""Nurseries. Two tasks that end in a nursery commute, as do two that are started in it by its own.
+
+Ending is an update: which task comes last decides who wakes the parent, but not that it is woken
+once all have ended; the parent, which reads the nursery before and after it waits, comes after all
+of them. Starting a task from outside may find the nursery closed, so that is a write.
+
+A task is born cancelled or not, depending on the scopes around the nursery: starting reads them.
+"""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import trio
+import trio._core._run as _trio_run
+
+from sim._dependence._wrap import Wrapper, making, reading
+from sim._footprint import Recorder
+from sim.strategies import Operation
+
+_KIND = "nursery"
+_NURSERY: Any = trio.Nursery
+
+
+def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
+    finished, nested_finished = _NURSERY._child_finished, _NURSERY._nested_child_finished
+    check = _NURSERY._check_nursery_closed
+    runner: Any = _trio_run.Runner
+    spawn = runner.spawn_impl
+    status: Any = _trio_run._TaskStatus
+    started, start = status.started, _NURSERY.start
+
+    @functools.wraps(finished)
+    def child_finished(self: Any, task: Any, outcome: Any) -> None:
+        recorder.touched(self, _KIND, Operation.UPDATE)
+        # A cancellation that comes later no longer finds the task.
+        _read_scopes(recorder, self._cancel_status)
+        finished(self, task, outcome)
+
+    @functools.wraps(check)
+    def check_closed(self: Any) -> None:
+        # A parent that waits for its tasks is not woken by being cancelled.
+        if self._parent_waiting_in_aexit:
+            recorder.lets_go(self._parent_task)
+        check(self)
+
+    @functools.wraps(nested_finished)
+    async def nested_child_finished(self: Any, error: Any) -> Any:
+        recorder.touched(self, _KIND, Operation.READ)
+        result = await nested_finished(self, error)
+        recorder.touched(self, _KIND, Operation.READ)
+        return result
+
+    @functools.wraps(spawn)
+    def spawned(self: Any, async_fn: Any, args: Any, nursery: Any, *rest: Any, **options: Any) -> Any:
+        if isinstance(nursery, _NURSERY):
+            task = trio.lowlevel.current_task()
+            own = task is nursery._parent_task or task in nursery._children
+            recorder.touched(nursery, _KIND, Operation.UPDATE if own else Operation.WRITE)
+            _read_scopes(recorder, nursery._cancel_status)
+        return spawn(self, async_fn, args, nursery, *rest, **options)
+
+    @functools.wraps(started)
+    def was_started(self: Any, *value: Any) -> None:
+        for nursery in (self._old_nursery, self._new_nursery):
+            recorder.touched(nursery, _KIND, Operation.WRITE)
+            _read_scopes(recorder, nursery._cancel_status)
+        started(self, *value)
+
+    @functools.wraps(start)
+    async def start_called(self: Any, *args: Any, **options: Any) -> Any:
+        # A start that is under way keeps the nursery open.
+        recorder.touched(self, _KIND, Operation.WRITE)
+        try:
+            return await start(self, *args, **options)
+        finally:
+            recorder.touched(self, _KIND, Operation.WRITE)
+
+    yield making(recorder, _NURSERY, _KIND)
+    yield reading(recorder, _NURSERY, "child_tasks", _KIND)
+    yield _NURSERY, "_child_finished", child_finished
+    yield _NURSERY, "_check_nursery_closed", check_closed
+    yield _NURSERY, "_nested_child_finished", nested_child_finished
+    yield _NURSERY, "start", start_called
+    yield runner, "spawn_impl", spawned
+    yield status, "started", was_started
+
+
+def _read_scopes(recorder: Recorder, status: Any) -> None:
+    while status is not None:
+        recorder.touched(status._scope, "scope", Operation.READ)
+        status = status._parent

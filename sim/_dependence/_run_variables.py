@@ -1,0 +1,19 @@
+"""Run-local variables: read and written like a shared cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio
+
+from sim._dependence._wrap import Wrapper, calling
+from sim._footprint import Recorder
+from sim.strategies import Operation
+
+_KIND = "run variable"
+
+
+def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
+    yield calling(recorder, trio.lowlevel.RunVar, "get", _KIND, Operation.READ)
+    yield calling(recorder, trio.lowlevel.RunVar, "set", _KIND, Operation.WRITE)
+    yield calling(recorder, trio.lowlevel.RunVar, "reset", _KIND, Operation.WRITE)

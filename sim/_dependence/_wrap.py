@@ -1,0 +1,54 @@
+"""The two shapes that nearly every wrapper has: note the making, note a call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from sim._footprint import Recorder
+from sim.strategies import Operation
+
+Wrapper: TypeAlias = tuple[Any, str, Any]
+
+
+def making(recorder: Recorder, owner: Any, kind: str) -> Wrapper:
+    """Name each object of a class when it is made."""
+    original: Callable[..., None] = owner.__init__
+
+    @functools.wraps(original)
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        recorder.made(self, kind)
+        original(self, *args, **kwargs)
+
+    return owner, "__init__", made
+
+
+def calling(recorder: Recorder, owner: Any, name: str, kind: str, operation: Operation) -> Wrapper:
+    """Note each call of a method as one operation on its object."""
+    original: Callable[..., Any] = getattr(owner, name)
+
+    @functools.wraps(original)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder.touched(self, kind, operation)
+        return original(self, *args, **kwargs)
+
+    return owner, name, called
+
+
+def reading(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
+    """Note each look at a property as a read."""
+    original: property = getattr(owner, name)
+    get, put = original.fget, original.fset
+    assert get is not None
+
+    def read(self: Any) -> Any:
+        recorder.touched(self, kind, Operation.READ)
+        return get(self)
+
+    def written(self: Any, value: Any) -> None:
+        recorder.touched(self, kind, Operation.WRITE)
+        assert put is not None
+        put(self, value)
+
+    return owner, name, property(read, written if put is not None else None)

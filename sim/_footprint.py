@@ -1,0 +1,156 @@
+"""Which objects a step has touched, and how: what partial-order reduction works on.
+
+A `Recorder` gathers the accesses of one step after another. It is told of them by `sim.Shared`,
+and by the wrappers that `sim._dependence` puts around the methods of Trio's own objects for as long
+as a strategy wants footprints. With any other strategy nothing is wrapped and nothing recorded.
+
+An object gets its name when it is made: the task that makes it, and how many that task had made
+before. Objects that are older than the execution (module-level ones) are named in the order of
+their first use in the exploration; they are the same objects in all of its executions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sim.strategies import ROOT, Access, ObjectId, Operation, TaskId
+
+_OLDER: Final[TaskId] = (-2,)
+
+_READ, _WRITE = Operation.READ, Operation.WRITE
+
+
+class Recorder:
+    """Gathers what the steps of an execution touch.
+
+    Outside of `begin_execution` and `end_execution` it ignores what it is told, so that the
+    wrappers need not know whether an execution is of interest.
+    """
+
+    def __init__(self) -> None:
+        self._recording = False
+        self._tasks: Mapping[Any, TaskId] = {}
+        # By address, each with the object itself, which keeps the address from being used again;
+        # not by the objects: some of Trio's define equality.
+        self._objects: dict[int, tuple[object, ObjectId]] = {}
+        self._older: dict[int, tuple[object, ObjectId]] = {}
+        self._made: dict[TaskId, int] = {}
+        # Of each task that may be waiting in an object: that object, and what leaving it does.
+        self._waits: dict[TaskId, tuple[object, str, Operation]] = {}
+        # Tasks of which the current step need not note that it wakes them.
+        self._let_go: set[TaskId] = set()
+        self._task = ROOT
+        self._accesses: dict[ObjectId, Operation] = {}
+
+    def begin_execution(self, tasks: Mapping[Any, TaskId]) -> None:
+        """From here on, note what is made and touched.
+
+        Args:
+            tasks: the identity of each task; the kernel adds to it.
+        """
+        self._recording = True
+        self._tasks = tasks
+        self._objects = {}
+        self._made = {}
+        self._waits = {}
+        self._accesses = {}
+
+    def end_execution(self) -> None:
+        self._recording = False
+        self._objects = {}
+        self._waits = {}
+        self._tasks = {}
+
+    def begin_step(self, task: TaskId) -> None:
+        self._task = task
+        self._waits.pop(task, None)
+        self._let_go.clear()
+        # Any step may notice a cancellation of its task; so it reads what a cancellation writes.
+        self._accesses = {_task_object(task): _READ}
+
+    def end_step(self) -> tuple[Access, ...]:
+        accesses, self._accesses = self._accesses, {}
+        return tuple(map(Access, accesses.keys(), accesses.values()))
+
+    def made(self, made: object, kind: str) -> None:
+        """The current task has made an object."""
+        if self._recording:
+            task = self._task
+            number = self._made.get(task, 0)
+            self._made[task] = number + 1
+            self._objects[id(made)] = made, ObjectId(task, kind, number)
+
+    def touched(self, touched: object, kind: str, operation: Operation) -> None:
+        """The current step has touched an object.
+
+        Args:
+            touched: the object.
+            kind: what it is, for the reader.
+            operation: what was done. Twice the same counts once; a read and an update of the
+                same object in one step make a write of it.
+        """
+        if self._recording:
+            self._add(self._name(touched, kind), operation)
+
+    def cancelled(self, task: Any) -> None:
+        """The current step has told a task that it is cancelled."""
+        if self._recording and task in self._tasks:
+            self._add(_task_object(self._tasks[task]), _WRITE)
+
+    def woken(self, task: TaskId) -> None:
+        """The current step has made a blocked task runnable."""
+        if self._recording and task not in self._let_go:
+            self._add(_task_object(task), _READ)
+
+    def lets_go(self, task: Any) -> None:
+        """The current step will wake a task that a cancellation could not have woken: it does not
+        matter which of the two comes first."""
+        if self._recording and task in self._tasks:
+            self._let_go.add(self._tasks[task])
+
+    def waits(self, waited_for: object, kind: str, leaving: Operation) -> None:
+        """The current task is about to wait in an object.
+
+        Args:
+            waited_for: the object.
+            kind: what it is, for the reader.
+            leaving: the operation on it that a cancellation of the wait is.
+        """
+        if self._recording:
+            self._waits[self._task] = waited_for, kind, leaving
+
+    def stops_waiting(self, task: Any) -> None:
+        """The current step takes a task out of what it waits in, because it is cancelled."""
+        if task in self._tasks:
+            entry = self._waits.pop(self._tasks[task], None)
+            if entry is not None:
+                self.touched(*entry)
+
+    def touched_part(self, touched: object, kind: str, part: int, operation: Operation) -> None:
+        """The current step has touched one numbered part of an object, independent of the rest."""
+        if self._recording:
+            whole = self._name(touched, kind)
+            self._add(ObjectId(whole.creator, f"{whole.number}.{kind}", part), operation)
+
+    def _name(self, touched: object, kind: str) -> ObjectId:
+        entry = self._objects.get(id(touched)) or self._older.get(id(touched))
+        if entry is None:
+            entry = self._older[id(touched)] = touched, ObjectId(_OLDER, kind, len(self._older))
+        return entry[1]
+
+    def _add(self, name: ObjectId, operation: Operation) -> None:
+        before = self._accesses.get(name)
+        if before is not None and before is not operation:
+            operation = _WRITE
+        self._accesses[name] = operation
+
+
+def _task_object(task: TaskId) -> ObjectId:
+    return ObjectId(task, "task", -1)
+
+
+class Active:
+    """The recorder of the exploration under way in this process, if it wants footprints."""
+
+    recorder: Recorder | None = None
