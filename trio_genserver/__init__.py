@@ -32,7 +32,7 @@ from ._monitor import Down, Monitor, monitor
 from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
-from ._request import Envelope, From, Request, as_completed
+from ._request import Envelope, From, Request, as_completed, wait_all
 from ._server import GenServer, Ignore, Refuse, Stop
 from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec
 from ._start import open_server, run_server, start_server
@@ -127,4 +127,5 @@ __all__ = [
     "stable_hash",
     "start_server",
     "supervisor_spec",
+    "wait_all",
 ]

@@ -20,7 +20,7 @@ at a context variable.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._process import Process
     from ._request import Request
 
-__all__ = ["Execution", "current_execution", "refuse_cycle", "waiting_for"]
+__all__ = ["Execution", "current_execution", "refuse_cycle", "waiting_for", "waiting_for_all"]
 
 
 class Execution:
@@ -141,15 +141,25 @@ def waiting_for(request: Request[Any]) -> Generator[None]:
     Raises:
       CallCycle: the body is not run.
     """
+    with waiting_for_all((request,)):
+        yield
+
+
+@contextmanager
+def waiting_for_all(requests: Sequence[Request[Any]]) -> Generator[None]:
+    """`waiting_for`, where the body waits for every one of `requests`."""
     execution = current_execution()
     if execution is None:
         yield
         return
-    refuse_cycle(execution, request)
+    for request in requests:
+        if request.unanswered:
+            refuse_cycle(execution, request)
     if execution.waiting is None:
         execution.waiting = []
-    execution.waiting.append(request)
+    execution.waiting.extend(requests)
     try:
         yield
     finally:
-        execution.waiting.remove(request)
+        for request in requests:
+            execution.waiting.remove(request)

@@ -39,10 +39,22 @@ class Mailbox(Generic[Item]):
       capacity: how many messages may wait; `math.inf` for no bound.
     """
 
-    __slots__ = ("_extra", "_receive", "_send", "_taken", "capacity", "waiting")
+    __slots__ = (
+        "_extra",
+        "_receive",
+        "_send",
+        "_taken",
+        "capacity",
+        "receive_nowait",
+        "send_nowait",
+        "waiting",
+    )
 
     def __init__(self, capacity: float) -> None:
         self._send, self._receive = trio.open_memory_channel[Item](capacity)
+        # For the two places that a message passes most often: `put` and `take` are these, counted.
+        self.send_nowait = self._send.send_nowait
+        self.receive_nowait = self._receive.receive_nowait
         self.capacity = capacity
         self.waiting = 0
         # What was put in beyond the bound, each with the count of `_taken` at which its turn comes.
@@ -53,7 +65,7 @@ class Mailbox(Generic[Item]):
         """Leave `item`, or say False: there is no room. Not a checkpoint."""
         if self.waiting >= self.capacity and self._in_channel >= self.capacity:
             return False
-        self._send.send_nowait(item)
+        self.send_nowait(item)
         self.waiting += 1
         return True
 
@@ -89,7 +101,7 @@ class Mailbox(Generic[Item]):
         if self._extra is not None:
             return self._take_with_extra(self._extra)
         self.waiting -= 1
-        return self._receive.receive_nowait()
+        return self.receive_nowait()
 
     def _take_with_extra(self, extra: deque[tuple[int, Item]]) -> Item:
         if extra[0][0] > self._taken and self._in_channel:

@@ -54,6 +54,7 @@ class Handler:
       max_children: how many of it run at a time, None for no bound.
       noreply: whether it takes ``from_`` and someone answers later.
       inline: whether a caller may run it in its own step while the server is idle.
+      special: whether its return is not the reply, or not yet: `in_child` or `noreply`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Handler:
         self.max_children = max_children
         self.noreply = noreply
         self.inline = message_type is not Cast and not (self.is_async or in_child or noreply)
+        self.special = in_child or noreply
         self.__doc__ = function.__doc__
         if in_child and not self.is_async:
             raise TypeError(f"{self.name} is to run in a child task, so it must be an async function")

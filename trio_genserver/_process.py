@@ -592,15 +592,14 @@ class Process(Execution):
                 self.hooks.tell("message_received", self.ref, item)
             self.timeout = None
             try:
-                if handler.in_child:
-                    if self.children is None:
-                        self.children = ChildTasks(self)
-                    self.children.start(handler, message, request)
-                    item = None
-                    continue
-                if handler.noreply:
-                    # The sender of a cast reads no reply; whoever gives it needs not know.
-                    await self._handle_noreply(handler, message, request or cast_request(self, message))
+                if handler.special:
+                    if handler.in_child:
+                        if self.children is None:
+                            self.children = ChildTasks(self)
+                        self.children.start(handler, message, request)
+                    else:
+                        # The sender of a cast reads no reply; whoever gives it needs not know.
+                        await self._handle_noreply(handler, message, request or cast_request(self, message))
                     item = None
                     continue
                 if message.kwargs:
@@ -789,7 +788,7 @@ class Process(Execution):
         if self.current is not None:
             item, self.current = self.current, None
             if isinstance(item, Request):
-                self._fail(item)
+                self._fail(cast("Any", item))
         if self.mailbox is not None:
             for item in self.mailbox.close():
                 self._fail_item(item)
@@ -800,10 +799,8 @@ class Process(Execution):
                     self._fail(child.request)
 
     def _fail_item(self, item: Item) -> None:
-        if isinstance(item, Request):
-            request = item
-            if request.unanswered:
-                self._fail(request)
+        if item.__class__ is Request:
+            self._fail(item)
         else:
             self.drop(message_of(item), "stopped")
 

@@ -109,31 +109,35 @@ class ServerRef(Generic[S_co]):
                     process.ran_inline()
                 await _schedule_point()
                 return cast("R", reply)
-        return await self._call(process, message)
-
-    async def _call(self, process: Process, message: Call[S_co, R]) -> R:
-        """The long way: through the mailbox."""
         request: Request[R] = Request(process, message)
-        if execution_var.get() is None:
-            if not await self._send_request(process, request):
-                await process.deliver_wait(request)
-            return await request.park()
-        # The caller may be a server itself.
-        with waiting_for(request):
-            if not await self._send_request(process, request):
-                await process.deliver_wait(request)
-            return await request.park()
+        if (
+            execution_var.get() is None
+            and process.alive
+            and message.handler in process.handlers
+            and not process.hooks.messages
+            and process.deliver(request)
+        ):
+            # Nothing has run since it was delivered, so there is no answer yet.
+            request.task = trio.lowlevel.current_task()
+            return cast("R", await trio.lowlevel.wait_task_rescheduled(request.abort_call))
+        return await self._call(process, request)
 
-    async def _send_request(self, process: Process, request: Request[Any]) -> bool:
-        """Send it, or raise; False: wait for room."""
-        try:
-            self._check(process, request.message)
-            if process.hooks.message_sent:
-                process.hooks.tell("message_sent", process.ref, request)
-            return process.deliver(request) or process.deliver_full(request)
-        except (ServerNotRunning, MailboxFull, UnhandledMessage):
-            await trio.lowlevel.checkpoint()
-            raise
+    async def _call(self, process: Process, request: Request[R]) -> R:
+        """The rest of the long way: the mailbox may be full, and the caller a server itself."""
+        await _checkpoint_if_cancelled()
+        with waiting_for(request):
+            try:
+                self._check(process, request.message)
+                if process.hooks.message_sent:
+                    process.hooks.tell("message_sent", process.ref, request)
+                delivered = process.deliver(request) or process.deliver_full(request)
+            except (ServerNotRunning, MailboxFull, UnhandledMessage):
+                await trio.lowlevel.checkpoint()
+                raise
+            # No task goes into the request while it waits for room: a reply must not reschedule it there.
+            if not delivered:
+                await process.deliver_wait(request)
+            return await request.park()
 
     def _check(self, process: Process, message: Any) -> None:
         if not process.alive:
@@ -176,6 +180,16 @@ class ServerRef(Generic[S_co]):
             raise self._wrong_kind(message, "send_request")
         process = self._process
         request: Request[R] = Request(process, message, label)
+        mailbox = process.mailbox
+        if (
+            mailbox is not None
+            and not process.parked
+            and message.handler in process.handlers
+            and not process.hooks.messages
+            and mailbox.put(request)
+        ):
+            # As below, with fewer calls: with many in flight, this is where most of them go.
+            return request
         self._check(process, message)
         if process.hooks.message_sent:
             process.hooks.tell("message_sent", process.ref, request)

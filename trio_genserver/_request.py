@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast
 
 import outcome
 import trio
@@ -31,9 +30,10 @@ if TYPE_CHECKING:
     from ._cycle import Execution
     from ._process import Process
 
-__all__ = ["Envelope", "From", "Request", "as_completed"]
+__all__ = ["Envelope", "From", "Request", "as_completed", "wait_all"]
 
 R = TypeVar("R")
+Notify: TypeAlias = "Callable[[Request[Any]], object]"
 R_contra = TypeVar("R_contra", contravariant=True)
 
 # The states of a request. It only ever moves down this list.
@@ -84,7 +84,7 @@ class Request(Envelope, Generic[R]):
       label: what `ServerRef.send_request` was given, for telling many requests apart.
     """
 
-    __slots__ = ("_answer", "_waiters", "executor", "label", "process", "state")
+    __slots__ = ("_answer", "_notify", "countdown", "executor", "label", "process", "state", "task")
 
     def __init__(self, process: Process, message: object, label: object = None) -> None:
         self.message = message
@@ -95,8 +95,10 @@ class Request(Envelope, Generic[R]):
         self.executor: Execution | None = process
         self.state = QUEUED
         self._answer: Any = None
-        # The one task that `ServerRef.call` parked, or what the holders of a handle want called.
-        self._waiters: trio.lowlevel.Task | list[Callable[[], object]] | None = None
+        # Who waits: the one task that `ServerRef.call` parks, or what the holders of a handle want called.
+        self.task: trio.lowlevel.Task | None = None
+        self.countdown: Countdown | None = None
+        self._notify: list[Notify] | None = None
 
     def __repr__(self) -> str:
         state = ("queued", "begun", "replied", "failed", "given up")[self.state]
@@ -104,28 +106,29 @@ class Request(Envelope, Generic[R]):
 
     # The server's side.
 
-    def begin(self) -> bool:
-        """The server takes it up; False if nobody wants it any more."""
-        if self.state == QUEUED:
-            self.state = BEGUN
-            return True
-        return False
-
     @property
     def unanswered(self) -> bool:
         return self.state <= BEGUN
 
     def reply(self, value: R) -> None:
-        state = self.state
-        if state <= BEGUN:
-            self.state = REPLIED
-            self._answer = value
-            if self._waiters is not None:
-                self._wake(outcome.Value(value))
-            if self.process.hooks.messages:
-                self.process.hooks.tell("message_replied", self.process.ref, self)
-        else:
+        if self.state > BEGUN:
             self._second_answer(value)
+            return
+        self.state = REPLIED
+        self._answer = value
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task, outcome.Value(value))
+            self.task = None
+        else:
+            countdown = self.countdown
+            if countdown is not None:
+                countdown.left -= 1
+                if not countdown.left:
+                    countdown.wake()
+            if self._notify is not None:
+                self._tell()
+        if self.process.hooks.message_replied:
+            self.process.hooks.tell("message_replied", self.process.ref, self)
 
     def fail(self, error: BaseException) -> None:
         """Answer with `error`, which is this caller's own and raised as it is."""
@@ -134,9 +137,12 @@ class Request(Envelope, Generic[R]):
             return
         self.state = FAILED
         self._answer = error
-        if self._waiters is not None:
-            self._wake(outcome.Value(None))
-        if self.process.hooks.messages:
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task, outcome.Error(error))
+            self.task = None
+        else:
+            self._tell()
+        if self.process.hooks.message_replied:
             self.process.hooks.tell("message_replied", self.process.ref, self)
 
     def crash(self, cause: BaseException) -> None:
@@ -161,40 +167,27 @@ class Request(Envelope, Generic[R]):
             first = self._answer
         raise AlreadyReplied(self.process.name, self.message, first, answer)
 
-    def _wake(self, answer: outcome.Value[Any]) -> None:
-        waiters, self._waiters = self._waiters, None
-        if isinstance(waiters, list):
-            for notify in waiters:
-                notify()
-        elif waiters is not None:
-            trio.lowlevel.reschedule(waiters, answer)
+    def _tell(self) -> None:
+        notify, self._notify = self._notify, None
+        for each in notify or ():
+            each(self)
+        if self.state != REPLIED and self.countdown is not None:
+            self.countdown.fail(self)
 
     # The caller's side.
 
     async def park(self) -> R:
         """Wait as the only one: what `ServerRef.call` does. Being cancelled gives the request up."""
         if self.state <= BEGUN:
-            self._waiters = trio.lowlevel.current_task()
-            answer = await trio.lowlevel.wait_task_rescheduled(self._abort)
-            if self.state == REPLIED:
-                return cast("R", answer)
-        else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        return self.result()
+            self.task = trio.lowlevel.current_task()
+            return cast("R", await trio.lowlevel.wait_task_rescheduled(self.abort_call))
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return self.check()
 
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._waiters = None
+    def abort_call(self, _: object) -> trio.lowlevel.Abort:
+        self.task = None
         self.abandon()
         return trio.lowlevel.Abort.SUCCEEDED
-
-    def result(self) -> R:
-        if self.state == REPLIED:
-            return cast("R", self._answer)
-        if self.state == FAILED:
-            raise self._answer
-        if self.state == GIVEN_UP:
-            raise RequestAbandoned(self.process.name, self.message)
-        raise trio.WouldBlock
 
     def check(self) -> R:
         """The reply, if it is there. Not a checkpoint.
@@ -203,7 +196,13 @@ class Request(Envelope, Generic[R]):
           trio.WouldBlock: there is none yet.
           ServerError: as `wait`.
         """
-        return self.result()
+        if self.state == REPLIED:
+            return cast("R", self._answer)
+        if self.state == FAILED:
+            raise self._answer
+        if self.state == GIVEN_UP:
+            raise RequestAbandoned(self.process.name, self.message)
+        raise trio.WouldBlock
 
     @property
     def done(self) -> bool:
@@ -225,32 +224,21 @@ class Request(Envelope, Generic[R]):
 
         if self.state > BEGUN:
             await trio.lowlevel.checkpoint()
-            return self.result()
+            return self.check()
         with waiting_for(self):
-            await self.settled()
-        return self.result()
+            await Countdown([self]).wait()
+        return self.check()
 
-    async def settled(self) -> None:
-        """Wait until it is `done`, however it ends."""
-        if self.state > BEGUN:
-            await trio.lowlevel.checkpoint()
-            return
-        wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
-        self.on_done(wake)
+    def on_done(self, notify: Notify) -> None:
+        """Have ``notify(self)`` called once, as soon as the request is `done`."""
+        if self._notify is None:
+            self._notify = []
+        self._notify.append(notify)
 
-        def abort(_: object) -> trio.lowlevel.Abort:
-            assert isinstance(self._waiters, list)
-            self._waiters.remove(wake)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    def on_done(self, notify: Callable[[], object]) -> None:
-        """Have `notify` called once, as soon as the request is `done`."""
-        if self._waiters is None:
-            self._waiters = []
-        assert isinstance(self._waiters, list)  # nobody has a handle for what `call` parks on
-        self._waiters.append(notify)
+    def not_on_done(self, notify: Notify) -> None:
+        """Take `on_done` back."""
+        if self._notify is not None:
+            self._notify.remove(notify)
 
     def abandon(self) -> None:
         """Give the request up: not handled if it was not begun, its reply dropped if it was.
@@ -262,8 +250,85 @@ class Request(Envelope, Generic[R]):
         if self.state == QUEUED:
             self.process.drop(self.message, "withdrawn")
         self.state = GIVEN_UP
-        if self._waiters is not None:
-            self._wake(outcome.Value(None))
+        self._tell()
+
+
+class Countdown:
+    """One task that waits until some requests have replied, or the first of them has failed.
+
+    A request counts itself down, rather than call somebody: with a hundred in flight, that is what a
+    reply costs.
+    """
+
+    __slots__ = ("failed", "left", "task")
+
+    def __init__(self, requests: Iterable[Request[Any]]) -> None:
+        self.left = 0
+        self.task: trio.lowlevel.Task | None = None
+        self.failed: Request[Any] | None = None
+        for request in requests:
+            if request.state > BEGUN:
+                if request.state != REPLIED and self.failed is None:
+                    self.failed = request
+            else:
+                self.left += 1
+                if request.countdown is None:
+                    request.countdown = self
+                else:
+                    # Another task waits for it as well.
+                    request.on_done(self._other_done)
+
+    async def wait(self) -> None:
+        """A checkpoint in any case."""
+        if not self.left or self.failed is not None:
+            await trio.lowlevel.checkpoint()
+            return
+        self.task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def wake(self) -> None:
+        if self.task is not None:
+            task, self.task = self.task, None
+            trio.lowlevel.reschedule(task)
+
+    def fail(self, request: Request[Any]) -> None:
+        if self.failed is None:
+            self.failed = request
+        self.wake()
+
+    def _other_done(self, request: Request[Any]) -> None:
+        self.left -= 1
+        if request.state != REPLIED:
+            self.fail(request)
+        elif not self.left:
+            self.wake()
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+async def wait_all(requests: Iterable[Request[R]]) -> list[R]:
+    """Wait for all replies, with one wait for the lot. A checkpoint.
+
+    Cancelling it leaves the requests in flight, and so does a failure of one of them.
+
+    Returns:
+      the replies, in the order of `requests`.
+
+    Raises:
+      ServerError: as `Request.wait`, as soon as one of them fails.
+      CallCycle: waiting for one of them would be for ever.
+    """
+    from ._cycle import waiting_for_all
+
+    handles = list(requests)
+    with waiting_for_all(handles):
+        countdown = Countdown(handles)
+        await countdown.wait()
+    if countdown.failed is not None:
+        countdown.failed.check()
+    return [request._answer for request in handles]
 
 
 class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio's and concurrent.futures'
@@ -286,7 +351,7 @@ class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio
             if request.done:
                 self._done.append(request)
             else:
-                request.on_done(partial(self._answered, request))
+                request.on_done(self._answered)
 
     def _answered(self, request: Request[R]) -> None:
         self._done.append(request)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._monitor import Monitor
     from ._process import Process
     from ._ref import ServerRef
-    from ._spec import Restart, Shutdown
+    from ._spec import ChildSpec, Restart, Shutdown
 
 __all__ = ["GenServer", "Ignore", "Refuse", "Stop"]
 
@@ -85,7 +85,7 @@ class GenServer:
     __slots__ = ("_process",)
 
     _process: Process
-    _options_checked: ClassVar[bool] = False
+    _plain_spec: ClassVar[ChildSpec[Any] | None] = None
     _handlers: ClassVar[dict[Handler, Handler]] = {}
     # What runs a server of this class and what refers to it, if it is more than the usual.
     _process_class: ClassVar[type[Process] | None] = None
@@ -100,7 +100,7 @@ class GenServer:
             for attribute in vars(base).values():
                 if isinstance(attribute, Handler):
                     resolve(cls, attribute)
-        cls._options_checked = False
+        cls._plain_spec = None
 
     # Callbacks, to be overridden.
 

@@ -153,6 +153,18 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
 
     if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
         raise TypeError(f"a subclass of GenServer is needed, not {server_class!r}")
+    plain = not args and not kwargs
+    if plain:
+        spec = server_class._plain_spec
+        # Most servers of a kind are alike; but the options of a class may be changed, in a test for one.
+        if (
+            spec is not None
+            and spec.shutdown == server_class.shutdown
+            and spec.mailbox_size == server_class.mailbox_size
+            and spec.restart == server_class.restart
+            and spec.overflow == server_class.overflow
+        ):
+            return spec
     name = server_class.__name__
     spec = ChildSpec(
         server_class,
@@ -166,9 +178,9 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
         server_class.mailbox_size,
         server_class.overflow,
     )
-    if not server_class._options_checked:
-        spec.check()
-        server_class._options_checked = True
+    spec.check()
+    if plain:
+        server_class._plain_spec = spec
     return spec
 
 
