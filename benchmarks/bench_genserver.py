@@ -155,15 +155,16 @@ class Traced:
     def __init__(self, servers: int) -> None:
         self.servers = servers
         self.bytes_each: list[float] = []
+        self.before = 0
 
     async def __aenter__(self) -> list[float]:
         tracemalloc.start()
-        self.before = tracemalloc.getTraced_memory()[0]
+        self.before = tracemalloc.get_traced_memory()[0]
         return self.bytes_each
 
     async def __aexit__(self, *_: object) -> None:
         await trio.testing.wait_all_tasks_blocked()
-        after = tracemalloc.getTraced_memory()[0]
+        after = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         self.bytes_each.append((after - self.before) / self.servers)
 
