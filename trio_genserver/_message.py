@@ -38,6 +38,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 S_contra = TypeVar("S_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
@@ -220,82 +222,83 @@ def _builder(handler: Handler) -> Callable[..., Any]:
     return build
 
 
-# What the type checkers see of the decorators: descriptors whose two readings differ.
+# What the type checkers see of the decorators: descriptors whose two readings differ. They are covariant in
+# the server, so that a subclass may override a handler as it may override a method.
 
 
-class CallHandler(Generic[S, P, R]):
+class CallHandler(Generic[S_co, P, R_co]):
     """``@handle_call`` on a plain method."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S, R]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S_co, R_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R_co]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class AsyncCallHandler(Generic[S, P, R]):
+class AsyncCallHandler(Generic[S_co, P, R_co]):
     """``@handle_call`` on an async method."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S, R]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S_co, R_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R_co]]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class CallOrCastHandler(Generic[S, P, R]):
+class CallOrCastHandler(Generic[S_co, P, R_co]):
     """``@handle_call(cast=True)`` on a plain method."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S, R]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S_co, R_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R_co]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class AsyncCallOrCastHandler(Generic[S, P, R]):
+class AsyncCallOrCastHandler(Generic[S_co, P, R_co]):
     """``@handle_call(cast=True)`` on an async method."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S, R]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S_co, R_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R_co]]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class NoReplyCallOrCastHandler(Generic[S, P, R, T]):
+class NoReplyCallOrCastHandler(Generic[S_co, P, R_co, T_co]):
     """``@handle_call(noreply=True, cast=True)``."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S, R]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, CallOrCast[S_co, R_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[Concatenate[From[R], P], T]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[Concatenate[From[R_co], P], T_co]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class NoReplyHandler(Generic[S, P, R, T]):
+class NoReplyHandler(Generic[S_co, P, R_co, T_co]):
     """``@handle_call(noreply=True)``: the message has no ``from_``, the method has one."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S, R]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Call[S_co, R_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[Concatenate[From[R], P], T]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[Concatenate[From[R_co], P], T_co]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class CastHandler(Generic[S, P, T]):
+class CastHandler(Generic[S_co, P, T_co]):
     """``@handle_cast``; `T` is None, or an awaitable of None."""
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Cast[S]]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Callable[P, Cast[S_co]]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, T]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, T_co]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
