@@ -29,6 +29,13 @@ from ._instrument import Instrument, LoggingInstrument, add_instrument, remove_i
 from ._mailbox import Overflow
 from ._message import Call, CallOrCast, Cast, handle_call, handle_cast
 from ._monitor import Down, Monitor, monitor
+from ._partition_supervisor import (
+    NoPartitions,
+    PartitionSupervisor,
+    PartitionSupervisorRef,
+    open_partition_supervisor,
+    partition_supervisor_spec,
+)
 from ._pool import STABLE_HASH, KeyedPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
@@ -90,8 +97,11 @@ __all__ = [
     "MailboxFull",
     "MaxChildrenReached",
     "Monitor",
+    "NoPartitions",
     "NotRegistered",
     "Overflow",
+    "PartitionSupervisor",
+    "PartitionSupervisorRef",
     "Refuse",
     "Registered",
     "Registry",
@@ -120,8 +130,10 @@ __all__ = [
     "handle_cast",
     "monitor",
     "open_dynamic_supervisor",
+    "open_partition_supervisor",
     "open_server",
     "open_supervisor",
+    "partition_supervisor_spec",
     "remove_instrument",
     "run_server",
     "stable_hash",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AutoShutdown",
+    "ChildrenByIdRef",
     "Strategy",
     "Supervisor",
     "SupervisorRef",
@@ -53,6 +54,7 @@ __all__ = [
 
 P = ParamSpec("P")
 S = TypeVar("S", bound="GenServer")
+S_co = TypeVar("S_co", bound="GenServer", covariant=True)
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 """Who is started again when one child fails; see `Supervisor`."""
@@ -66,12 +68,8 @@ AUTO_SHUTDOWNS: tuple[AutoShutdown, ...] = ("never", "any_significant", "all_sig
 OF = "a supervisor"
 
 
-class SupervisorRef(BaseSupervisorRef["Supervisor"]):
-    """A reference to a `Supervisor`, with what can be asked of it.
-
-    What only looks (`child`, `which_children`, `count_children`) is answered at once, also while the
-    supervisor is busy; what changes something is a message, and handled in turn.
-    """
+class ChildrenByIdRef(BaseSupervisorRef[S_co]):
+    """A reference to a supervisor whose children have ids."""
 
     __slots__ = ("_child_refs",)
 
@@ -114,6 +112,16 @@ class SupervisorRef(BaseSupervisorRef["Supervisor"]):
                 f"no {server_class.__name__}"
             )
         return child.ref
+
+
+class SupervisorRef(ChildrenByIdRef["Supervisor"]):
+    """A reference to a `Supervisor`, with what can be asked of it.
+
+    What only looks (`child`, `which_children`, `count_children`) is answered at once, also while the
+    supervisor is busy; what changes something is a message, and handled in turn.
+    """
+
+    __slots__ = ()
 
     @overload
     async def start_child(self, child: ChildSpec[S], /) -> ServerRef[S]: ...
@@ -234,7 +242,7 @@ class Supervisor(BaseSupervisor):
         return spec
 
     def _new_child(self, spec: ChildSpec[Any]) -> Child:
-        return Child(self._tree, spec, cast("SupervisorRef", self._tree.ref)._child_ref(spec))
+        return Child(self._tree, spec, cast("ChildrenByIdRef[Any]", self._tree.ref)._child_ref(spec))
 
     async def init(self) -> None:
         """Start the children, in order. If one fails, those before it are ended, in reverse."""

@@ -1,0 +1,241 @@
+"""`PartitionSupervisor`: the same server several times over, each key always served by the same one.
+
+What one server would be a bottleneck for is split by a key: shards of a database, caches, counters. Who calls
+finds the partition of a key himself (`PartitionSupervisorRef.worker_for`), so that nothing stands between
+caller and server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+import outcome
+
+from ._message import handle_call
+from ._pool import stable_hash
+from ._ref import ServerRef
+from ._spec import ChildSpec, InvalidSpec, child_spec
+from ._start import open_server
+from ._supervisor import ChildrenByIdRef, Supervisor
+from ._supervisor_errors import ChildError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ._server import GenServer
+
+__all__ = [
+    "NoPartitions",
+    "PartitionSupervisor",
+    "PartitionSupervisorRef",
+    "open_partition_supervisor",
+    "partition_supervisor_spec",
+]
+
+S = TypeVar("S", bound="GenServer")
+
+OF = "a partition supervisor"
+
+
+class NoPartitions(ChildError):
+    """The supervisor was resized to no partitions at all, so there is none for a key."""
+
+    def __init__(self, server: str, key: object) -> None:
+        super().__init__(
+            f"{server} has no partitions at present, so none for {key!r}; resize it", server=server, child=key
+        )
+
+
+class PartitionSupervisorRef(ChildrenByIdRef["PartitionSupervisor"], Generic[S]):
+    """A reference to a `PartitionSupervisor`: finds the partition of a key."""
+
+    __slots__ = ()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are. They are numbered from 0, and that is their id.
+
+        Raises:
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        self._table("partitions")
+        return self._supervisor.partitions
+
+    def worker(self, partition: int) -> ServerRef[S]:
+        """The server of one partition.
+
+        Raises:
+          ChildNotFound: there is no such partition.
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        return self.child(partition)
+
+    def worker_for(self, key: str | bytes | int) -> ServerRef[S]:
+        """The server of the partition to which `key` belongs: ``stable_hash(key) % partitions``.
+
+        It is the same in every run for as long as the number of partitions is the same.
+
+        Raises:
+          NoPartitions: there are none, after a `resize` to 0.
+          ServerNotRunning: the supervisor is not running (any more).
+        """
+        table = self._table(f"worker_for({key!r})")
+        partitions = self._supervisor.partitions
+        if not partitions:
+            raise NoPartitions(self.name, key)
+        return table[stable_hash(key) % partitions].ref
+
+    async def resize(self, partitions: int) -> None:
+        """Have fewer partitions, or more again, up to the number at the start.
+
+        The last ones are ended, in reverse, or started, in order. Most keys then belong to another one.
+
+        Raises:
+          ValueError: there were not so many at the start, or `partitions` is below 0.
+          ChildStartFailed, InitIgnored: one did not start; there are then as many as did before it.
+          ServerError: as `ServerRef.call`.
+        """
+        (await self.call(PartitionSupervisor.resize(partitions))).unwrap()
+
+    @property
+    def _supervisor(self) -> PartitionSupervisor:
+        return cast("PartitionSupervisor", self._process.instance)
+
+
+class PartitionSupervisor(Supervisor):
+    """A supervisor of several servers of one kind, numbered from 0; see `open_partition_supervisor`.
+
+    The partitions know nothing of each other, so the strategy is one_for_one.
+
+    Args:
+      child: the specification of each, or a function that makes the one of a partition from its number, so
+        that each may have arguments of its own; called at each start of this supervisor. The id becomes
+        the number.
+      partitions: how many, from 1.
+      max_restarts, max_seconds: as for `Supervisor`.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+
+    _ref_class: ClassVar[type[ServerRef[Any]] | None] = PartitionSupervisorRef
+
+    def __init__(
+        self,
+        child: ChildSpec[Any] | Callable[[int], ChildSpec[Any]],
+        partitions: int,
+        *,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+    ) -> None:
+        if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1:
+            raise InvalidSpec("partitions", partitions, "a whole number from 1", of=OF)
+        super().__init__(
+            [_numbered(child, number) for number in range(partitions)],
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+        )
+        self._partitions_at_start = partitions
+        self.partitions = partitions
+
+    @handle_call
+    async def resize(self, partitions: int) -> outcome.Outcome[None]:
+        """See `PartitionSupervisorRef.resize`."""
+        most = self._partitions_at_start
+        if isinstance(partitions, bool) or not isinstance(partitions, int) or not 0 <= partitions <= most:
+            return outcome.Error(
+                ValueError(
+                    f"{self._tree.name} can have from 0 to {most} partitions, as many as it was started "
+                    f"with; not {partitions!r}"
+                )
+            )
+        while self.partitions > partitions:
+            # First the number: nobody is sent to a server that is about to end.
+            self.partitions -= 1
+            await self._tree.stop_child(self._tree.table[self.partitions])
+        while self.partitions < partitions:
+            started = await self._start(self._tree.table[self.partitions], added=False)
+            if isinstance(started, outcome.Error):
+                return started
+            self.partitions += 1
+        return outcome.Value(None)
+
+
+def _numbered(child: ChildSpec[Any] | Callable[[int], ChildSpec[Any]], number: int) -> ChildSpec[Any]:
+    made: Any = child
+    if callable(made) and not isinstance(made, type):
+        made = made(number)
+        if not isinstance(made, ChildSpec):
+            raise InvalidSpec("child", made, "a function that returns a child specification", of=OF)
+    if not isinstance(made, ChildSpec):
+        raise InvalidSpec("child", made, "a child specification, or a function that makes one", of=OF)
+    spec: ChildSpec[Any] = made
+    return spec.replace(id=number, name=f"{spec.name}[{number}]")
+
+
+def partition_supervisor_spec(
+    child: ChildSpec[S] | Callable[[int], ChildSpec[S]],
+    partitions: int,
+    *,
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+    id: object = "PartitionSupervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+) -> ChildSpec[PartitionSupervisor]:
+    """A partition supervisor as the child of a supervisor; see `PartitionSupervisor` for the arguments.
+
+    Args:
+      id: what the supervisor above knows it by.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+    spec = child_spec(
+        PartitionSupervisor,
+        child,
+        partitions,
+        max_restarts=max_restarts,
+        max_seconds=max_seconds,
+    )
+    PartitionSupervisor(*spec.args, **spec.kwargs)
+    return spec.replace(id=id)
+
+
+def open_partition_supervisor(
+    child: ChildSpec[S] | Callable[[int], ChildSpec[S]],
+    partitions: int,
+    *,
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+    name: str = "PartitionSupervisor",
+) -> AbstractAsyncContextManager[PartitionSupervisorRef[S]]:
+    """Run `partitions` servers for as long as the block, each key served by the same one.
+
+    ::
+
+        shards = lambda number: child_spec(Shard, folder / f"{number}.db")
+        async with open_partition_supervisor(shards, 4) as database:
+            await database.worker_for("groceries").call(Shard.load("groceries"))
+
+    Args:
+      child: the specification of each, or a function that makes the one of a partition from its number.
+      partitions: how many, from 1.
+      max_restarts, max_seconds: as for `Supervisor`.
+      name: what the supervisor is called in errors and logs.
+
+    Raises:
+      InvalidSpec: one of the arguments makes no sense; the error names it.
+      ChildStartFailed: a partition could not be started; the ``__cause__`` says why.
+      RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
+    """
+    spec = partition_supervisor_spec(
+        child, partitions, max_restarts=max_restarts, max_seconds=max_seconds, id=name
+    )
+    return _open(spec)
+
+
+@asynccontextmanager
+async def _open(spec: ChildSpec[PartitionSupervisor]) -> AsyncGenerator[PartitionSupervisorRef[Any]]:
+    async with open_server(spec) as ref:
+        yield cast("PartitionSupervisorRef[Any]", ref)
