@@ -65,9 +65,13 @@ class Operation(enum.IntEnum):
     """Looks, and changes nothing. Two reads commute."""
     UPDATE = 1
     """Changes the object in a way that commutes with every other update of it, and sees nothing
-    of it: a task leaves its nursery, an event is set."""
+    of it: a task starts in an open nursery, or leaves it. What wakes a particular task is no
+    update of that kind, for it matters which one did."""
     WRITE = 2
     """Anything else. Commutes with no access of the object."""
+    JOIN = 3
+    """Comes after every change of the object so far and could not have come earlier: a parent goes
+    on because all of its nursery's tasks have ended. It is ordered after them and races with none."""
 
 
 class Access(NamedTuple):

@@ -1,0 +1,70 @@
+"""The schedules that a partial-order reduction still owes a state, as a tree without repetition.
+
+Reversing a race yields a sequence of steps that has to be run from the state before the race.
+Several such sequences may begin alike, and some are only another spelling of a beginning that is
+planned already, with independent steps swapped. A *wakeup tree* holds them so that neither is ever
+run twice: a path from the root is a sequence to run, a new sequence is added only as far as it is
+not equivalent to one that the tree holds, and no two branches lead to a common continuation.
+
+Source: Abdulla, Aronis, Jonsson, Sagonas: "Source Sets: A Foundation for Optimal Dynamic Partial
+Order Reduction", Journal of the ACM 64(4), 2017, the section on wakeup trees (definition of the
+tree, and the insert operation with its three properties).
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from sim.strategies._happens_before import Process
+from sim.strategies._reversal import Plan, PlannedStep
+
+
+@final
+class Branch:
+    """A step to take, and what is to follow it.
+
+    Attributes:
+        process: who takes the step.
+        step: what is known of it.
+        children: what follows. A branch without children is a leaf: after its step the exploration
+            is free.
+        deferred: plans that need not be in the tree if the step turns out to use no more than its
+            footprint says.
+    """
+
+    __slots__ = ("children", "deferred", "process", "step")
+
+    def __init__(self, step: PlannedStep) -> None:
+        self.process: Process = step.process
+        self.step = step
+        self.children: list[Branch] = []
+        self.deferred: list[Plan] = []
+
+
+def insert(branches: list[Branch], plan: Plan) -> None:
+    """Adds a plan to the tree whose root has these branches, in the order of exploration.
+
+    Nothing is added if the tree already leads to every continuation of the plan.
+
+    Args:
+        branches: the root's branches; changed in place.
+        plan: used up by this.
+    """
+    while True:
+        for branch in branches:
+            if plan.may_begin_with(branch.process, branch.step.footprint):
+                break
+        else:
+            for step in plan.rest():
+                branch = Branch(step)
+                branches.append(branch)
+                branches = branch.children
+            return
+        if branch.step.draws:
+            return  # what follows a step that draws is explored without regard to the past
+        if not branch.children:
+            if not branch.step.certain:
+                branch.deferred.append(plan.detached())
+            return
+        plan.remove_first(branch.process)
+        branches = branch.children

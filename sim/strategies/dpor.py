@@ -1,0 +1,85 @@
+"""The strategy `dpor`: every behaviour of a program, one execution for each.
+
+It holds the search of `_optimal_dpor` against what the kernel tells of tasks and objects. What an
+exhausted search proves, and under which assumptions, is in the manual's page on partial-order
+reduction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+from sim.strategies._base import (
+    ABANDON,
+    CLOCK,
+    ChoiceKind,
+    Execution,
+    Step,
+    Strategy,
+    TaskId,
+    Verdict,
+)
+from sim.strategies._optimal_dpor import OptimalDpor
+
+
+@final
+class Dpor(Strategy):
+    """Optimal dynamic partial-order reduction.
+
+    Args:
+        seed: not used; the order of exploration is fixed.
+    """
+
+    wants_identities: ClassVar[bool] = True
+    wants_footprints: ClassVar[bool] = True
+
+    def __init__(self, seed: int = 0) -> None:
+        del seed
+        self._search = OptimalDpor()
+        self._cut_short = 0
+
+    def begin_execution(self) -> bool:
+        return self._search.begin()
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        del kind
+        return self._search.draw(alternatives)
+
+    def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
+        del previous
+        index = self._search.choose(enabled)
+        return ABANDON if index is None else index
+
+    def step_done(self, step: Step) -> None:
+        search = self._search
+        if step.task == CLOCK:
+            # The clock asks nobody: it moves when nothing else can.
+            search.choose((CLOCK,))
+            search.ran(step.accesses, (*step.spawned, *step.woken), after_all=True)
+        else:
+            search.ran(step.accesses, (*step.spawned, *step.woken))
+
+    def end_execution(self, execution: Execution) -> None:
+        if execution.verdict is Verdict.FAILED:
+            self._cut_short += 1
+        self._search.end()
+
+    @property
+    def redundant(self) -> int:
+        """Executions given up half-way because all that they led to was explored already.
+
+        Zero unless a step makes choices of its own."""
+        return self._search.redundant
+
+    @property
+    def exhaustive(self) -> bool:
+        return True
+
+    @property
+    def coverage(self) -> str:
+        search = self._search
+        quantity = "all" if search.exhausted else "the first"
+        if search.drawn:
+            return f"{quantity} traces, in {search.executions:,} executions"
+        return f"{quantity} {search.executions:,} traces"

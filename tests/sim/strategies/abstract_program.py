@@ -1,0 +1,499 @@
+"""Small concurrent programs without Trio, and every interleaving of them by brute force.
+
+The oracle of the partial-order reduction. Threads are generators that act on a `World`; what runs
+from one `yield` to the next is a step. The world notes what a step accessed and whom it woke. The
+enumeration knows nothing of sleep sets or races: it runs *all* interleavings and reduces each to a
+canonical form of its partial order by the definition, in quadratic time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sim.strategies import Operation
+from sim.strategies._happens_before import Use
+from sim.strategies._optimal_dpor import OptimalDpor
+
+READ, UPDATE, WRITE, JOIN = (
+    int(one) for one in (Operation.READ, Operation.UPDATE, Operation.WRITE, Operation.JOIN)
+)
+Pid: TypeAlias = tuple[int, ...]
+CLOCK: Pid = (-1,)
+Thread: TypeAlias = Generator[bool, None, None]
+"""Yields True to stop until somebody wakes it, False to let others run."""
+Body: TypeAlias = Callable[["World"], Thread]
+State: TypeAlias = tuple[Hashable, ...]
+
+
+class Cancelled(Exception):
+    """Thrown into a thread one of whose scopes was cancelled."""
+
+
+@dataclass
+class Scope:
+    name: Hashable
+    cancelled: bool = False
+
+
+@dataclass
+class Nursery:
+    name: Hashable
+    parent: Pid
+    members: int = 1
+    """The children that run, and one for the parent until it waits for them."""
+
+
+@dataclass
+class Lock:
+    owner: Pid | None = None
+    waiters: deque[Pid] = field(default_factory=deque[Pid])
+
+
+@dataclass
+class Channel:
+    capacity: int
+    items: deque[object] = field(default_factory=deque[object])
+    senders: deque[tuple[Pid, object]] = field(default_factory=deque[tuple[Pid, object]])
+    receivers: deque[Pid] = field(default_factory=deque[Pid])
+
+
+@dataclass
+class Process:
+    thread: Thread
+    nursery: Nursery | None
+    scopes: tuple[Scope, ...]
+    children: int = 0
+    parked: bool = False
+    on_abort: Callable[[], None] | None = None
+    cancel: bool = False
+
+
+class World:
+    """The state of one execution, and the operations that threads use.
+
+    What a thread's variables hold at its end, and what the cells do, is the final state.
+    """
+
+    def __init__(self, draw: Callable[[int], int]) -> None:
+        self._draw = draw
+        self.draws: list[int] = []
+        self.cells: dict[str, int] = {}
+        self.locks: dict[str, Lock] = {}
+        self.channels: dict[str, Channel] = {}
+        self.events: dict[str, tuple[list[bool], list[Pid]]] = {}
+        self.scopes: dict[Hashable, Scope] = {}
+        self.processes: dict[Pid, Process] = {}
+        self.log: list[tuple[Pid, object]] = []
+        self.timers: list[tuple[int, Callable[[], None]]] = []
+        self.now = 0
+        self.current: Pid = ()
+        self.roots = 0
+        self.accesses: list[Use] = []
+        self.wakes: list[Pid] = []
+        self.box: dict[Pid, object] = {}
+
+    # What the scheduler uses
+
+    def runnable(self) -> list[Pid]:
+        able = [pid for pid, process in self.processes.items() if not process.parked]
+        if not able and self.timers:
+            return [CLOCK]
+        return able
+
+    def step(self, pid: Pid) -> None:
+        self.current = pid
+        self.accesses = []
+        self.wakes = []
+        self.draws = []
+        if pid == CLOCK:
+            self.timers.sort(key=lambda timer: timer[0])
+            self.now = self.timers[0][0]
+            due = [act for at, act in self.timers if at == self.now]
+            self.timers = [timer for timer in self.timers if timer[0] != self.now]
+            for act in due:
+                act()
+            return
+        process = self.processes[pid]
+        try:
+            if process.cancel:
+                process.cancel = False
+                stop = process.thread.throw(Cancelled())
+            else:
+                stop = next(process.thread)
+            # Trio looks for a cancellation when a task has parked.
+            if stop:
+                process.parked = True
+                if self._is_cancelled(process):
+                    self._abort(pid)
+        except StopIteration:
+            self._ended(pid)
+        except Cancelled:
+            self.log.append((pid, "cancelled"))
+            self._ended(pid)
+
+    def close(self) -> None:
+        """Ends the threads that never do; their clean-up is no part of the program."""
+        self.log = []
+        for pid, process in list(self.processes.items()):
+            self.current = pid
+            process.thread.close()
+
+    def state(self) -> State:
+        return (
+            tuple(sorted(self.cells.items())),
+            tuple(sorted((pid, repr(what)) for pid, what in self.log)),
+            tuple(sorted(pid for pid, process in self.processes.items() if process.parked)),
+            self.now,
+        )
+
+    # What threads use
+
+    def touch(self, target: Hashable, mode: int) -> None:
+        self.accesses.append((target, mode))
+
+    def note(self, what: object) -> None:
+        self.log.append((self.current, what))
+
+    def draw(self, alternatives: int) -> int:
+        """A choice inside the step."""
+        outcome = self._draw(alternatives)
+        self.draws.append(outcome)
+        return outcome
+
+    def read(self, cell: str) -> int:
+        self.touch(cell, READ)
+        return self.cells.get(cell, 0)
+
+    def write(self, cell: str, value: int) -> None:
+        self.touch(cell, WRITE)
+        self.cells[cell] = value
+
+    def spawn(self, body: Body, nursery: Nursery | None = None) -> Pid:
+        if self.current:
+            parent = self.processes[self.current]
+            pid = (*self.current, parent.children)
+            parent.children += 1
+            scopes = parent.scopes
+        else:
+            pid = (self.roots,)
+            self.roots += 1
+            scopes = ()
+        self.processes[pid] = Process(body(self), nursery, scopes)
+        if nursery is not None:
+            self.touch(nursery.name, UPDATE)
+            nursery.members += 1
+        self.wakes.append(pid)
+        return pid
+
+    def checkpoint(self) -> Thread:
+        yield False
+        self._raise_if_cancelled()
+
+    def _raise_if_cancelled(self) -> None:
+        if self._is_cancelled(self.processes[self.current]):
+            raise Cancelled
+
+    def _is_cancelled(self, process: Process) -> bool:
+        cancelled = False
+        for scope in process.scopes:
+            self.touch(scope.name, READ)
+            cancelled = cancelled or scope.cancelled
+        return cancelled
+
+    def _wake(self, pid: Pid) -> None:
+        process = self.processes[pid]
+        assert process.parked
+        process.parked = False
+        process.on_abort = None
+        for scope in process.scopes:  # had one been cancelled, there was nobody to wake
+            self.touch(scope.name, READ)
+        self.wakes.append(pid)
+
+    def _abort(self, pid: Pid) -> None:
+        process = self.processes[pid]
+        if process.on_abort is None:
+            return
+        process.on_abort()
+        process.on_abort = None
+        process.parked = False
+        process.cancel = True
+        self.wakes.append(pid)
+
+    def open_scope(self, name: str) -> Scope:
+        process = self.processes[self.current]
+        scope = self.scopes.setdefault(name, Scope(name))
+        process.scopes = (*process.scopes, scope)
+        return scope
+
+    def close_scope(self, scope: Scope) -> None:
+        process = self.processes[self.current]
+        process.scopes = tuple(one for one in process.scopes if one is not scope)
+
+    def cancel(self, name: str) -> None:
+        scope = self.scopes.setdefault(name, Scope(name))
+        self.touch(name, WRITE)
+        if scope.cancelled:
+            return
+        scope.cancelled = True
+        for pid, process in list(self.processes.items()):
+            if process.parked and scope in process.scopes:
+                self._abort(pid)
+
+    def cancel_at(self, time: int, name: str) -> None:
+        self.timers.append((self.now + time, lambda: self.cancel(name)))
+
+    def sleep(self, time: int) -> Thread:
+        me = self.current
+        timer = (self.now + time, lambda: self._wake(me))
+        self.timers.append(timer)
+        self.processes[me].on_abort = lambda: self.timers.remove(timer)
+        yield True
+
+    def acquire(self, name: str) -> Thread:
+        self.touch(name, WRITE)
+        lock = self.locks.setdefault(name, Lock())
+        me = self.current
+        if lock.owner is None:
+            lock.owner = me
+            yield False
+            return
+        lock.waiters.append(me)
+
+        def give_up() -> None:
+            self.touch(name, WRITE)
+            lock.waiters.remove(me)
+
+        self.processes[me].on_abort = give_up
+        yield True
+
+    def release(self, name: str) -> None:
+        self.touch(name, WRITE)
+        lock = self.locks[name]
+        assert lock.owner == self.current
+        lock.owner = None
+        if lock.waiters:
+            lock.owner = lock.waiters.popleft()
+            self._wake(lock.owner)
+
+    def set(self, name: str) -> None:
+        self.touch(name, WRITE)
+        state, waiters = self.events.setdefault(name, ([], []))
+        state.append(True)
+        for pid in waiters:
+            self._wake(pid)
+        waiters.clear()
+
+    def wait(self, name: str) -> Thread:
+        self.touch(name, READ)
+        state, waiters = self.events.setdefault(name, ([], []))
+        if state:
+            yield False
+            self._raise_if_cancelled()
+            return
+        me = self.current
+        waiters.append(me)
+
+        def give_up() -> None:
+            self.touch(name, WRITE)
+            waiters.remove(me)
+
+        self.processes[me].on_abort = give_up
+        yield True
+
+    def channel(self, name: str, capacity: int) -> None:
+        self.channels[name] = Channel(capacity)
+
+    def send(self, name: str, item: object) -> Thread:
+        self.touch(name, WRITE)
+        channel = self.channels[name]
+        me = self.current
+        if channel.receivers:
+            receiver = channel.receivers.popleft()
+            self.box[receiver] = item
+            self._wake(receiver)
+            yield False
+        elif len(channel.items) < channel.capacity:
+            channel.items.append(item)
+            yield False
+        else:
+            waiting = (me, item)
+            channel.senders.append(waiting)
+
+            def give_up() -> None:
+                self.touch(name, WRITE)
+                channel.senders.remove(waiting)
+
+            self.processes[me].on_abort = give_up
+            yield True
+
+    def receive(self, name: str) -> Generator[bool, None, object]:
+        self.touch(name, WRITE)
+        channel = self.channels[name]
+        me = self.current
+        if channel.senders:
+            sender, item = channel.senders.popleft()
+            channel.items.append(item)
+            self._wake(sender)
+        if channel.items:
+            item = channel.items.popleft()
+            yield False
+            return item
+        channel.receivers.append(me)
+
+        def give_up() -> None:
+            self.touch(name, WRITE)
+            channel.receivers.remove(me)
+
+        self.processes[me].on_abort = give_up
+        yield True
+        return self.box.pop(me)
+
+    def open_nursery(self) -> Nursery:
+        process = self.processes[self.current]
+        nursery = Nursery(("nursery", self.current, process.children), self.current)
+        process.children += 1
+        return nursery
+
+    def join(self, nursery: Nursery) -> Thread:
+        """Waits until the children have ended; parks or yields, which nobody can tell apart."""
+        self.touch(nursery.name, UPDATE)
+        nursery.members -= 1
+        yield nursery.members > 0  # without an abort function: cannot be cancelled
+        self.touch(nursery.name, JOIN)
+
+    def _ended(self, pid: Pid) -> None:
+        nursery = self.processes.pop(pid).nursery
+        if nursery is None:
+            return
+        self.touch(nursery.name, UPDATE)
+        nursery.members -= 1
+        if nursery.members == 0:
+            parent = self.processes[nursery.parent]
+            parent.parked = False
+            self.wakes.append(nursery.parent)
+
+
+Program: TypeAlias = Callable[[World], None]
+
+
+@dataclass
+class Event:
+    pid: Pid
+    accesses: list[Use]
+    wakes: list[Pid]
+    draws: list[int]
+
+
+Trace: TypeAlias = tuple[tuple[Pid, frozenset[Use], tuple[int, ...]], ...]
+
+
+def canonical(events: list[Event]) -> Trace:
+    """The same for two executions exactly if they have the same partial order.
+
+    It is the smallest, by process, of the sequences that the partial order allows.
+    """
+    count = len(events)
+    before: list[set[int]] = [set() for _ in range(count)]
+    for late in range(count):
+        for early in range(late):
+            if _ordered(events, early, late):
+                before[late].add(early)
+    left = list(range(count))
+    sequence: list[tuple[Pid, frozenset[Use], tuple[int, ...]]] = []
+    done: set[int] = set()
+    while left:
+        step = min((i for i in left if before[i] <= done), key=lambda i: events[i].pid)
+        left.remove(step)
+        done.add(step)
+        event = events[step]
+        sequence.append((event.pid, frozenset(event.accesses), tuple(event.draws)))
+    return tuple(sequence)
+
+
+def _ordered(events: list[Event], early: int, late: int) -> bool:
+    first, second = events[early], events[late]
+    if second.pid == CLOCK or first.pid == second.pid:
+        return True
+    for name, mode in first.accesses:
+        for other, other_mode in second.accesses:
+            if name == other and (mode != other_mode or mode == WRITE):
+                return True
+    return second.pid in first.wakes
+
+
+@dataclass
+class Explored:
+    executions: int = 0
+    redundant: int = 0
+    traces: dict[Trace, State] = field(default_factory=dict[Trace, State])
+    states: set[State] = field(default_factory=set[State])
+
+    def add(self, events: list[Event], state: State) -> None:
+        self.executions += 1
+        trace = canonical(events)
+        assert self.traces.setdefault(trace, state) == state, (
+            "one trace, two final states: the dependence relation misses a conflict"
+        )
+        self.states.add(state)
+
+
+def brute_force(program: Program, limit: int = 1_000_000) -> Explored | None:
+    """Runs every interleaving; None if there are more than `limit`."""
+    explored = Explored()
+    # The outcomes of the choices, and how many there were for each.
+    plan: list[int] = []
+    widths: list[int] = []
+
+    def choose(alternatives: int) -> int:
+        if len(plan) == len(widths):
+            plan.append(0)
+        widths.append(alternatives)
+        return plan[len(widths) - 1]
+
+    while True:
+        widths.clear()
+        world = World(choose)
+        program(world)
+        events: list[Event] = []
+        while able := sorted(world.runnable()):
+            pid = able[choose(len(able))]
+            world.step(pid)
+            events.append(Event(pid, world.accesses, world.wakes, world.draws))
+        explored.add(events, world.state())
+        world.close()
+        if explored.executions > limit:
+            return None
+        while plan and plan[-1] + 1 == widths[len(plan) - 1]:
+            plan.pop()
+        if not plan:
+            return explored
+        plan[-1] += 1
+
+
+def by_dpor(program: Program, limit: int = 1_000_000) -> Explored:
+    """Runs what the reduction chooses."""
+    explored = Explored()
+    search = OptimalDpor()
+    while search.begin():
+        world = World(search.draw)
+        program(world)
+        events: list[Event] = []
+        while able := world.runnable():
+            index = search.choose(able)
+            if index is None:
+                break
+            pid = able[index]
+            world.step(pid)
+            search.ran(world.accesses, world.wakes, after_all=pid == CLOCK)
+            events.append(Event(pid, world.accesses, world.wakes, world.draws))
+        else:
+            explored.add(events, world.state())
+        world.close()
+        search.end()
+        assert search.executions + search.redundant <= limit
+    explored.redundant = search.redundant
+    assert explored.executions == search.executions
+    return explored
