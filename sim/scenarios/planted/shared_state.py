@@ -198,7 +198,7 @@ async def torn_read() -> None:
 
 async def torn_read_corrected() -> None:
     """They are one value."""
-    size = Shared((1, 1))
+    size: Shared[tuple[int, int]] = Shared((1, 1))
 
     async def resize() -> None:
         for side in (2, 3):
@@ -497,6 +497,114 @@ async def _count_in_a_crowd(*, guard_the_odd_one: bool) -> None:
     require(number.get() == 3, "three increments add three")
 
 
+async def _shut_down_slowly(*, look_again: bool) -> None:
+    """A worker that registers itself, and a shutdown of many steps that ends what is registered."""
+    registered = Shared(False)
+    is_shut_down = Shared(False)
+    ended = Shared(False)
+
+    async def work() -> None:
+        if look_again and is_shut_down.get():
+            ended.set(True)
+            return
+        registered.set(True)
+
+    async def shut_down() -> None:
+        for _ in range(8):
+            await checkpoint()
+        is_shut_down.set(True)
+        if registered.get():
+            ended.set(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(work)
+        nursery.start_soon(shut_down)
+    require(ended.get(), "a shutdown ends every worker")
+
+
+async def registered_after_shutdown() -> None:
+    """A worker is so slow to start that the whole shutdown is over before it registers."""
+    await _shut_down_slowly(look_again=False)
+
+
+async def registered_after_shutdown_corrected() -> None:
+    """It looks whether there is anything to register with."""
+    await _shut_down_slowly(look_again=True)
+
+
+async def _ring_buffer(*, check_lap: bool) -> None:
+    """A writer that never waits, and a reader that takes its time between position and slot."""
+    slots = [Shared(-1) for _ in range(4)]
+    written = Shared(0)
+
+    async def write() -> None:
+        for number in range(12):
+            slots[number % 4].set(number)
+            written.set(number + 1)
+            await checkpoint()
+
+    async def read() -> None:
+        for _ in range(2):
+            await checkpoint()
+            position = written.get() - 1
+            if position >= 0:
+                await checkpoint()
+                value = slots[position % 4].get()
+                if check_lap and written.get() - position > 4:
+                    continue
+                require(value == position, "a reader reads what was at its position")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        nursery.start_soon(read)
+
+
+async def lapped_by_the_writer() -> None:
+    """The writer of a ring has come round between a reader's look at its position and its read."""
+    await _ring_buffer(check_lap=False)
+
+
+async def lapped_by_the_writer_corrected() -> None:
+    """The reader looks again, and drops what it read if it was lapped."""
+    await _ring_buffer(check_lap=True)
+
+
+async def _snapshot_isolation(*, validate: bool) -> None:
+    """A report over a bank's accounts, read one by one while a long row of transfers goes on."""
+    accounts = [Shared(100) for _ in range(3)]
+    transfers = Shared(0)
+
+    async def transfer() -> None:
+        for source, target in ((0, 1), (1, 2), (2, 0)):
+            accounts[source].set(accounts[source].get() - 10)
+            accounts[target].set(accounts[target].get() + 10)
+            transfers.set(transfers.get() + 1)
+            await checkpoint()
+
+    async def report() -> None:
+        before = transfers.get()
+        total = 0
+        for account in accounts:
+            total += account.get()
+            await checkpoint()
+        if not validate or transfers.get() == before:
+            require(total == 300, "a report shows one moment")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transfer)
+        nursery.start_soon(report)
+
+
+async def report_of_many_moments() -> None:
+    """Accounts are added up one by one while money moves between them."""
+    await _snapshot_isolation(validate=False)
+
+
+async def report_of_many_moments_corrected() -> None:
+    """The report counts only if nothing moved meanwhile."""
+    await _snapshot_isolation(validate=True)
+
+
 RACES = (
     PlantedRace(lost_update, lost_update_corrected),
     PlantedRace(check_then_act, check_then_act_corrected),
@@ -510,4 +618,7 @@ RACES = (
     PlantedRace(closed_while_in_use, closed_while_in_use_corrected),
     PlantedRace(sequence_lock_wraps, sequence_lock_wraps_corrected),
     PlantedRace(lost_update_in_a_crowd, lost_update_in_a_crowd_corrected),
+    PlantedRace(registered_after_shutdown, registered_after_shutdown_corrected),
+    PlantedRace(lapped_by_the_writer, lapped_by_the_writer_corrected),
+    PlantedRace(report_of_many_moments, report_of_many_moments_corrected),
 )

@@ -1,0 +1,127 @@
+"""How many executions each strategy needs to find each planted race: `make bench`.
+
+The cost of a bug is counted in executions, not in seconds: it is a property of the strategy and of
+the program, the same on every machine. A strategy with a seed is tried with several; the figure is
+the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import sim
+from sim.scenarios.planted import PLANTED, PlantedRace
+from sim.strategies import STRATEGIES
+
+__all__ = ["executions_to_failure", "main", "markdown"]
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def executions_to_failure(
+    race: PlantedRace, strategy: str, seeds: Sequence[int], max_executions: int
+) -> list[int | None]:
+    """For each seed, in which execution the race showed; None if in none.
+
+    Args:
+        race: the race.
+        strategy: a name in `sim.strategies.STRATEGIES`.
+        seeds: the seeds to try.
+        max_executions: when to give up.
+    """
+    found: list[int | None] = []
+    for seed in seeds:
+        result = sim.explore(race.broken, strategy, max_executions, seed)
+        found.append(result.executions if result.failures else None)
+        if result.complete and not result.failures:
+            raise AssertionError(
+                f"{strategy} claims to have seen all of {race.name}, and has not seen its bug"
+            )
+    return found
+
+
+def median(found: Sequence[int | None]) -> float:
+    """The median; infinite if most were not found."""
+    return statistics.median(float("inf") if count is None else count for count in found)
+
+
+def is_seeded(strategy: str) -> bool:
+    """Whether a strategy does something else with another seed; tried, not declared."""
+    race = PLANTED["sequence_lock_wraps"]
+    counts = executions_to_failure(race, strategy, range(6), 300)
+    return len(set(counts)) > 1
+
+
+def markdown(table: Mapping[str, Mapping[str, Sequence[int | None]]], max_executions: int) -> str:
+    """The table: a line for each race, a column for each strategy, and the sums below.
+
+    Args:
+        table: race -> strategy -> what `executions_to_failure` gave.
+        max_executions: what was given.
+    """
+    strategies = list(next(iter(table.values())))
+    lines = [
+        "| race | " + " | ".join(strategies) + " |",
+        "|---" + "|--:" * len(strategies) + "|",
+    ]
+    for name, row in table.items():
+        cells = [_cell(median(row[strategy]), max_executions) for strategy in strategies]
+        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    found = [sum(median(row[strategy]) < float("inf") for row in table.values()) for strategy in strategies]
+    lines.append(f"| **found, of {len(table)}** | " + " | ".join(f"**{count}**" for count in found) + " |")
+    within = [
+        statistics.fmean(min(median(row[strategy]), max_executions) for row in table.values())
+        for strategy in strategies
+    ]
+    lines.append("| **executions, mean** | " + " | ".join(f"**{mean:,.0f}**" for mean in within) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(executions: float, max_executions: int) -> str:
+    return f"> {max_executions:,}" if executions == float("inf") else f"{executions:,.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=15)
+    parser.add_argument("--max-executions", type=int, default=5_000)
+    parser.add_argument("--strategy", action="append", choices=sorted(STRATEGIES), help="may be repeated")
+    parser.add_argument("--json", action="store_true", help="print all counts, write nothing")
+    arguments = parser.parse_args()
+    # Some of the races restart servers, thousands of times.
+    logging.disable(logging.ERROR)
+    strategies: list[str] = arguments.strategy or list(STRATEGIES)
+    seeds = {name: range(arguments.seeds if is_seeded(name) else 1) for name in strategies}
+    table: dict[str, dict[str, list[int | None]]] = {}
+    for number, (name, race) in enumerate(PLANTED.items(), 1):
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(PLANTED)}: {name}\033[K", end="", file=sys.stderr)
+        table[name] = {
+            strategy: executions_to_failure(race, strategy, seeds[strategy], arguments.max_executions)
+            for strategy in strategies
+        }
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    if arguments.json:
+        json.dump(table, sys.stdout)
+        return
+    text = markdown(table, arguments.max_executions)
+    print(text)
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "bench_bugs.md").write_text(
+        "# Executions to the first failure\n\n"
+        f"Of each planted race, by strategy; medians over {arguments.seeds} seeds (1 for a strategy that "
+        f"has none), at most {arguments.max_executions:,} executions each. `make bench` counts again.\n\n"
+        + text,
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main()
