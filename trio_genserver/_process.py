@@ -465,9 +465,9 @@ class Process(Execution):
             # This frame lasts as long as the server, and would keep its first message for as long.
             item = None
             await serving
-            # Its tasks may take their time to end. What comes in from now on is not going to be handled, and is
-            # told so at once: not sent, so it may be sent again.
-            self.state = ENDING
+            # Its tasks may take their time to end. What comes in from now on is not going to be handled, and
+            # who sends it is told so at once.
+            self._take_no_more()
             nursery.cancel_scope.cancel(reason=f"{self.name} stopped")
 
     async def _take_name(self, via: ServerName[Any]) -> None:
