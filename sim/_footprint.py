@@ -70,8 +70,9 @@ class Recorder:
         self._accesses = {_task_object(task): _READ}
 
     def end_step(self) -> tuple[Access, ...]:
+        """What the step has touched; sorted, for Trio goes through sets of tasks."""
         accesses, self._accesses = self._accesses, {}
-        return tuple(map(Access, accesses.keys(), accesses.values()))
+        return tuple(sorted(map(Access, accesses.keys(), accesses.values())))
 
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""

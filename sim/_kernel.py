@@ -202,6 +202,10 @@ class Kernel:
         self._input = NoInput(self._refuse)
         self._system_scope: Any = None
         self._outer_status: Any = _fresh_cancel_status()
+        spawn = runner.spawn_impl
+        self._main = OuterNursery(spawn, self._outer_status, self._main_finished)
+        self._background = OuterNursery(spawn, self._outer_status, self._background_finished)
+        self._callbacks = CallbackQueue(self._spawn_callback_task)
         # Task -> identity, and how many children each identity has made.
         self._ids: dict[Any, TaskId] = {}
         self._children: dict[TaskId, int] = {}
@@ -210,7 +214,6 @@ class Kernel:
         self._finding: BaseException | None = None
         self._escape: Escape | None = None
         self._strategy: Strategy | None = None
-        self._callbacks: Any = None
         self._steps = 0
 
     # What the program under test, through other modules of this package, asks for.
@@ -260,7 +263,9 @@ class Kernel:
             if strategy.wants_footprints:
                 assert self._recorder is not None
                 self._recorder.begin_execution(self._ids)
+                # Older than the execution, but the same thing in each.
                 self._recorder.made(self._callbacks, "callbacks")
+                self._recorder.made(self._outer_status._scope, "scope")
             self._run(strategy, trace)
         except _Abandoned:
             abandoned = True
@@ -300,20 +305,21 @@ class Kernel:
         self._steps = 0
         self.clock.now = 0.0
         self._pinned.reset()
-        spawn = runner.spawn_impl
-        self._main = OuterNursery(spawn, self._outer_status, self._main_finished)
-        self._background = OuterNursery(spawn, self._outer_status, self._background_finished)
-        self._callbacks = CallbackQueue(self._spawn_callback_task)
-        runner.runq = []
-        runner.tasks = set()
-        runner.deadlines = _trio_run.Deadlines()
-        runner._locals = {}
-        runner.instruments = _Instruments()
+        # Only what the execution before has used is made anew: most use none of it.
+        if self._callbacks.task is not None or self._callbacks.done:
+            self._callbacks = CallbackQueue(self._spawn_callback_task)
+        if runner.deadlines._heap:
+            runner.deadlines = _trio_run.Deadlines()
+        if runner._locals:
+            runner._locals = {}
+        if len(runner.instruments) > 1:
+            runner.instruments = _Instruments()
+        if runner.waiting_for_idle:
+            runner.waiting_for_idle.clear()
+        if runner.asyncgens.alive.used:
+            runner.asyncgens.alive = AsyncGeneratorSet()
         runner.entry_queue = self._callbacks
         runner.trio_token = None
-        runner.system_nursery = _SystemNursery(self)
-        runner.waiting_for_idle.clear()
-        runner.asyncgens.alive = AsyncGeneratorSet()
 
     def _run(self, strategy: Strategy, trace: Trace | None) -> None:
         """Make steps until nothing is left to be done."""
@@ -592,13 +598,13 @@ class Kernel:
     def _clean_up(self) -> None:
         """Leave nothing of this execution: no task, no coroutine that was not run to its end."""
         runner = self._runner
-        self._callbacks.done = True
         if runner.tasks:
+            self._callbacks.done = True
             self._cancel_everything()
         if runner.tasks:
             self._close_by_force()
-        runner.runq = []
-        runner.tasks = set()
+            runner.runq = []
+            runner.tasks = set()
         self._ids = {}
         _RUN_CONTEXT.task = self._host_task
 
@@ -622,6 +628,9 @@ class Kernel:
         self._steps = steps
         self._finding, self._root_outcome, self.log = finding, root_outcome, log
         self._outer_status = _fresh_cancel_status()
+        for nursery in (self._main, self._background):
+            nursery._cancel_status = self._outer_status
+            nursery._children.clear()
         runner.deadlines = _trio_run.Deadlines()
 
     def _run_quietly(self) -> None:
@@ -705,6 +714,13 @@ class Kernel:
         runner.clock = self.clock
         runner.io_manager = self._input
         runner.waiting_for_idle = type(runner.waiting_for_idle)()
+        runner.runq = []
+        runner.tasks = set()
+        runner.deadlines = _trio_run.Deadlines()
+        runner._locals = {}
+        runner.instruments = _Instruments()
+        runner.system_nursery = _SystemNursery(self)
+        runner.asyncgens.alive = AsyncGeneratorSet()
         try:
             with self._pinned.installed(), guarded(self._refuse), self._simulated_threads():
                 yield

@@ -155,8 +155,10 @@ class AsyncGeneratorSet:
         by_start = self._by_start
         by_start[number] = weakref.ref(generator, lambda _: by_start.pop(number, None))
 
-    def __bool__(self) -> bool:
-        return bool(self._by_start)
+    @property
+    def used(self) -> bool:
+        """Whether there ever was one."""
+        return self._started > 0
 
     def take(self) -> list[Any]:
         """All of them that still exist, and forget them."""

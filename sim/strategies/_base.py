@@ -99,13 +99,15 @@ class Step(NamedTuple):
 
     task: TaskId
     accesses: tuple[Access, ...]
-    """Each (object, operation) at most once, in the order of first use. What the runnable state
-    of tasks itself needs is not in it: see `spawned` and `woken`."""
+    """Each object at most once, sorted. What the runnable state of tasks itself needs is not in
+    it: see `spawned` and `woken`."""
     spawned: tuple[TaskId, ...]
     """Tasks that came into being in this step, in order: each is enabled from here on."""
     woken: tuple[TaskId, ...]
     """Tasks that were blocked and that this step made runnable, sorted. Like `spawned`, an edge of
-    happens-before: their next step cannot come before this one."""
+    happens-before: their next step cannot come before this one. (Of tasks that end in a nursery,
+    the last wakes the parent; but the parent's step reads what all of them have updated, so the
+    order that they end in does not matter.)"""
     ending: Ending
 
 

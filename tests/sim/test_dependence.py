@@ -21,8 +21,7 @@ from sim.strategies import (
     TaskId,
     conflict,
 )
-
-Scenario = Callable[[], Awaitable[None]]
+from tests.sim.generated import Scenario, generated_program
 
 
 class Recording(Strategy):
@@ -287,117 +286,6 @@ def test_nothing_stays_wrapped_after_an_exploration() -> None:
 
 
 # The test that counts: whatever footprints call independent may be swapped.
-
-
-def generated_program(seed: int) -> tuple[Scenario, list[object]]:
-    """A small program on every kind of object, and where its runs leave their result."""
-    results: list[object] = []
-
-    async def scenario() -> None:
-        rng = random.Random(seed)
-        log: dict[int, list[object]] = {}
-        cells = [sim.Shared(0) for _ in range(2)]
-        events = [trio.Event() for _ in range(2)]
-        lock, semaphore = trio.Lock(), trio.Semaphore(1)
-        limiter = trio.CapacityLimiter(1)
-        condition = trio.Condition()
-        channels = [trio.open_memory_channel[int](size) for size in (0, 1)]
-        scopes = [trio.CancelScope() for _ in range(2)]
-
-        async def work(number: int, plan: list[tuple[str, int]]) -> None:
-            mine = log.setdefault(number, [])
-            for action, which in plan:
-                try:
-                    mine.append((action, await act(action, which, number)))
-                except (trio.Cancelled, trio.ClosedResourceError, trio.EndOfChannel) as error:
-                    mine.append((action, type(error).__name__))
-                    raise
-                except (trio.WouldBlock, trio.BrokenResourceError) as error:
-                    mine.append((action, type(error).__name__))
-
-        async def act(action: str, which: int, number: int) -> object:
-            match action:
-                case "read":
-                    return cells[which].get()
-                case "write":
-                    cells[which].set(10 * number + which)
-                case "increment":
-                    value = cells[which].get()
-                    await trio.lowlevel.checkpoint()
-                    cells[which].set(value + 1)
-                case "set":
-                    events[which].set()
-                case "is_set":
-                    return events[which].is_set()
-                case "wait":
-                    await events[which].wait()
-                case "lock":
-                    async with lock:
-                        await trio.lowlevel.checkpoint()
-                case "locked":
-                    return lock.locked()
-                case "semaphore":
-                    async with semaphore:
-                        await trio.lowlevel.checkpoint()
-                case "limiter":
-                    async with limiter:
-                        await trio.lowlevel.checkpoint()
-                case "notify":
-                    async with condition:
-                        condition.notify()
-                case "condition":
-                    async with condition:
-                        await condition.wait()
-                case "send":
-                    channels[which][0].send_nowait(number)
-                case "send_wait":
-                    await channels[which][0].send(number)
-                case "receive":
-                    return await channels[which][1].receive()
-                case "receive_nowait":
-                    return channels[which][1].receive_nowait()
-                case "cancel":
-                    scopes[which].cancel()
-                case "sleep":
-                    await trio.sleep(which + 1)
-                case "spawn":
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(trio.lowlevel.checkpoint)
-                        nursery.start_soon(events[which].wait)
-                        nursery.start_soon(trio.sleep, 1)
-                case _:
-                    await trio.lowlevel.checkpoint()
-            return None
-
-        actions = [
-            "read", "write", "increment", "set", "is_set", "wait", "lock", "locked", "semaphore",
-            "limiter", "notify", "condition", "send", "send_wait", "receive", "receive_nowait",
-            "cancel", "sleep", "spawn", "checkpoint",
-        ]  # fmt: skip
-        plans = [
-            [(rng.choice(actions), rng.randrange(2)) for _ in range(rng.randint(1, 3))]
-            for _ in range(rng.randint(2, 4))
-        ]
-        with trio.move_on_after(50):
-            async with trio.open_nursery() as nursery:
-
-                async def scoped(number: int, plan: list[tuple[str, int]]) -> None:
-                    with scopes[number]:
-                        await work(number, plan)
-
-                for number, plan in enumerate(plans):
-                    nursery.start_soon(scoped if number < 2 else work, number, plan)
-        results.append(
-            (
-                sorted(log.items()),
-                [cell.get() for cell in cells],
-                [event.is_set() for event in events],
-                [scope.cancelled_caught for scope in scopes],
-                trio.current_time(),
-            )
-        )
-
-    return scenario, results
 
 
 def check_swaps(seed: int) -> int:
