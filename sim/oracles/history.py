@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, final
 
 import trio
 
+from sim._footprint import Active
+from sim.strategies import Operation as Access
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
@@ -222,7 +225,7 @@ class OpenOperation:
 
     def _end(self, outcome: Outcome) -> None:
         self._check_open()
-        self._returned = self._history.next_event()
+        self._returned = self._history.next_event(Access.UPDATE)
         self._outcome = outcome
 
 
@@ -268,6 +271,8 @@ class History:
         self._events = itertools.count()
         self._clients: weakref.WeakKeyDictionary[trio.lowlevel.Task, str] = weakref.WeakKeyDictionary()
         self._name_counts: dict[str, int] = {}
+        if Active.recorder is not None:
+            Active.recorder.made(self, "history")
 
     def operation(
         self,
@@ -288,7 +293,9 @@ class History:
         """
         if client is None:
             client = self._current_client()
-        opened = OpenOperation(self, name, _snapshot(args), client, raises, called=self.next_event())
+        opened = OpenOperation(
+            self, name, _snapshot(args), client, raises, called=self.next_event(Access.READ)
+        )
         self._operations.append(opened)
         return opened
 
@@ -319,8 +326,17 @@ class History:
     def __len__(self) -> int:
         return len(self.operations)
 
-    def next_event(self) -> int:
-        """Take the next position in the sequence of events."""
+    def next_event(self, access: Access) -> int:
+        """Take the next position in the sequence of events.
+
+        Args:
+            access: what kind of event: a call is a `READ` and a return is an `UPDATE`. A history
+                says which operations were over before which began, and nothing else, so that two
+                calls commute, and two returns, but no call and return do. A strategy that takes
+                schedules for equivalent has to know.
+        """
+        if Active.recorder is not None:
+            Active.recorder.touched(self, "history", access)
         return next(self._events)
 
     def _current_client(self) -> str:
