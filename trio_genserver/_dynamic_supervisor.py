@@ -13,12 +13,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast, overload
 
-import outcome
-
 from ._errors import InitIgnored
 from ._message import handle_call
 from ._ref import ServerRef
 from ._restart import RestartWindow
+from ._server import GenServer, Refuse
 from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
 from ._start import open_server
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
@@ -26,8 +25,6 @@ from ._supervisor_errors import ChildNotFound, ChildStartFailed, MaxChildrenReac
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-    from ._server import GenServer
 
 __all__ = [
     "DynamicSupervisor",
@@ -74,7 +71,7 @@ class DynamicSupervisorRef(BaseSupervisorRef["DynamicSupervisor"]):
           ServerError: as `ServerRef.call`.
         """
         spec = as_spec(child, args, kwargs)
-        return (await self.call(DynamicSupervisor.start_child(spec))).unwrap()
+        return await self.call(DynamicSupervisor.start_child(spec))
 
     async def terminate_child(self, child: ServerRef[Any]) -> None:
         """End a child, and forget it; one that is being restarted as well.
@@ -89,7 +86,7 @@ class DynamicSupervisorRef(BaseSupervisorRef["DynamicSupervisor"]):
                 f"{self.name} is a dynamic supervisor: its children have no ids; "
                 f"give terminate_child the reference that start_child returned, not {child!r}"
             )
-        (await self.call(DynamicSupervisor.terminate_child(child))).unwrap()
+        await self.call(DynamicSupervisor.terminate_child(child))
 
 
 class DynamicSupervisor(BaseSupervisor):
@@ -127,16 +124,16 @@ class DynamicSupervisor(BaseSupervisor):
         self._window = RestartWindow(max_restarts, max_seconds)
 
     # Messages; `DynamicSupervisorRef` sends them. What went wrong is the caller's, and no crash of this
-    # server, so it is part of the reply.
+    # server.
 
     @handle_call
-    async def start_child(self, spec: ChildSpec[Any]) -> outcome.Outcome[ServerRef[Any]]:
+    async def start_child(self, spec: ChildSpec[Any]) -> ServerRef[Any]:
         """See `DynamicSupervisorRef.start_child`."""
         process = self._tree
         if self._max_children is not None and len(process.table) >= self._max_children:
-            return outcome.Error(MaxChildrenReached(process.name, spec.id, self._max_children))
+            raise Refuse(MaxChildrenReached(process.name, spec.id, self._max_children))
         if spec.significant:
-            return outcome.Error(InvalidSpec("significant", True, f"False under {OF}"))
+            raise Refuse(InvalidSpec("significant", True, f"False under {OF}"))
         if self._extra_arguments:
             spec = dataclasses.replace(spec, args=(*self._extra_arguments, *spec.args))
         child = Child(process, spec)
@@ -145,19 +142,18 @@ class DynamicSupervisor(BaseSupervisor):
             await process.start_child(child)
         except (ChildStartFailed, InitIgnored) as error:
             self._child_finished(child)
-            return outcome.Error(error)
-        return outcome.Value(child.ref)
+            raise Refuse(error) from error
+        return child.ref
 
     @handle_call
-    async def terminate_child(self, child: ServerRef[Any]) -> outcome.Outcome[None]:
+    async def terminate_child(self, child: ServerRef[Any]) -> None:
         """See `DynamicSupervisorRef.terminate_child`."""
         process = self._tree
         found = process.table.get(child)
         if found is None:
-            return outcome.Error(ChildNotFound(process.name, getattr(child, "name", child)))
+            raise Refuse(ChildNotFound(process.name, getattr(child, "name", child)))
         await process.stop_child(found)
         self._child_finished(found)
-        return outcome.Value(None)
 
     # What to do when a child has ended.
 

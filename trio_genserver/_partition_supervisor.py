@@ -11,11 +11,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-import outcome
-
 from ._message import handle_call
 from ._pool import stable_hash
 from ._ref import ServerRef
+from ._server import GenServer, Refuse
 from ._spec import ChildSpec, InvalidSpec, child_spec
 from ._start import open_server
 from ._supervisor import ChildrenByIdRef, Supervisor
@@ -23,8 +22,6 @@ from ._supervisor_errors import ChildError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-    from ._server import GenServer
 
 __all__ = [
     "NoPartitions",
@@ -97,7 +94,7 @@ class PartitionSupervisorRef(ChildrenByIdRef["PartitionSupervisor"], Generic[S])
           ChildStartFailed, InitIgnored: one did not start; there are then as many as did before it.
           ServerError: as `ServerRef.call`.
         """
-        (await self.call(PartitionSupervisor.resize(partitions))).unwrap()
+        await self.call(PartitionSupervisor.resize(partitions))
 
     @property
     def _supervisor(self) -> PartitionSupervisor:
@@ -141,11 +138,11 @@ class PartitionSupervisor(Supervisor):
         self.partitions = partitions
 
     @handle_call
-    async def resize(self, partitions: int) -> outcome.Outcome[None]:
+    async def resize(self, partitions: int) -> None:
         """See `PartitionSupervisorRef.resize`."""
         most = self._partitions_at_start
         if isinstance(partitions, bool) or not isinstance(partitions, int) or not 0 <= partitions <= most:
-            return outcome.Error(
+            raise Refuse(
                 ValueError(
                     f"{self._tree.name} can have from 0 to {most} partitions, as many as it was started "
                     f"with; not {partitions!r}"
@@ -156,22 +153,20 @@ class PartitionSupervisor(Supervisor):
             self.partitions -= 1
             await self._tree.stop_child(self._tree.table[self.partitions])
         while self.partitions < partitions:
-            started = await self._start(self._tree.table[self.partitions], added=False)
-            if isinstance(started, outcome.Error):
-                return started
+            await self._start(self._tree.table[self.partitions])
             self.partitions += 1
-        return outcome.Value(None)
 
 
 def _numbered(child: ChildSpec[Any] | Callable[[int], ChildSpec[Any]], number: int) -> ChildSpec[Any]:
-    made: Any = child
-    if callable(made) and not isinstance(made, type):
-        made = made(number)
-        if not isinstance(made, ChildSpec):
-            raise InvalidSpec("child", made, "a function that returns a child specification", of=OF)
-    if not isinstance(made, ChildSpec):
-        raise InvalidSpec("child", made, "a child specification, or a function that makes one", of=OF)
-    spec: ChildSpec[Any] = made
+    spec: ChildSpec[Any]
+    if callable(child) and not isinstance(child, type):
+        spec = child(number)
+        if not isinstance(spec, ChildSpec):
+            raise InvalidSpec("child", spec, "a function that returns a child specification", of=OF)
+    elif isinstance(child, ChildSpec):
+        spec = child
+    else:
+        raise InvalidSpec("child", child, "a child specification, or a function that makes one", of=OF)
     return spec.replace(id=number, name=f"{spec.name}[{number}]")
 
 

@@ -727,6 +727,10 @@ class Process(Execution):
 
     def _take_no_more(self) -> None:
         """Take no messages any more, and tell those who keep its reference for others to find."""
+        if self.state == STARTING and self.start_error is None:
+            # Its init did not finish, so there is nothing that terminate should undo.
+            reason = "shutdown" if self.reason is _UNSET else self.reason
+            self.start_error = InitStopped(self.name, reason) if self.crash is None else self.crash
         self.state = ENDING
         if self.on_ending is not None:
             on_ending, self.on_ending = self.on_ending, None

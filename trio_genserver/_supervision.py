@@ -190,21 +190,20 @@ class SupervisorProcess(Process):
     # The life.
 
     async def run(self) -> None:
-        failure: BaseException | None = None
-        try:
-            async with trio.open_nursery() as nursery:
-                opened = trio.Event()
-                nursery.start_soon(self._keep, opened, name=f"children of {self.name}")
-                with trio.CancelScope(shield=True):
-                    await opened.wait()
-                await super().run()
-        except BaseExceptionGroup as group:
-            # There is one in it, what `Process.run` raised: nothing comes out of the nurseries here.
-            failure = group.exceptions[0] if len(group.exceptions) == 1 else group
-        if failure is not None:
-            raise failure
+        await super().run()
         if self.gave_up is not None and not self.supervised:
             raise self.gave_up
+
+    async def _live(self) -> None:
+        async with trio.open_nursery() as nursery:
+            opened = trio.Event()
+            nursery.start_soon(self._keep, opened, name=f"children of {self.name}")
+            with trio.CancelScope(shield=True):
+                await opened.wait()
+            try:
+                await super()._live()
+            finally:
+                await self._end_children()
 
     async def _keep(self, opened: trio.Event) -> None:
         """Hold the nursery open in which the children live, out of reach of any cancellation."""
@@ -240,22 +239,21 @@ class SupervisorProcess(Process):
                 break
         return None
 
-    async def _end(self) -> None:
+    async def _end_children(self) -> None:
+        """End all children and close the nursery in which they lived; in a shield, and in time."""
+        # Not one of them, in its end, is to wait for an answer from here.
         self._take_no_more()
         self.parked = self.idle = False
         if self.reason is _UNSET:
             self.reason = "shutdown"
-        # Not one of the children, in its end, is to wait for an answer from here.
         self._fail_unhandled()
-        await self._end_children()
+        if self.table:
+            await self._stop_all()
         self._close.set()
         with trio.CancelScope(shield=True):
             await self._closed.wait()
-        await super()._end()
 
-    async def _end_children(self) -> None:
-        if not self.table:
-            return
+    async def _stop_all(self) -> None:
         if self.grace is _UNSET:
             shutdown = self.spec.shutdown
             self.grace = trio.current_time() + (0 if shutdown == "brutal_kill" else shutdown)
@@ -286,6 +284,10 @@ class SupervisorProcess(Process):
     @contextmanager
     def _waits_for(self, child: Child, what: str) -> Generator[None]:
         assert child.process is not None
+        if self.ending:
+            # Who calls it now is told that it is not running, and waits for nothing.
+            yield
+            return
         request: Request[None] = Request(child.process, what)
         if self.waiting is None:
             self.waiting = []
@@ -324,20 +326,24 @@ class SupervisorProcess(Process):
             # It ran, and was quicker than this task.
             child.exited(process, process.reason)
 
-    async def stop_child(self, child: Child) -> None:
-        """End it as its `shutdown` says, and wait until it has ended; or give up a restart."""
+    async def stop_child(self, child: Child, then: ChildStatus = "stopped") -> None:
+        """End it as its `shutdown` says, and wait until it has ended; or give up a restart.
+
+        Args:
+          then: what its status is to be.
+        """
         if child.alive:
             assert child.process is not None
             child.status = "stopping"
             self._kill(child)
             with self._waits_for(child, "shutdown"):
                 await child.process.wait_ended()
-        child.status = "stopped"
+        child.status = then
 
-    async def stop_in_reverse(self, children: Iterable[Child]) -> None:
+    async def stop_in_reverse(self, children: Iterable[Child], then: ChildStatus = "stopped") -> None:
         """`stop_child` each, the last first."""
         for child in reversed(list(children)):
-            await self.stop_child(child)
+            await self.stop_child(child, then)
 
     async def stop_in_parallel(self, children: Iterable[Child]) -> None:
         """`stop_child` all of them at the same time, each with the time that it has itself."""

@@ -5,7 +5,8 @@ code inside it needs no defence against its own errors. What is left to decide i
 state, and that is the strategy:
 
 - ``"one_for_one"``: nothing does. Only the child that ended is started again.
-- ``"one_for_all"``: everything does. All others are ended, in reverse, and all are started, in order.
+- ``"one_for_all"``: everything does. All others are ended, in reverse, and all are started, in order; also
+  those that had ended before or were ended by `SupervisorRef.terminate_child`. Temporary ones are forgotten.
 - ``"rest_for_one"``: what was started after it does. Those are ended and started again with it.
 
 If restarting does not help (more than `max_restarts` within `max_seconds`, of all children together), the
@@ -19,12 +20,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
-import outcome
-
 from ._errors import InitIgnored
 from ._message import handle_call
 from ._ref import ServerRef
 from ._restart import RestartWindow
+from ._server import GenServer, Refuse
 from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
 from ._start import open_server
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
@@ -39,8 +39,6 @@ from ._supervisor_errors import (
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-    from ._server import GenServer
 
 __all__ = [
     "AutoShutdown",
@@ -143,7 +141,7 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
           ServerError: as `ServerRef.call`.
         """
         spec = as_spec(child, args, kwargs)
-        return (await self.call(Supervisor.start_child(spec))).unwrap()
+        return await self.call(Supervisor.start_child(spec))
 
     async def terminate_child(self, child_id: object) -> None:
         """End a child; it is not restarted. Its specification is kept, unless it is temporary.
@@ -154,7 +152,7 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
           ChildNotFound: there is no such child.
           ServerError: as `ServerRef.call`.
         """
-        (await self.call(Supervisor.terminate_child(child_id))).unwrap()
+        await self.call(Supervisor.terminate_child(child_id))
 
     async def restart_child(self, child_id: object) -> ServerRef[Any]:
         """Start a child again that does not run. It is not counted as a restart.
@@ -167,7 +165,7 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
           InitIgnored: its `init` raised `Ignore`; its specification is kept.
           ServerError: as `ServerRef.call`.
         """
-        return (await self.call(Supervisor.restart_child(child_id))).unwrap()
+        return await self.call(Supervisor.restart_child(child_id))
 
     async def delete_child(self, child_id: object) -> None:
         """Forget the specification of a child that does not run.
@@ -178,7 +176,7 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
           ChildRestarting: it is being restarted.
           ServerError: as `ServerRef.call`.
         """
-        (await self.call(Supervisor.delete_child(child_id))).unwrap()
+        await self.call(Supervisor.delete_child(child_id))
 
 
 class Supervisor(BaseSupervisor):
@@ -257,77 +255,72 @@ class Supervisor(BaseSupervisor):
         # They are in the table now, and would only keep what is deleted there alive.
         self._first_children.clear()
 
-    # Messages; `SupervisorRef` sends them. What went wrong is the caller's, and no crash of this server, so
-    # it is part of the reply.
+    # Messages; `SupervisorRef` sends them. What went wrong is the caller's, and no crash of this server.
 
     @handle_call
-    async def start_child(self, spec: ChildSpec[Any]) -> outcome.Outcome[ServerRef[Any]]:
+    async def start_child(self, spec: ChildSpec[Any]) -> ServerRef[Any]:
         """See `SupervisorRef.start_child`."""
         process = self._tree
         there = process.table.get(spec.id)
         if there is not None:
             if there.status == "stopped":
-                return outcome.Error(ChildAlreadyPresent(process.name, spec.id))
-            return outcome.Error(ChildAlreadyStarted(process.name, spec.id, there.ref))
+                raise Refuse(ChildAlreadyPresent(process.name, spec.id))
+            raise Refuse(ChildAlreadyStarted(process.name, spec.id, there.ref))
         try:
             child = self._new_child(self._checked(spec))
         except InvalidSpec as error:
-            return outcome.Error(error)
+            raise Refuse(error) from error
         process.table[spec.id] = child
-        return await self._start(child, added=True)
+        try:
+            return await self._start(child)
+        except Refuse as refusal:
+            if isinstance(refusal.error, ChildStartFailed):
+                self._forget(child)
+            raise
 
     @handle_call
-    async def terminate_child(self, child_id: object) -> outcome.Outcome[None]:
+    async def terminate_child(self, child_id: object) -> None:
         """See `SupervisorRef.terminate_child`."""
         process = self._tree
         child = process.table.get(child_id)
         if child is None:
-            return outcome.Error(ChildNotFound(process.name, child_id))
+            raise Refuse(ChildNotFound(process.name, child_id))
         await process.stop_child(child)
         if child.spec.restart == "temporary":
             self._forget(child)
-        return outcome.Value(None)
 
     @handle_call
-    async def restart_child(self, child_id: object) -> outcome.Outcome[ServerRef[Any]]:
+    async def restart_child(self, child_id: object) -> ServerRef[Any]:
         """See `SupervisorRef.restart_child`."""
-        found = self._stopped(child_id)
-        if isinstance(found, Exception):
-            return outcome.Error(found)
-        return await self._start(found, added=False)
+        return await self._start(self._stopped(child_id))
 
     @handle_call
-    async def delete_child(self, child_id: object) -> outcome.Outcome[None]:
+    async def delete_child(self, child_id: object) -> None:
         """See `SupervisorRef.delete_child`."""
-        found = self._stopped(child_id)
-        if isinstance(found, Exception):
-            return outcome.Error(found)
-        self._forget(found)
-        return outcome.Value(None)
+        self._forget(self._stopped(child_id))
 
-    def _stopped(self, child_id: object) -> Child | Exception:
-        """That child, if it is stopped; else what to answer."""
+    def _stopped(self, child_id: object) -> Child:
+        """That child, if it is stopped; else the caller is refused."""
         process = self._tree
         child = process.table.get(child_id)
         if child is None:
-            return ChildNotFound(process.name, child_id)
-        if child.status == "stopped":
-            return child
+            raise Refuse(ChildNotFound(process.name, child_id))
         if child.status == "restarting":
-            return ChildRestarting(process.name, child_id)
-        return ChildRunning(process.name, child_id)
+            raise Refuse(ChildRestarting(process.name, child_id))
+        if child.status != "stopped":
+            raise Refuse(ChildRunning(process.name, child_id))
+        return child
 
-    async def _start(self, child: Child, *, added: bool) -> outcome.Outcome[ServerRef[Any]]:
+    async def _start(self, child: Child) -> ServerRef[Any]:
+        """Start a child that somebody asked for, who is refused if that fails."""
         try:
             await self._tree.start_child(child)
         except ChildStartFailed as error:
-            if added:
-                self._forget(child)
-            return outcome.Error(error)
+            raise Refuse(error) from error
         except InitIgnored as error:
             self._ignored(child)
-            return outcome.Error(error)
-        return outcome.Value(child.ref)
+            raise Refuse(error) from error
+        return child.ref
 
     # What to do when a child has ended.
 
@@ -359,12 +352,19 @@ class Supervisor(BaseSupervisor):
         children = list(process.table.values())
         if self._strategy == "rest_for_one":
             children = children[children.index(child) :]
-        await process.stop_in_reverse(children)
+        await process.stop_in_reverse(children, then="restarting")
+        # All of them, also one that somebody had ended before: the strategy says that they belong together.
+        again: list[Child] = []
         for each in children:
             if each.spec.restart == "temporary":
                 self._forget(each)
-            elif not await self._start_again(each, reason):
-                # It will be tried again, from this child on, and counted as one more restart.
+            else:
+                again.append(each)
+        for number, each in enumerate(again):
+            if not await self._start_again(each, reason):
+                # It will be tried again, from this one on or with all, and counted as one more restart.
+                for left in again[number + 1 :]:
+                    left.status = "stopped"
                 break
 
 
