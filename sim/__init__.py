@@ -15,7 +15,7 @@ from sim._errors import (
     WaitingTask,
     WrongUse,
 )
-from sim._explore import Failure, Result, explore, replay
+from sim._explore import Failure, Result, Scenario, explore, replay
 from sim._shared import Shared
 from sim._trace import TracedStep
 from sim.oracles import models
@@ -42,6 +42,7 @@ __all__ = [
     "Raised",
     "ReplayDiverged",
     "Result",
+    "Scenario",
     "ScenarioFailure",
     "Shared",
     "SimError",

@@ -18,7 +18,7 @@ from sim._choices import ChoiceLog
 from sim._errors import Nondeterminism, WrongUse, members
 from sim._kernel import Ended, Kernel, check_trio, nested
 from sim._trace import Trace, TracedStep, first_difference
-from sim.strategies import STRATEGIES, Execution, Strategy, Verdict
+from sim.strategies import Execution, Strategy, Verdict, make_strategy
 from sim.strategies._replay import Prefix, Replay
 
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
@@ -120,7 +120,7 @@ def explore(
     Args:
         scenario: an async function without arguments. It is called afresh for every execution and
             must build its own state: what outlives an execution makes runs depend on their order.
-        strategy: how to choose: a name out of `sim.strategies.STRATEGIES`, or a strategy.
+        strategy: how to choose: a name as `sim.strategies.make_strategy` takes, or a strategy.
         max_executions: stop after so many.
         seed: seeds the strategy; the same seed makes the same exploration.
         max_failures: stop when so many runs have failed.
@@ -132,9 +132,10 @@ def explore(
         UnsupportedTrio: the installed Trio is not one that can be controlled.
     """
     if isinstance(strategy, str):
-        if strategy not in STRATEGIES:
-            raise WrongUse(f"there is no strategy {strategy!r}; there are {', '.join(sorted(STRATEGIES))}")
-        name, chosen = strategy, STRATEGIES[strategy](seed)
+        try:
+            name, chosen = strategy, make_strategy(strategy, seed)
+        except ValueError as error:
+            raise WrongUse(str(error)) from None
     else:
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:

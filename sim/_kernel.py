@@ -346,7 +346,7 @@ class Kernel:
         schedule = ChoiceKind.SCHEDULE
         context = _RUN_CONTEXT
         steps, max_steps = self._steps, self._max_steps
-        previous = ROOT
+        previous = CLOCK if steps else ROOT
         try:
             while runq:
                 runnable = len(runq)

@@ -56,7 +56,13 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 
 @main.command("explore")
 @click.argument("scenario")
-@click.option("--strategy", type=click.Choice(sorted(STRATEGIES)), default="random", show_default=True)
+@click.option(
+    "--strategy",
+    default="random",
+    show_default=True,
+    metavar="NAME[:NUMBER]",
+    help=f"One of {', '.join(sorted(STRATEGIES))}; delay, pct and preemption take a number.",
+)
 @click.option("--max-executions", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--max-failures", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)

@@ -1,7 +1,8 @@
 """The ways to go through the interleavings of a program, one a file.
 
 `STRATEGIES` maps the name that `explore(strategy=...)` and the command line take to what makes the
-strategy from an integer seed; a strategy without randomness ignores the seed.
+strategy from an integer seed; a strategy without randomness ignores the seed. Some take a number
+after a colon, ``pct:5``: see `make_strategy`.
 """
 
 from __future__ import annotations
@@ -24,30 +25,70 @@ from sim.strategies._base import (
     Verdict,
     conflict,
 )
+from sim.strategies._bounded import DelayBounded, PreemptionBounded
 from sim.strategies._dfs import DepthFirst
+from sim.strategies._pct import PCT
+from sim.strategies._pos import PartialOrderSampling
 from sim.strategies._random import RandomWalk
+from sim.strategies.dpor import Dpor
 
 __all__ = [
     "ABANDON",
     "CLOCK",
+    "PCT",
     "ROOT",
     "STRATEGIES",
     "Access",
     "ChoiceKind",
+    "DelayBounded",
     "DepthFirst",
+    "Dpor",
     "Ending",
     "Execution",
     "ObjectId",
     "Operation",
+    "PartialOrderSampling",
+    "PreemptionBounded",
     "RandomWalk",
     "Step",
     "Strategy",
     "TaskId",
     "Verdict",
     "conflict",
+    "make_strategy",
 ]
 
 STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
+    "delay": DelayBounded,
     "dfs": DepthFirst,
+    "dpor": Dpor,
+    "pct": PCT,
+    "pos": PartialOrderSampling,
+    "preemption": PreemptionBounded,
     "random": RandomWalk,
 }
+
+_WITH_NUMBER: Mapping[str, Callable[[int, int], Strategy]] = {
+    "delay": DelayBounded,
+    "pct": PCT,
+    "preemption": PreemptionBounded,
+}
+
+
+def make_strategy(name: str, seed: int) -> Strategy:
+    """The strategy of a name, or of a name and a number: the depth of ``pct:5``, the bound of
+    ``delay:1`` and ``preemption:3``.
+
+    Raises:
+        ValueError: there is no such strategy, it takes no number, or not that one.
+    """
+    base, colon, number = name.partition(":")
+    if base not in STRATEGIES:
+        raise ValueError(f"there is no strategy {base!r}; there are {', '.join(sorted(STRATEGIES))}")
+    if not colon:
+        return STRATEGIES[base](seed)
+    if base not in _WITH_NUMBER:
+        raise ValueError(f"{base} takes no number; {', '.join(sorted(_WITH_NUMBER))} do")
+    if not number.isdecimal():
+        raise ValueError(f"after {base}: comes a whole number, not {number!r}")
+    return _WITH_NUMBER[base](seed, int(number))
