@@ -41,7 +41,8 @@ class Recorder:
         # Tasks of which the current step need not note that it wakes them.
         self._let_go: set[TaskId] = set()
         self._task = ROOT
-        self._accesses: dict[ObjectId, Operation] = {}
+        # Each access once, in the order of first use: a dictionary is the ordered set that we lack.
+        self._accesses: dict[Access, None] = {}
 
     def begin_execution(self, tasks: Mapping[Any, TaskId]) -> None:
         """From here on, note what is made and touched.
@@ -67,12 +68,25 @@ class Recorder:
         self._waits.pop(task, None)
         self._let_go.clear()
         # Any step may notice a cancellation of its task; so it reads what a cancellation writes.
-        self._accesses = {_task_object(task): _READ}
+        self._accesses = {Access(_task_object(task), _READ): None}
 
     def end_step(self) -> tuple[Access, ...]:
-        """What the step has touched; sorted, for Trio goes through sets of tasks."""
+        """What the step has touched, each access once, in the order of first use."""
         accesses, self._accesses = self._accesses, {}
-        return tuple(sorted(map(Access, accesses.keys(), accesses.values())))
+        return tuple(accesses)
+
+    @property
+    def count(self) -> int:
+        """How many accesses the current step has made so far."""
+        return len(self._accesses)
+
+    def sort_from(self, start: int) -> None:
+        """Sort the accesses of the current step from number `start` on: Trio goes through sets of
+        tasks, in an order that another process does not repeat."""
+        accesses = list(self._accesses)
+        if len(accesses) - start > 1:
+            accesses[start:] = sorted(accesses[start:])
+            self._accesses = dict.fromkeys(accesses)
 
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""
@@ -88,8 +102,7 @@ class Recorder:
         Args:
             touched: the object.
             kind: what it is, for the reader.
-            operation: what was done. Twice the same counts once; a read and an update of the
-                same object in one step make a write of it.
+            operation: what was done. Twice the same counts once.
         """
         if self._recording:
             self._add(self._name(touched, kind), operation)
@@ -141,10 +154,7 @@ class Recorder:
         return entry[1]
 
     def _add(self, name: ObjectId, operation: Operation) -> None:
-        before = self._accesses.get(name)
-        if before is not None and before is not operation:
-            operation = _WRITE
-        self._accesses[name] = operation
+        self._accesses[Access(name, operation)] = None
 
 
 def _task_object(task: TaskId) -> ObjectId:

@@ -33,11 +33,13 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(cancel)
     def cancelled(self: Any, *reason: Any) -> None:
+        before = recorder.count
         if self._cancel_called:
             recorder.touched(self, _KIND, Operation.READ)
         else:
             _written(recorder, self)
         cancel(self, *reason)
+        recorder.sort_from(before)
 
     @functools.wraps(abort)
     def aborted(self: Any, raise_cancel: Any) -> None:
@@ -68,9 +70,11 @@ def _watched(recorder: Recorder, original: property) -> property:
         return get(self)
 
     def written(self: Any, value: Any) -> None:
+        before = recorder.count
         _written(recorder, self)
         assert put is not None
         put(self, value)
+        recorder.sort_from(before)
 
     return property(read, None if put is None else written)
 

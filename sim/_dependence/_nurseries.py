@@ -1,8 +1,9 @@
 """Nurseries. Two tasks that end in a nursery commute, as do two that are started in it by its own.
 
 Ending is an update: which task comes last decides who wakes the parent, but not that it is woken
-once all have ended; the parent, which reads the nursery before and after it waits, comes after all
-of them. Starting a task from outside may find the nursery closed, so that is a write.
+once all have ended. The block of the parent counts as one more task: whether the parent comes to
+its end before the tasks or after, it takes one step more when all are over, and that step is a join
+of them all. Starting a task from outside may find the nursery closed, so that is a write.
 
 A task is born cancelled or not, depending on the scopes around the nursery: starting reads them.
 """
@@ -50,9 +51,9 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(nested_finished)
     async def nested_child_finished(self: Any, error: Any) -> Any:
-        recorder.touched(self, _KIND, Operation.READ)
+        recorder.touched(self, _KIND, Operation.UPDATE)
         result = await nested_finished(self, error)
-        recorder.touched(self, _KIND, Operation.READ)
+        recorder.touched(self, _KIND, Operation.JOIN)
         return result
 
     @functools.wraps(spawn)

@@ -82,4 +82,4 @@ class Dpor(Strategy):
         quantity = "all" if search.exhausted else "the first"
         if search.drawn:
             return f"{quantity} traces, in {search.executions:,} executions"
-        return f"{quantity} {search.executions:,} traces"
+        return f"{quantity} {search.executions:,} trace{'s' if search.executions != 1 else ''}"

@@ -146,10 +146,15 @@ def test_shared_cells_are_named_by_their_maker_and_read_or_written() -> None:
     recording = record(scenario)
     (reading,), (writing,) = steps_of(recording, (0,)), steps_of(recording, (1,))
     (read,) = [a for a in reading.accesses if a.object.kind == "shared"]
-    (write,) = [a for a in writing.accesses if a.object.kind == "shared"]
+    looked, write = [a for a in writing.accesses if a.object.kind == "shared"]
     assert read.object.creator == write.object.creator == ROOT
     assert read.object.number < write.object.number
-    assert (read.operation, write.operation) == (Operation.READ, Operation.WRITE)
+    assert looked.object == write.object
+    assert [a.operation for a in (read, looked, write)] == [
+        Operation.READ,
+        Operation.READ,
+        Operation.WRITE,
+    ]
 
 
 def test_names_are_the_same_whatever_came_before() -> None:
