@@ -23,6 +23,7 @@ from ._errors import (
     ServerError,
     ServerNotRunning,
     ServerStopped,
+    TaskStopped,
     UnhandledMessage,
 )
 from ._instrument import Instrument, LoggingInstrument, add_instrument, remove_instrument
@@ -55,6 +56,15 @@ from ._supervisor_errors import (
     ChildStartFailed,
     MaxChildrenReached,
     RestartIntensityExceeded,
+)
+from ._task import (
+    Task,
+    TaskSupervisor,
+    TaskSupervisorRef,
+    open_task_supervisor,
+    poll_many,
+    task_supervisor_spec,
+    wait_many,
 )
 
 __all__ = [
@@ -120,6 +130,10 @@ __all__ = [
     "Strategy",
     "Supervisor",
     "SupervisorRef",
+    "Task",
+    "TaskStopped",
+    "TaskSupervisor",
+    "TaskSupervisorRef",
     "UnhandledMessage",
     "Unregistered",
     "add_instrument",
@@ -133,11 +147,15 @@ __all__ = [
     "open_partition_supervisor",
     "open_server",
     "open_supervisor",
+    "open_task_supervisor",
     "partition_supervisor_spec",
+    "poll_many",
     "remove_instrument",
     "run_server",
     "stable_hash",
     "start_server",
     "supervisor_spec",
+    "task_supervisor_spec",
     "wait_all",
+    "wait_many",
 ]

@@ -37,10 +37,9 @@ __all__ = ["Execution", "current_execution", "refuse_cycle", "waiting_for", "wai
 
 
 class Execution:
-    """One thing that handles a message at a time: a server's main loop, or one of its child tasks.
+    """One thing that handles a message at a time: a server's main loop, one of its child tasks, a `Task`.
 
     Attributes:
-      process: the server.
       task: the Trio task in which it runs.
       waiting: the requests that it waits for now; None is no request, and costs no list.
       rivals: for a child that waits for its turn: those whose end it waits for.
@@ -54,6 +53,16 @@ class Execution:
     @property
     def server(self) -> Process:
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What it is called in a `CallCycle`."""
+        return self.server.name
+
+    @property
+    def boundary(self) -> trio.Nursery | None:
+        """A nursery: what runs in it, and below, does not keep this execution from going on."""
+        return self.server.nursery
 
     def blockers(self) -> list[Execution] | None:
         """Those of which one has to end before this begins; None: it has begun."""
@@ -79,7 +88,7 @@ def current_execution() -> Execution | None:
         if task is execution.task:
             return execution
         nursery = task.parent_nursery
-        if nursery is None or nursery is execution.server.nursery:
+        if nursery is None or nursery is execution.boundary:
             return None
         task = nursery.parent_task
 
@@ -88,7 +97,7 @@ def refuse_cycle(caller: Execution, request: Request[Any]) -> None:
     """Raise `CallCycle` if `request` cannot be answered before `caller` goes on."""
     way = _stuck(request, caller, set())
     if way is not None:
-        cycle = [caller.server.name, *way]
+        cycle = [caller.name, *way]
         raise CallCycle(request.process.name, request.message, cycle)
 
 
@@ -100,7 +109,7 @@ def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> li
         if execution is None or execution in seen:
             return None
         seen.add(execution)
-        way.append(execution.server.name)
+        way.append(execution.name)
         if execution is caller:
             return way
         blockers = execution.blockers()
@@ -126,7 +135,7 @@ def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> li
 
 def _through(execution: Execution, caller: Execution, seen: set[Execution]) -> list[str] | None:
     if execution is caller:
-        return [execution.server.name]
+        return [execution.name]
     for request in execution.waiting or ():
         way = _stuck(request, caller, set(seen))
         if way is not None:

@@ -30,6 +30,7 @@ __all__ = [
     "ServerError",
     "ServerNotRunning",
     "ServerStopped",
+    "TaskStopped",
     "UnhandledMessage",
 ]
 
@@ -261,3 +262,21 @@ class NotRegistered(ServerError):
             server=server or str(key),
         )
         self.key = key
+
+
+class TaskStopped(ServerError):
+    """A task was ended before it had finished: by `Task.shutdown`, or with its supervisor.
+
+    Attributes:
+      reason: why its supervisor ended; ``"shutdown"`` if it did not.
+    """
+
+    reason: object
+
+    def __init__(self, server: str, request: object, reason: object) -> None:
+        super().__init__(
+            f"the task {request!r} was stopped ({reason!r}) before it had finished",
+            server=server,
+            request=request,
+        )
+        self.reason = reason

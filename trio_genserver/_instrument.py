@@ -18,6 +18,7 @@ import trio.lowlevel
 if TYPE_CHECKING:
     from ._ref import ServerRef
     from ._request import Envelope
+    from ._task import Task
 
 __all__ = ["Instrument", "LoggingInstrument", "add_instrument", "remove_instrument"]
 
@@ -63,6 +64,9 @@ class Instrument:
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
         """A supervisor started `server` again, the `restarts`-th time within its period."""
 
+    def task_crashed(self, task: Task[Any], error: BaseException) -> None:
+        """A task of a `TaskSupervisor` raised `error`."""
+
     def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
         """`server` has ended, `terminate` included: ``"normal"``, ``"shutdown"``, or what it crashed with."""
 
@@ -76,6 +80,7 @@ HOOKS = (
     "server_crashed",
     "server_restarted",
     "server_stopped",
+    "task_crashed",
 )
 MESSAGE_HOOKS = ("message_sent", "message_received", "message_replied")
 
@@ -102,6 +107,7 @@ class Hooks:
     server_crashed: tuple[Instrument, ...]
     server_restarted: tuple[Instrument, ...]
     server_stopped: tuple[Instrument, ...]
+    task_crashed: tuple[Instrument, ...]
 
     def __init__(self, instruments: list[Instrument]) -> None:
         self.instruments = instruments
@@ -142,6 +148,16 @@ class LoggingInstrument(Instrument):
             state,
             exc_info=error,
             extra={"server": server.name, "message_handled": message, "state": state},
+        )
+
+    def task_crashed(self, task: Task[Any], error: BaseException) -> None:
+        logger.error(
+            "the task %r of %s crashed; it was started by %s",
+            task.message,
+            task.process.name,
+            " in ".join(task.callers),
+            exc_info=error,
+            extra={"task": task.name, "task_args": task.args, "task_callers": task.callers},
         )
 
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
