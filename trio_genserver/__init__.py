@@ -64,7 +64,6 @@ from ._task import (
     open_task_supervisor,
     poll_many,
     task_supervisor_spec,
-    wait_many,
 )
 
 __all__ = [
@@ -157,5 +156,4 @@ __all__ = [
     "supervisor_spec",
     "task_supervisor_spec",
     "wait_all",
-    "wait_many",
 ]

@@ -30,7 +30,7 @@ from ._cycle import Execution, execution_var
 from ._errors import ServerNotRunning, TaskStopped
 from ._process import _UNSET
 from ._ref import ServerRef
-from ._request import BEGUN, GIVEN_UP, Info, Request, as_completed
+from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request, as_completed
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown, child_spec
 from ._start import open_server
@@ -48,7 +48,6 @@ __all__ = [
     "open_task_supervisor",
     "poll_many",
     "task_supervisor_spec",
-    "wait_many",
 ]
 
 R = TypeVar("R")
@@ -102,7 +101,8 @@ class Task(Request[R]):
 
     ``await task.wait()`` gives what its function returned, and raises what that raised, or `TaskStopped` if
     it was ended before. For a time limit, put the wait into a cancel scope: the task goes on, and its
-    result may be collected later, or never; it reaches nobody else. See `Request` for `check` and `done`.
+    result may be collected later, or never; it reaches nobody else. What takes requests takes tasks: `check`
+    and `done`, `wait_all` for several, `as_completed` for each as it ends.
 
     Attributes:
       name: what it is called in errors and logs.
@@ -163,7 +163,7 @@ class Task(Request[R]):
         Being asked never fails, also if the task has. A checkpoint.
         """
         with trio.move_on_after(seconds):
-            await self.settled()
+            await self._settled()
         return self.outcome
 
     async def shutdown(self, grace: float = 0.0) -> R | None:
@@ -180,7 +180,7 @@ class Task(Request[R]):
         """
         if not self.done:
             self._end_by(trio.current_time() + grace)
-        await self.settled()
+        await self._settled()
         try:
             return self.check()
         except TaskStopped:
@@ -206,13 +206,17 @@ class Task(Request[R]):
         In `handle_info`, `check` gives the result.
         """
 
-        def send() -> None:
-            server._process.deliver_always(Info(self))
+        def send(task: Request[Any]) -> None:
+            server._process.deliver_always(Info(task))
 
         if self.done:
-            send()
+            send(self)
         else:
             self.on_done(send)
+
+    async def _settled(self) -> None:
+        """Wait until it is `done`, however it ends. A checkpoint."""
+        await Countdown([self]).wait()
 
     async def _run(self) -> None:
         work = cast("_Work", self.executor)
@@ -475,25 +479,6 @@ async def _open(spec: ChildSpec[TaskSupervisor]) -> AsyncGenerator[TaskSuperviso
     raise failure
 
 
-async def wait_many(tasks: Iterable[Task[R]]) -> list[R]:
-    """Wait for all of them. A checkpoint. If one fails, the wait is over at once; the others go on.
-
-    Returns:
-      what they returned, in the order in which they were given.
-
-    Raises:
-      Exception: what the first to fail has failed with.
-      TaskStopped, RequestAbandoned: as `Task.wait`.
-    """
-    tasks = list(tasks)
-    await trio.lowlevel.checkpoint_if_cancelled()
-    async for task in as_completed(tasks):
-        task.check()
-    if not tasks:
-        await trio.lowlevel.cancel_shielded_checkpoint()
-    return [task.check() for task in tasks]
-
-
 async def poll_many(
     tasks: Iterable[Task[R]], seconds: float = 0.0, *, limit: int | None = None, kill: bool = False
 ) -> list[tuple[Task[R], Outcome[R] | None]]:
@@ -524,6 +509,6 @@ async def poll_many(
         for task in late:
             task._end_by(-math.inf)
         for task in late:
-            await task.settled()
+            await task._settled()
     await trio.lowlevel.cancel_shielded_checkpoint()
     return outcomes

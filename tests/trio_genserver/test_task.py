@@ -34,7 +34,7 @@ from trio_genserver import (
     open_task_supervisor,
     poll_many,
     task_supervisor_spec,
-    wait_many,
+    wait_all,
 )
 
 Clock = trio.testing.MockClock
@@ -259,7 +259,7 @@ async def test_one_task_too_many_is_refused_and_harms_nobody() -> None:  # OTP 1
         assert caught.value.max_children == 2
         assert tasks.tasks == running
         go.set()
-        await wait_many(running)
+        await wait_all(running)
         assert tasks.tasks == []
         assert await tasks.start(double, 1).wait() == 2
 
@@ -368,40 +368,40 @@ async def test_a_supervisor_that_is_restarted_takes_tasks_again() -> None:
 # Many tasks.
 
 
-async def test_wait_many_gives_the_values_in_the_order_given(autojump_clock: Clock) -> None:  # OTP 146
+async def test_wait_all_gives_the_values_in_the_order_given(autojump_clock: Clock) -> None:  # OTP 146
     async with open_task_supervisor() as tasks:
         several = [tasks.start(after, seconds, str(seconds)) for seconds in (3, 1, 2)]
-        assert await wait_many(several) == ["3", "1", "2"]
+        assert await wait_all(several) == ["3", "1", "2"]
         assert trio.current_time() == 3
-        assert await wait_many(several) == ["3", "1", "2"]
-        assert await wait_many(reversed(several)) == ["2", "1", "3"]
-        assert await wait_many([]) == []
-        assert await wait_many([several[0], several[0]]) == ["3", "3"]
+        assert await wait_all(several) == ["3", "1", "2"]
+        assert await wait_all(reversed(several)) == ["2", "1", "3"]
+        assert await wait_all([]) == []
+        assert await wait_all([several[0], several[0]]) == ["3", "3"]
 
 
-async def test_the_first_failure_ends_wait_many_at_once_and_no_other_task(autojump_clock: Clock) -> None:
+async def test_the_first_failure_ends_wait_all_at_once_and_no_other_task(autojump_clock: Clock) -> None:
     # OTP 146
     async with open_task_supervisor() as tasks:
         slow: Task[Any] = tasks.start_nolink(after, 10, "slow")
         failing: list[Task[Any]] = [tasks.start_nolink(fail, str(seconds), seconds) for seconds in (2, 1)]
         with pytest.raises(ValueError, match="1"):
-            await wait_many([slow, *failing])
+            await wait_all([slow, *failing])
         assert trio.current_time() == 1
         with pytest.raises(ValueError, match="1"):
-            await wait_many([slow, *failing])
+            await wait_all([slow, *failing])
         assert await slow.wait() == "slow"
 
 
-async def test_wait_many_can_be_given_up(autojump_clock: Clock) -> None:  # OTP 146
+async def test_wait_all_can_be_given_up(autojump_clock: Clock) -> None:  # OTP 146
     async with open_task_supervisor() as tasks:
         several = [tasks.start(after, seconds, str(seconds)) for seconds in (1, 10)]
         with trio.move_on_after(5) as scope:
-            await wait_many(several)
+            await wait_all(several)
         assert scope.cancelled_caught
         assert [task.done for task in several] == [True, False]
 
 
-@pytest.mark.parametrize("wait", [wait_many, poll_many])
+@pytest.mark.parametrize("wait", [wait_all, poll_many])
 async def test_waiting_for_many_is_a_checkpoint_even_for_none(wait: Callable[[list[Task[Any]]], Any]) -> None:
     with trio.testing.assert_checkpoints():
         await wait([])
