@@ -122,8 +122,9 @@ def main() -> None:
     (DOCS / "bench_bugs.md").write_text(
         "# Executions to the first failure\n\n"
         f"Of each planted race, by strategy; medians over {arguments.seeds} seeds (1 for a strategy that "
-        f"has none), at most {arguments.max_executions:,} executions each. A race is `missed` by a strategy that says it has "
-        "seen all there is, and has not seen the bug. `make bench` counts again.\n\n" + text,
+        f"has none), at most {arguments.max_executions:,} executions each. A race is `missed` by a "
+        "strategy that says it has seen all there is, and has not seen the bug. `make bench` counts "
+        "again.\n\n" + text,
         encoding="utf-8",
     )
 
