@@ -30,19 +30,23 @@ class Recorder:
 
     def __init__(self) -> None:
         self._recording = False
+        # Whether the current step is one whose footprint is asked for.
+        self._noting = False
         self._tasks: Mapping[Any, TaskId] = {}
         # By address, each with the object itself, which keeps the address from being used again;
         # not by the objects: some of Trio's define equality.
-        self._objects: dict[int, tuple[object, ObjectId]] = {}
-        self._older: dict[int, tuple[object, ObjectId]] = {}
+        self._objects: dict[int, _Named] = {}
+        self._older: dict[int, _Named] = {}
+        self._task_objects: dict[TaskId, _Named] = {}
         self._made: dict[TaskId, int] = {}
         # Of each task that may be waiting in an object: that object, and what leaving it does.
         self._waits: dict[TaskId, tuple[object, str, Operation]] = {}
         # Tasks of which the current step need not note that it wakes them.
         self._let_go: set[TaskId] = set()
         self._task = ROOT
-        # Each access once, in the order of first use: a dictionary is the ordered set that we lack.
-        self._accesses: dict[Access, None] = {}
+        # Each access once, in the order of first use; by its address, for there is one object for
+        # each, and its hash is that of a nested tuple.
+        self._accesses: dict[int, Access] = {}
 
     def begin_execution(self, tasks: Mapping[Any, TaskId]) -> None:
         """From here on, note what is made and touched.
@@ -58,22 +62,31 @@ class Recorder:
         self._accesses = {}
 
     def end_execution(self) -> None:
-        self._recording = False
+        self._recording = self._noting = False
         self._objects = {}
         self._waits = {}
         self._tasks = {}
 
-    def begin_step(self, task: TaskId) -> None:
+    def begin_step(self, task: TaskId, noting: bool) -> None:
+        """A task makes a step.
+
+        Args:
+            task: which one.
+            noting: whether to note what the step touches; what it makes is noted anyway.
+        """
         self._task = task
+        self._noting = noting
         self._waits.pop(task, None)
-        self._let_go.clear()
-        # Any step may notice a cancellation of its task; so it reads what a cancellation writes.
-        self._accesses = {Access(_task_object(task), _READ): None}
+        if noting:
+            self._let_go.clear()
+            # Any step may notice a cancellation of its task; so it reads what that writes.
+            access = self._task_object(task).accesses[_READ]
+            self._accesses = {id(access): access}
 
     def end_step(self) -> tuple[Access, ...]:
         """What the step has touched, each access once, in the order of first use."""
-        accesses, self._accesses = self._accesses, {}
-        return tuple(accesses)
+        self._noting = False
+        return tuple(self._accesses.values())
 
     @property
     def count(self) -> int:
@@ -83,10 +96,10 @@ class Recorder:
     def sort_from(self, start: int) -> None:
         """Sort the accesses of the current step from number `start` on: Trio goes through sets of
         tasks, in an order that another process does not repeat."""
-        accesses = list(self._accesses)
+        accesses = list(self._accesses.values())
         if len(accesses) - start > 1:
             accesses[start:] = sorted(accesses[start:])
-            self._accesses = dict.fromkeys(accesses)
+            self._accesses = {id(access): access for access in accesses}
 
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""
@@ -94,7 +107,7 @@ class Recorder:
             task = self._task
             number = self._made.get(task, 0)
             self._made[task] = number + 1
-            self._objects[id(made)] = made, ObjectId(task, kind, number)
+            self._objects[id(made)] = _Named(made, task, kind, number)
 
     def touched(self, touched: object, kind: str, operation: Operation) -> None:
         """The current step has touched an object.
@@ -104,23 +117,25 @@ class Recorder:
             kind: what it is, for the reader.
             operation: what was done. Twice the same counts once.
         """
-        if self._recording:
-            self._add(self._name(touched, kind), operation)
+        if self._noting:
+            named = self._objects.get(id(touched)) or self._named(touched, kind)
+            access = named.accesses[operation]
+            self._accesses[id(access)] = access
 
     def cancelled(self, task: Any) -> None:
         """The current step has told a task that it is cancelled."""
-        if self._recording and task in self._tasks:
-            self._add(_task_object(self._tasks[task]), _WRITE)
+        if self._noting and task in self._tasks:
+            self._add(self._task_object(self._tasks[task]).accesses[_WRITE])
 
     def woken(self, task: TaskId) -> None:
         """The current step has made a blocked task runnable."""
-        if self._recording and task not in self._let_go:
-            self._add(_task_object(task), _READ)
+        if self._noting and task not in self._let_go:
+            self._add(self._task_object(task).accesses[_READ])
 
     def lets_go(self, task: Any) -> None:
         """The current step will wake a task that a cancellation could not have woken: it does not
         matter which of the two comes first."""
-        if self._recording and task in self._tasks:
+        if self._noting and task in self._tasks:
             self._let_go.add(self._tasks[task])
 
     def waits(self, waited_for: object, kind: str, leaving: Operation) -> None:
@@ -141,24 +156,38 @@ class Recorder:
             if entry is not None:
                 self.touched(*entry)
 
-    def touched_part(self, touched: object, kind: str, part: int, operation: Operation) -> None:
-        """The current step has touched one numbered part of an object, independent of the rest."""
-        if self._recording:
-            whole = self._name(touched, kind)
-            self._add(ObjectId(whole.creator, f"{whole.number}.{kind}", part), operation)
+    def _named(self, touched: object, kind: str) -> _Named:
+        named = self._objects.get(id(touched)) or self._older.get(id(touched))
+        if named is None:
+            named = self._older[id(touched)] = _Named(touched, _OLDER, kind, len(self._older))
+        return named
 
-    def _name(self, touched: object, kind: str) -> ObjectId:
-        entry = self._objects.get(id(touched)) or self._older.get(id(touched))
-        if entry is None:
-            entry = self._older[id(touched)] = touched, ObjectId(_OLDER, kind, len(self._older))
-        return entry[1]
+    def _task_object(self, task: TaskId) -> _Named:
+        named = self._task_objects.get(task)
+        if named is None:
+            named = self._task_objects[task] = _Named(None, task, "task", -1)
+        return named
 
-    def _add(self, name: ObjectId, operation: Operation) -> None:
-        self._accesses[Access(name, operation)] = None
+    def _add(self, access: Access) -> None:
+        self._accesses[id(access)] = access
 
 
-def _task_object(task: TaskId) -> ObjectId:
-    return ObjectId(task, "task", -1)
+class _Named:
+    """An object with its name, and with the one `Access` that there is of it for each operation."""
+
+    __slots__ = ("_accesses", "_name", "_object")
+
+    def __init__(self, named: object, creator: TaskId, kind: str, number: int) -> None:
+        self._object = named
+        self._name = (creator, kind, number)
+        self._accesses: tuple[Access, ...] | None = None
+
+    @property
+    def accesses(self) -> tuple[Access, ...]:
+        if self._accesses is None:
+            name = ObjectId(*self._name)
+            self._accesses = tuple(Access(name, operation) for operation in Operation)
+        return self._accesses
 
 
 class Active:

@@ -347,6 +347,7 @@ class Kernel:
         context = _RUN_CONTEXT
         steps, max_steps = self._steps, self._max_steps
         previous = CLOCK if steps else ROOT
+        repeating = False
         try:
             while runq:
                 runnable = len(runq)
@@ -376,7 +377,8 @@ class Kernel:
                     instruments.call("before_task_step", task)
 
                 if recorder is not None:
-                    recorder.begin_step(ids[task])
+                    repeating = strategy.repeating
+                    recorder.begin_step(ids[task], not repeating)
 
                 send, value = task._next_send_fn, task._next_send
                 task._next_send_fn = task._next_send = None
@@ -436,7 +438,9 @@ class Kernel:
                     runq.insert(0, task)
                 elif runq and runq[-1] is task:
                     runq.insert(0, runq.pop())
-                if recorder is not None:
+                if recorder is not None and repeating:
+                    strategy.step_done(Step(ids[task], (), (), (), Ending.RUNNABLE))
+                elif recorder is not None:
                     over = outcome is not None or type(message) is _DETACH
                     self._report_step(recorder, task, over, runnable - 1, made)
                 if len(instruments) > 1 and "after_task_step" in instruments:

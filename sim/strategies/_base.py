@@ -176,6 +176,13 @@ class Strategy(ABC):
     def step_done(self, step: Step) -> None:  # noqa: B027 - most strategies have no use for it
         """See the step that the last chosen task (or the clock) has made."""
 
+    @property
+    def repeating(self) -> bool:
+        """Whether the step that the last chosen task is about to make is one that an earlier
+        execution has made, so that nothing in it is news. It is then told through `step_done` all
+        the same, but with nothing in it except the task, which saves gathering the rest."""
+        return False
+
     def end_execution(self, execution: Execution) -> None:  # noqa: B027 - likewise
         """See how the execution ended. Not called for the replays of a failing execution."""
 

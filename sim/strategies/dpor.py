@@ -51,6 +51,10 @@ class Dpor(Strategy):
         index = self._search.choose(enabled)
         return ABANDON if index is None else index
 
+    @property
+    def repeating(self) -> bool:
+        return self._search.repeating
+
     def step_done(self, step: Step) -> None:
         search = self._search
         if step.task == CLOCK:
