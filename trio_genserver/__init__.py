@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._amap import Settled, amap, amap_nolink
 from ._dynamic_supervisor import (
     DynamicSupervisor,
     DynamicSupervisorRef,
@@ -124,6 +125,7 @@ __all__ = [
     "ServerNotRunning",
     "ServerRef",
     "ServerStopped",
+    "Settled",
     "Shutdown",
     "Stop",
     "Strategy",
@@ -136,6 +138,8 @@ __all__ = [
     "UnhandledMessage",
     "Unregistered",
     "add_instrument",
+    "amap",
+    "amap_nolink",
     "as_completed",
     "child_spec",
     "dynamic_supervisor_spec",
