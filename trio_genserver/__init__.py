@@ -38,7 +38,7 @@ from ._partition_supervisor import (
     open_partition_supervisor,
     partition_supervisor_spec,
 )
-from ._pool import STABLE_HASH, KeyedPool, stable_hash
+from ._pool import STABLE_HASH, KeyedPool, LeastLoadedPool, RoundRobinPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
 from ._request import Envelope, From, Request, as_completed, wait_all
@@ -103,6 +103,7 @@ __all__ = [
     "Instrument",
     "InvalidSpec",
     "KeyedPool",
+    "LeastLoadedPool",
     "LoggingInstrument",
     "MailboxFull",
     "MaxChildrenReached",
@@ -119,6 +120,7 @@ __all__ = [
     "RequestAbandoned",
     "Restart",
     "RestartIntensityExceeded",
+    "RoundRobinPool",
     "ServerCrashed",
     "ServerError",
     "ServerName",

@@ -1,21 +1,26 @@
-"""Spreading work over a fixed number of servers by a key, in the caller: the pool is no bottleneck.
+"""Spreading work over a fixed number of servers, in the caller: the pool is no bottleneck.
 
-The hash is one that never changes, between runs, machines and versions of Python. Python's own ``hash()``
-of a text differs in every process, so a worker chosen with it would be another one after each restart,
-and data sharded by it would be lost.
+None of these is a server. Each is a value over references, and says synchronously which one to use: by a
+key (`KeyedPool`), in turn (`RoundRobinPool`), or where the least waits (`LeastLoadedPool`). Where a worker is
+to be one client's alone for a while, it takes a `CheckoutPool`.
+
+The hash behind a key is one that never changes, between runs, machines and versions of Python. Python's own
+``hash()`` of a text differs in every process, so a worker chosen with it would be another one after each
+restart, and data sharded by it would be lost.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
     from ._server import GenServer
 
-__all__ = ["STABLE_HASH", "KeyedPool", "stable_hash"]
+__all__ = ["STABLE_HASH", "KeyedPool", "LeastLoadedPool", "RoundRobinPool", "stable_hash"]
 
 S_co = TypeVar("S_co", bound="GenServer", covariant=True)
 
@@ -45,7 +50,30 @@ def stable_hash(key: str | bytes | int) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
 
 
-class KeyedPool(Generic[S_co]):
+class _Pool(Generic[S_co]):
+    """Some servers, in an order. It owns nothing: start them under a supervisor.
+
+    Their references stay valid over restarts, so the pool does.
+    """
+
+    __slots__ = ("workers",)
+
+    def __init__(self, workers: Iterable[ServerRef[S_co]]) -> None:
+        self.workers = tuple(workers)
+        if not self.workers:
+            raise ValueError("a pool needs at least one worker")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.workers)}: {self.workers[0].name}, ...>"
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    def __iter__(self) -> Iterator[ServerRef[S_co]]:
+        return iter(self.workers)
+
+
+class KeyedPool(_Pool[S_co]):
     """A fixed number of servers, of which each key has one: always the same, while the number is the same.
 
     It is a value and owns nothing: start the servers under a supervisor, and give it their references,
@@ -58,21 +86,7 @@ class KeyedPool(Generic[S_co]):
       ValueError: there are none.
     """
 
-    __slots__ = ("workers",)
-
-    def __init__(self, workers: Iterable[ServerRef[S_co]]) -> None:
-        self.workers = tuple(workers)
-        if not self.workers:
-            raise ValueError("a pool needs at least one worker")
-
-    def __repr__(self) -> str:
-        return f"<KeyedPool of {len(self.workers)}: {self.workers[0].name}, ...>"
-
-    def __len__(self) -> int:
-        return len(self.workers)
-
-    def __iter__(self) -> Iterator[ServerRef[S_co]]:
-        return iter(self.workers)
+    __slots__ = ()
 
     def index_for(self, key: str | bytes | int) -> int:
         """Which of the workers is the one for `key`: ``stable_hash(key) % len(pool)``."""
@@ -81,3 +95,84 @@ class KeyedPool(Generic[S_co]):
     def worker_for(self, key: str | bytes | int) -> ServerRef[S_co]:
         """The worker for `key`."""
         return self.workers[stable_hash(key) % len(self.workers)]
+
+
+class RoundRobinPool(_Pool[S_co]):
+    """Servers that are used in turn: for requests that all cost about the same.
+
+    Args:
+      workers: the servers.
+
+    Raises:
+      ValueError: there are none.
+    """
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, workers: Iterable[ServerRef[S_co]]) -> None:
+        super().__init__(workers)
+        self._turn = 0
+
+    def worker(self) -> ServerRef[S_co]:
+        """The next in turn that runs; if none does, the next in turn, and a call will say so."""
+        workers = self.workers
+        count = len(workers)
+        turn = self._turn
+        for step in range(count):
+            index = (turn + step) % count
+            if workers[index].is_running:
+                self._turn = index + 1
+                return workers[index]
+        self._turn = turn + 1
+        return workers[turn % count]
+
+
+class LeastLoadedPool(_Pool[S_co]):
+    """Servers of which the one is used that has the least to do: for requests of very different cost.
+
+    What counts is what waits in a mailbox, what is being handled, and what its child tasks do. Among equals,
+    they are used in turn. It looks at each server, so it is meant for tens of them, not for thousands.
+
+    Args:
+      workers: the servers.
+
+    Raises:
+      ValueError: there are none.
+    """
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, workers: Iterable[ServerRef[S_co]]) -> None:
+        super().__init__(workers)
+        self._turn = 0
+
+    def worker(self) -> ServerRef[S_co]:
+        """The one with the least to do, of those that run; if none does, any, and a call will say so."""
+        workers = self.workers
+        count = len(workers)
+        turn = self._turn
+        chosen = turn % count
+        least = math.inf
+        for step in range(count):
+            index = (turn + step) % count
+            load = _load(workers[index])
+            if load < least:
+                chosen, least = index, load
+                if load == 0:
+                    break
+        self._turn = chosen + 1
+        return workers[chosen]
+
+
+def _load(ref: ServerRef[Any]) -> float:
+    """How many messages a server has in hand; `math.inf` if it takes none."""
+    process = ref._process
+    if not process.alive:
+        return math.inf
+    busy = 0 if process.parked else 1 + (0 if process.mailbox is None else process.mailbox.waiting)
+    # Its child tasks, those that wait for their turn too.
+    if process.nursery is not None:
+        busy += len(process.nursery.child_tasks)
+    if process.children is not None:
+        busy += process.children.waiting
+    return busy
