@@ -703,27 +703,29 @@ class Process(Execution):
 
     async def _attend(self) -> Any:
         """Do what is unusual. None: go on; `_STOP`; `_NOTHING`: a nursery is needed first."""
-        self.attention = False
-        if self.killed:
-            self.attention = True
-            return _STOP
-        if self.nursery is None and (self.new_tasks or self.continues):
-            self.attention = True
-            return _NOTHING
-        if self.new_tasks:
-            tasks, self.new_tasks = self.new_tasks, None
-            for async_fn, args in tasks:
-                self.start_task(async_fn, args)
-        while self.system:
-            self.system.popleft()()
-        if self.reason is not _UNSET:
-            self.attention = True
-            if self.stop_left == 0 or self.suspended:
+        while True:
+            self.attention = False
+            if self.killed:
+                self.attention = True
                 return _STOP
-        while self.continues and not self.killed:
+            if self.nursery is None and (self.new_tasks or self.continues):
+                self.attention = True
+                return _NOTHING
+            if self.new_tasks:
+                tasks, self.new_tasks = self.new_tasks, None
+                for async_fn, args in tasks:
+                    self.start_task(async_fn, args)
+            while self.system:
+                self.system.popleft()()
+            if self.reason is not _UNSET:
+                self.attention = True
+                if self.stop_left == 0 or self.suspended:
+                    return _STOP
+            if not self.continues:
+                return None
             argument = self.continues.popleft()
             await self._callback(self.instance.handle_continue, argument, "handle_continue", None)
-        return None
+            # Anything may have come up meanwhile, a stop as well: look again.
 
     def _take_no_more(self) -> None:
         """Take no messages any more, and tell those who keep its reference for others to find."""

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import GenServer, ServerNotRunning, handle_call, open_server
+from trio_genserver import GenServer, ServerNotRunning, ServerRef, handle_call, open_server, start_server
 
 
 class Leaving(GenServer):
@@ -34,3 +34,58 @@ async def test_a_message_after_the_last_is_refused_at_once_and_was_not_sent() ->
             await server.call(Leaving.leave())
         let_go.set()
         assert await server.wait_stopped() == "normal"
+
+
+class Continuing(GenServer):
+    """Its `handle_continue` takes until it is let go."""
+
+    def __init__(self, *, stops: bool = False) -> None:
+        self.let_go = trio.Event()
+        self.stops = stops
+        self.ended: list[object] = []
+        self.continue_with(None)
+
+    async def handle_continue(self, argument: object) -> None:
+        await self.let_go.wait()
+        if self.stops:
+            self.stop("done")
+
+    async def terminate(self, reason: object) -> None:
+        self.ended.append(reason)
+
+    @handle_call
+    def get(self) -> int:
+        return 1
+
+
+def instance(server: ServerRef[Continuing]) -> Continuing:
+    found = server._process.instance
+    assert isinstance(found, Continuing)
+    return found
+
+
+async def test_a_stop_that_comes_during_handle_continue_is_not_forgotten(nursery: trio.Nursery) -> None:
+    server = await start_server(nursery, Continuing)
+    running = instance(server)
+    nursery.start_soon(server.stop)
+    await trio.testing.wait_all_tasks_blocked()
+    running.let_go.set()
+    assert await server.wait_stopped() == "normal"
+    assert running.ended == ["normal"]
+
+
+async def test_messages_before_a_stop_are_handled_after_handle_continue(nursery: trio.Nursery) -> None:
+    server = await start_server(nursery, Continuing)
+    running = instance(server)
+    request = server.send_request(Continuing.get())
+    nursery.start_soon(server.stop)
+    await trio.testing.wait_all_tasks_blocked()
+    running.let_go.set()
+    assert await request.wait() == 1
+    assert await server.wait_stopped() == "normal"
+
+
+async def test_a_server_can_stop_itself_in_handle_continue(nursery: trio.Nursery) -> None:
+    server = await start_server(nursery, Continuing, stops=True)
+    instance(server).let_go.set()
+    assert await server.wait_stopped() == "done"
