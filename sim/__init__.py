@@ -20,7 +20,6 @@ from sim._shared import Shared
 from sim._trace import TracedStep
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised
-from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
 from sim.oracles.linearizability import (
     NotLinearizable,
     assert_linearizable,
@@ -39,8 +38,6 @@ __all__ = [
     "LeakedTasks",
     "Model",
     "Nondeterminism",
-    "NotAlways",
-    "NotEventually",
     "NotLinearizable",
     "Raised",
     "ReplayDiverged",
@@ -56,12 +53,9 @@ __all__ = [
     "UnsupportedTrio",
     "WaitingTask",
     "WrongUse",
-    "always",
     "assert_linearizable",
     "check_linearizability",
-    "eventually",
     "explore",
     "models",
     "replay",
-    "sometimes",
 ]

@@ -138,7 +138,6 @@ def _to_json(result: Result) -> dict[str, Any]:
         "seed": result.seed,
         "executions": result.executions,
         "abandoned": result.abandoned,
-        "never": list(result.never),
         "complete": result.complete,
         "coverage": result.coverage,
         "steps": result.steps,

@@ -1,1 +1,63 @@
-"""."""
+"""A to-do system to trust with one's data: a server a list, SQLite behind a fixed pool of workers."""
+
+from __future__ import annotations
+
+from .cache import Cache, TodoCache
+from .database import Database
+from .database_worker import DatabaseWorker
+from .entry import MAX_NAME, MAX_TITLE, Entry, check_list_name
+from .errors import (
+    BadFolder,
+    BadInput,
+    BadLine,
+    FolderInUse,
+    InvalidEntry,
+    InvalidListName,
+    NewerVersion,
+    NotADatabase,
+    NotAFolder,
+    OperationRefused,
+    ReshardFailed,
+    StorageError,
+    StorageFailed,
+    TodoError,
+    WrongShard,
+    WrongWorkerCount,
+)
+from .list import TodoList
+from .server import TodoServer
+from .shard import Found, ListSummary
+from .system import System, open_system
+
+__all__ = [
+    "MAX_NAME",
+    "MAX_TITLE",
+    "BadFolder",
+    "BadInput",
+    "BadLine",
+    "Cache",
+    "Database",
+    "DatabaseWorker",
+    "Entry",
+    "FolderInUse",
+    "Found",
+    "InvalidEntry",
+    "InvalidListName",
+    "ListSummary",
+    "NewerVersion",
+    "NotADatabase",
+    "NotAFolder",
+    "OperationRefused",
+    "ReshardFailed",
+    "StorageError",
+    "StorageFailed",
+    "System",
+    "TodoCache",
+    "TodoError",
+    "TodoList",
+    "TodoServer",
+    "WrongShard",
+    "WrongWorkerCount",
+    "check_list_name",
+    "open_system",
+]

@@ -1,0 +1,154 @@
+"""The database folder: made whole, held by one, refused clearly, rewritten by a rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from todo import (
+    BadFolder,
+    BadInput,
+    FolderInUse,
+    NewerVersion,
+    NotAFolder,
+    StorageError,
+    WrongWorkerCount,
+)
+from todo.folder import DEFAULT_WORKERS, MAX_WORKERS, Folder
+from trio_genserver import STABLE_HASH
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "db"
+
+
+def test_a_new_folder_says_what_it_is(place: Path) -> None:
+    with Folder.open(place, workers=4) as folder:
+        assert folder.description.workers == 4
+    described = json.loads((place / "todo.json").read_text())
+    assert described["workers"] == 4
+    assert described["hash"] == STABLE_HASH
+    with Folder.open(place) as again:
+        assert again.description == folder.description
+        for index in range(4):
+            again.open_shard(index).close()
+
+
+def test_the_worker_count_is_fixed_when_the_folder_is_made(place: Path) -> None:
+    with Folder.open(place) as folder:
+        assert folder.description.workers == DEFAULT_WORKERS
+    with pytest.raises(WrongWorkerCount, match=r"todo reshard .* --workers 5") as caught:
+        Folder.open(place, workers=5)
+    assert (caught.value.found, caught.value.wanted) == (DEFAULT_WORKERS, 5)
+
+
+@pytest.mark.parametrize("workers", [0, -1, MAX_WORKERS + 1, True, 2.0, "3"])
+def test_a_worker_count_that_cannot_be_makes_no_folder(place: Path, workers: int) -> None:
+    with pytest.raises(BadInput, match="number of workers"):
+        Folder.open(place, workers=workers)
+    assert not place.exists()
+
+
+def test_a_folder_is_held_by_one_at_a_time(place: Path) -> None:
+    with Folder.open(place):
+        with pytest.raises(FolderInUse) as caught:
+            Folder.open(place)
+        assert caught.value.pid == os.getpid()
+    Folder.open(place).close()
+
+
+def test_the_lock_of_a_process_that_was_killed_is_no_obstacle(place: Path) -> None:
+    hold = (
+        "import sys; from todo.folder import Folder; folder = Folder.open(sys.argv[1]);"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(FolderInUse) as caught:
+            Folder.open(place)
+        assert caught.value.pid == child.pid
+        child.kill()
+    assert (place / "lock").exists()
+    Folder.open(place).close()
+
+
+def test_a_file_is_no_folder(place: Path) -> None:
+    place.write_text("notes")
+    with pytest.raises(NotAFolder, match="it is a file"):
+        Folder.open(place)
+    assert place.read_text() == "notes"
+    with pytest.raises(NotAFolder):
+        Folder.open(place.parent / "no" / "such")
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(place: Path) -> None:
+    place.mkdir()
+    (place / "thesis.tex").write_text("...")
+    with pytest.raises(BadFolder, match=r"thesis\.tex"):
+        Folder.open(place)
+    assert sorted(child.name for child in place.iterdir()) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{", BadFolder),
+        ("[]", BadFolder),
+        ('{"format": "something"}', BadFolder),
+        ('{"format": "todo folder", "version": 1}', BadFolder),
+        ('{"format": "todo folder", "version": 99}', NewerVersion),
+        (b"\xff\xfe", BadFolder),
+    ],
+)
+def test_a_damaged_or_newer_description_is_refused(
+    place: Path, text: str | bytes, error: type[StorageError]
+) -> None:
+    Folder.open(place).close()
+    (place / "todo.json").write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(error):
+        Folder.open(place)
+    # It was not taken, either.
+    (place / "todo.json").unlink()
+    Folder.open(place).close()
+
+
+def test_a_folder_sharded_by_another_hash_is_refused(place: Path) -> None:
+    Folder.open(place).close()
+    described = json.loads((place / "todo.json").read_text())
+    described["hash"] = "md5-v7"
+    (place / "todo.json").write_text(json.dumps(described))
+    with pytest.raises(NewerVersion, match="md5-v7"):
+        Folder.open(place)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(place: Path) -> None:
+    place.mkdir(mode=0o500)
+    with pytest.raises(NotAFolder, match="ermission"):
+        Folder.open(place)
+
+
+def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
+    (place / "shards-1").mkdir(parents=True)
+    (place / "shards-1" / "0.db").write_bytes(b"half")
+    (place / "todo.json.new").write_text("{")
+    with Folder.open(place, workers=2) as folder:
+        for index in range(2):
+            folder.open_shard(index).close()
+
+
+def test_shards_nothing_refers_to_are_removed(place: Path) -> None:
+    Folder.open(place).close()
+    (place / "shards-2").mkdir()
+    (place / "shards-old").mkdir()
+    Folder.open(place).close()
+    assert sorted(child.name for child in place.iterdir()) == ["lock", "shards-1", "shards-old", "todo.json"]

@@ -1,0 +1,166 @@
+"""From a list's name to its one live server.
+
+`TodoCache` is the critical section: only it starts servers, one request after the other, so there is never
+more than one a name, however many ask at once. Who asks for a server that runs does not go through it:
+`Cache` looks into the index that `TodoCache` keeps, in the caller's own step, and only a miss becomes a
+message.
+
+Servers that nobody used for a while are stopped, and their memory is given back; the next request starts
+one again, which loads the list. When a server was last used stands in a table that servers write and
+`TodoCache` reads: a timer a server would cost each request more than the table.
+
+A `TodoCache` that is started again after a crash finds the running servers with their supervisor.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import trio
+import trio.lowlevel
+
+from trio_genserver import (
+    ChildAlreadyStarted,
+    GenServer,
+    KeyedPool,
+    Refuse,
+    ServerError,
+    ServerRef,
+    SupervisorRef,
+    child_spec,
+    handle_call,
+)
+
+from .database_worker import DatabaseWorker
+from .entry import check_list_name
+from .server import TodoServer
+
+__all__ = ["Cache", "Index", "TodoCache"]
+
+
+class Index:
+    """What `TodoCache` knows, where its clients can look it up.
+
+    Attributes:
+      servers: by name; one that has stopped counts for nothing.
+      last_used: by name, on Trio's clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.servers: dict[str, ServerRef[TodoServer]] = {}
+        self.last_used: dict[str, float] = {}
+
+    def running(self, name: str) -> ServerRef[TodoServer] | None:
+        """The server of that name, if it runs."""
+        server = self.servers.get(name)
+        return server if server is not None and server.is_running else None
+
+
+class TodoCache(GenServer):
+    """Starts servers, one a name, and stops those that are idle.
+
+    Args:
+      supervisor: under which the servers run.
+      workers: the database workers, by name of list.
+      index: filled here, read by clients.
+      idle_seconds: how long a server may go unused before it is stopped; `math.inf`: for ever.
+    """
+
+    def __init__(
+        self,
+        supervisor: SupervisorRef,
+        workers: KeyedPool[DatabaseWorker],
+        index: Index,
+        idle_seconds: float = math.inf,
+    ) -> None:
+        self._supervisor = supervisor
+        self._workers = workers
+        self._index = index
+        self._idle_seconds = idle_seconds
+        index.servers.clear()
+        for info in supervisor.which_children():
+            index.servers[str(info.id)] = info.ref
+        if idle_seconds != math.inf:
+            self.start_task(self._stop_idle)
+
+    @handle_call
+    async def start(self, name: str) -> ServerRef[TodoServer]:
+        """The server of that name, started if there is none."""
+        server = self._index.running(name)
+        if server is None:
+            server = await self.start_server(name)
+            self._index.servers[name] = server
+        return server
+
+    async def start_server(self, name: str) -> ServerRef[TodoServer]:
+        """Start one. The supervisor has no two of one name either, also after a crash of this server."""
+        worker = self._workers.worker_for(name)
+        spec = child_spec(TodoServer, name, worker, self._index.last_used).replace(
+            id=name, name=f"list {name!r}"
+        )
+        while True:
+            try:
+                return await self._supervisor.start_child(spec)
+            except ChildAlreadyStarted as error:
+                server: ServerRef[TodoServer] = error.ref
+                if server.is_running:
+                    return server
+                await server.wait_stopped()
+            except ServerError as error:
+                raise Refuse(error) from error
+
+    async def _stop_idle(self) -> None:
+        """Look twice in the time that a server may be idle, and stop those that were for longer."""
+        index = self._index
+        while True:
+            await trio.sleep(self._idle_seconds / 2)
+            before = trio.current_time() - self._idle_seconds
+            for number, (name, server) in enumerate(list(index.servers.items())):
+                if number % 1000 == 999:
+                    await trio.lowlevel.checkpoint()
+                if not server.is_running:
+                    if index.servers.get(name) is server:
+                        del index.servers[name]
+                        index.last_used.pop(name, None)
+                elif index.last_used.get(name, 0.0) <= before:
+                    await server.cast(TodoServer.expire(before))
+
+    def format_status(self, state: dict[str, Any]) -> object:
+        """How many, not which."""
+        return {"servers": len(self._index.servers), "idle_seconds": self._idle_seconds}
+
+
+class Cache:
+    """The servers by name: what clients use.
+
+    Args:
+      cache: the server behind it.
+      index: what it keeps.
+    """
+
+    def __init__(self, cache: ServerRef[TodoCache], index: Index) -> None:
+        self._cache = cache
+        self._index = index
+
+    async def server(self, name: str) -> ServerRef[TodoServer]:
+        """The one live server of the list of that name; there is a list of any name.
+
+        The reference is good for as long as the list is used. After it was idle for long, calls raise
+        `ServerNotRunning` until somebody asks again: do so each time you begin to work with a list, or use
+        `System.call`.
+
+        Raises:
+          InvalidListName: no list can have that name.
+          ServerError: the system is shutting down.
+        """
+        # The checkpoint comes first: between the look and the caller's next step nobody can stop the server.
+        await trio.lowlevel.checkpoint()
+        server = self._index.running(name)
+        if server is not None:
+            return server
+        return await self._cache.call(TodoCache.start(check_list_name(name)))
+
+    def __len__(self) -> int:
+        """How many servers run."""
+        return sum(server.is_running for server in self._index.servers.values())

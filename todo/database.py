@@ -1,0 +1,120 @@
+"""`Database`: a fixed number of workers, each with a shard, and the way from a list's name to its worker.
+
+The way is a hash that never changes, so the worker of a name is the same always, and it is walked in the
+caller: no server stands between a caller and a worker. What concerns all shards asks all workers at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from trio_genserver import (
+    Call,
+    ChildSpec,
+    KeyedPool,
+    ServerRef,
+    Supervisor,
+    SupervisorRef,
+    child_spec,
+    supervisor_spec,
+)
+
+from .database_worker import DatabaseWorker, OpenShard
+from .shard import Found, ListSummary
+from .worker_thread import DedicatedThread, WorkerThread
+
+__all__ = ["Database", "database_spec"]
+
+R = TypeVar("R")
+
+
+def database_spec(
+    open_shards: Sequence[OpenShard],
+    thread: Callable[[str], WorkerThread] = DedicatedThread,
+    *,
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+) -> ChildSpec[Supervisor]:
+    """The supervisor of one worker a shard: a worker that crashes is started again, alone.
+
+    Args:
+      open_shards: for each shard what opens it.
+      thread: see `DatabaseWorker`.
+      max_restarts, max_seconds: see `Supervisor`.
+    """
+    workers = [
+        child_spec(DatabaseWorker, open_shard, thread).replace(id=index, name=f"database worker {index}")
+        for index, open_shard in enumerate(open_shards)
+    ]
+    return supervisor_spec(workers, id="database", max_restarts=max_restarts, max_seconds=max_seconds)
+
+
+class Database:
+    """What callers see of the database.
+
+    Attributes:
+      pool: the workers, by shard.
+    """
+
+    def __init__(self, supervisor: SupervisorRef) -> None:
+        workers = [supervisor.child(info.id, DatabaseWorker) for info in supervisor.which_children()]
+        self.pool = KeyedPool(workers)
+
+    @property
+    def workers(self) -> tuple[ServerRef[DatabaseWorker], ...]:
+        """The workers, in the order of their shards."""
+        return self.pool.workers
+
+    def worker_for(self, name: str) -> ServerRef[DatabaseWorker]:
+        """The worker of a list: the same for the same name, always."""
+        return self.pool.worker_for(name)
+
+    async def lists(self) -> list[ListSummary]:
+        """Every list that was ever added to, in the order of their names."""
+        return list(heapq.merge(*await self._ask_all(DatabaseWorker.lists())))
+
+    async def search(self, words: str, limit: int = 100) -> list[Found]:
+        """Entries of all lists whose titles have all of `words`, best first; see `Shard.search`."""
+        # How well one matches depends on how often its words occur in its own shard, so the order between
+        # shards is approximate.
+        found = heapq.merge(*await self._ask_all(DatabaseWorker.search(words, limit)), key=_by_rank)
+        return list(found)[:limit]
+
+    async def between(self, first: datetime.date, last: datetime.date) -> list[Found]:
+        """Entries of all lists from one day to another, both included: by day, list, id."""
+        return list(heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last)), key=_by_day))
+
+    async def check(self) -> list[list[str]]:
+        """For each shard what is wrong with it, in words; empty if nothing is."""
+        return await self._ask_all(DatabaseWorker.check())
+
+    async def backup(self, targets: Sequence[Path]) -> None:
+        """Copy each shard to its target; others go on writing meanwhile. Consistent a shard, not between
+        them.
+
+        Raises:
+          StorageFailed: one could not be written.
+        """
+        requests = [
+            worker.send_request(DatabaseWorker.backup(target))
+            for worker, target in zip(self.workers, targets, strict=True)
+        ]
+        for request in requests:
+            await request.wait()
+
+    async def _ask_all(self, message: Call[DatabaseWorker, R]) -> list[R]:
+        """The replies of all workers, which work on it at the same time."""
+        requests = [worker.send_request(message) for worker in self.workers]
+        return [await request.wait() for request in requests]
+
+
+def _by_rank(found: Found) -> tuple[float, str, int]:
+    return found.rank, found.list, found.entry.id
+
+
+def _by_day(found: Found) -> tuple[object, str, int]:
+    return found.entry.date, found.list, found.entry.id

@@ -1,0 +1,204 @@
+"""`DatabaseWorker`, the server that owns one shard: its file, its connection, its thread.
+
+What costs is the sync of the disk at the end of a transaction, and it costs the same for one change as for
+a hundred. So the mailbox never waits for the disk: a message is put with those that wait, and one child
+task takes all that wait, has them done in the thread as one transaction, and answers each when it is on
+disk. While the disk works, the next batch gathers. Nobody waits for a batch to fill up: a lone caller has
+the disk to itself.
+
+Callers that gave up before their batch was begun are left out of it.
+
+When the file or the connection cannot be trusted any more (an I/O error, a damaged page), the callers get
+the error, and the worker crashes, so that its supervisor starts one that opens the file anew. After what
+passes by itself (a full disk, another program's lock) it goes on.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import trio
+
+from trio_genserver import From, GenServer, handle_call
+
+from .errors import StorageError
+from .list import TodoList
+from .operations import Operation
+from .shard import Found, ListSummary, Shard, is_passing
+from .worker_thread import DedicatedThread, WorkerThread
+
+__all__ = ["MAX_BATCH", "DatabaseWorker", "OpenShard"]
+
+MAX_BATCH: Final = 1000
+"""The most jobs that go to the thread at a time, so that the first of them is not kept waiting for ever."""
+
+OpenShard: TypeAlias = Callable[[], Shard]
+
+_Query: TypeAlias = Callable[[Shard], Any]
+_Job: TypeAlias = "tuple[From[Any], Operation | None, _Query | None]"
+
+
+class DatabaseWorker(GenServer):
+    """Serves one shard.
+
+    Args:
+      open_shard: opens it; called in the thread, at each start.
+      thread: where SQLite runs; `DedicatedThread`, or another `WorkerThread` class.
+    """
+
+    # Closing writes the log into the file.
+    shutdown = 30.0
+
+    def __init__(
+        self, open_shard: OpenShard, thread: Callable[[str], WorkerThread] = DedicatedThread
+    ) -> None:
+        self._open_shard = open_shard
+        self._new_thread = thread
+        self._thread: WorkerThread | None = None
+        self._shard: Shard | None = None
+        self._waiting: list[_Job] = []
+        self._something_waits = trio.Event()
+
+    async def init(self) -> None:
+        """Open the shard. Raises as `Shard.open`; there is no worker then."""
+        self._thread = self._new_thread(self.ref.name)
+        try:
+            self._shard = await self._thread.run(self._open_shard)
+        except BaseException:
+            self._thread.stop()
+            raise
+        self.start_task(self._work)
+
+    async def terminate(self, reason: object) -> None:
+        """Close the shard and end the thread."""
+        del reason
+        thread, shard = self._thread, self._shard
+        assert thread is not None
+        assert shard is not None
+        await thread.run(shard.close)
+        thread.stop()
+
+    @handle_call(noreply=True)
+    def apply(self, from_: From[None], operation: Operation) -> None:
+        """Do `operation`; answered when it is on disk.
+
+        Raises:
+          OperationRefused: it contradicts what is stored; nothing was changed.
+          StorageFailed: the disk or the file failed.
+        """
+        self._enqueue((cast("From[Any]", from_), operation, None))
+
+    @handle_call(noreply=True)
+    def load(self, from_: From[TodoList], name: str) -> None:
+        """The list of that name; an empty one if nothing was ever stored under it."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_load, name)))
+
+    @handle_call(noreply=True)
+    def lists(self, from_: From[list[ListSummary]]) -> None:
+        """See `Shard.lists`."""
+        self._enqueue((cast("From[Any]", from_), None, Shard.lists))
+
+    @handle_call(noreply=True)
+    def search(self, from_: From[list[Found]], words: str, limit: int = 100) -> None:
+        """See `Shard.search`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_search, words, limit)))
+
+    @handle_call(noreply=True)
+    def between(self, from_: From[list[Found]], first: datetime.date, last: datetime.date) -> None:
+        """See `Shard.between`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_between, first, last)))
+
+    @handle_call(noreply=True)
+    def check(self, from_: From[list[str]]) -> None:
+        """See `Shard.check`."""
+        self._enqueue((cast("From[Any]", from_), None, Shard.check))
+
+    @handle_call(noreply=True)
+    def backup(self, from_: From[None], target: Path) -> None:
+        """See `Shard.backup`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_backup, target)))
+
+    def _enqueue(self, job: _Job) -> None:
+        self._waiting.append(job)
+        if len(self._waiting) == 1:
+            self._something_waits.set()
+
+    async def _work(self) -> None:
+        """Take what waits, have it done, answer; again and again."""
+        thread, shard = self._thread, self._shard
+        assert thread is not None
+        assert shard is not None
+        while True:
+            if not self._waiting:
+                self._something_waits = trio.Event()
+                await self._something_waits.wait()
+            jobs = [job for job in self._waiting[:MAX_BATCH] if job[0].is_wanted]
+            del self._waiting[:MAX_BATCH]
+            if not jobs:
+                continue
+            answers = await thread.run(partial(_do, shard, jobs))
+            broken: StorageError | None = None
+            for (from_, _, _), answer in zip(jobs, answers, strict=True):
+                if isinstance(answer, StorageError):
+                    from_.reply_error(answer)
+                    if not is_passing(answer):
+                        broken = answer
+                elif isinstance(answer, BaseException):
+                    raise answer
+                else:
+                    from_.reply(answer)
+            if broken is not None:
+                raise broken.copy()
+
+
+def _do(shard: Shard, jobs: list[_Job]) -> list[Any]:
+    """Do `jobs` in their order, neighbouring operations as one transaction. Runs in the thread.
+
+    Returns:
+      for each job its answer, or the exception that it ended with.
+    """
+    answers: list[Any] = []
+    batch: list[Operation] = []
+    for _, operation, query in jobs:
+        if operation is not None:
+            batch.append(operation)
+            continue
+        if batch:
+            answers += _apply(shard, batch)
+            batch = []
+        assert query is not None
+        try:
+            answers.append(query(shard))
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked, or raised there
+            answers.append(error)
+    if batch:
+        answers += _apply(shard, batch)
+    return answers
+
+
+def _apply(shard: Shard, batch: list[Operation]) -> list[Any]:
+    try:
+        return list(shard.apply(batch))
+    except StorageError as error:
+        # One each: an exception that several callers raise would gather the traces of all.
+        return [error.copy() for _ in batch]
+
+
+def _load(name: str, shard: Shard) -> TodoList:
+    return shard.load(name)
+
+
+def _search(words: str, limit: int, shard: Shard) -> list[Found]:
+    return shard.search(words, limit)
+
+
+def _between(first: datetime.date, last: datetime.date, shard: Shard) -> list[Found]:
+    return shard.between(first, last)
+
+
+def _backup(target: Path, shard: Shard) -> None:
+    shard.backup(target)

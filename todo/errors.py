@@ -1,0 +1,244 @@
+"""What can go wrong in the to-do system, one class for each way.
+
+Every error carries what a program needs to decide what to do next, and a text for the person who has to:
+what was wrong, where, and what helps. `TodoError` is the base of them all.
+
+Two families matter to a caller. A `BadInput` was refused before anything was touched. A `StorageError` says
+that the database did not do it; the text says whether the change is certainly not there or may be there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+__all__ = [
+    "BadFolder",
+    "BadInput",
+    "BadLine",
+    "FolderInUse",
+    "InvalidEntry",
+    "InvalidListName",
+    "NewerVersion",
+    "NotADatabase",
+    "NotAFolder",
+    "OperationRefused",
+    "ReshardFailed",
+    "StorageError",
+    "StorageFailed",
+    "TodoError",
+    "WrongShard",
+    "WrongWorkerCount",
+]
+
+
+class TodoError(Exception):
+    """The base of every error of this package."""
+
+
+class BadInput(TodoError, ValueError):
+    """What was given makes no sense; nothing was changed."""
+
+
+class InvalidEntry(BadInput):
+    """A field of an `Entry` has a value that it cannot have.
+
+    Attributes:
+      field: which one.
+      value: what it was.
+    """
+
+    def __init__(self, field: str, value: object, wanted: str) -> None:
+        shown = repr(value)
+        if len(shown) > 80:
+            shown = f"{shown[:60]}... ({len(shown)} characters)"
+        super().__init__(f"the {field} of an entry must be {wanted}, not {shown}")
+        self.field = field
+        self.value = value
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (InvalidEntry, str(self), {"field": self.field, "value": self.value})
+
+
+class InvalidListName(BadInput):
+    """No list can have this name.
+
+    Attributes:
+      name: the name.
+    """
+
+    def __init__(self, name: object, why: str) -> None:
+        shown = repr(name)
+        if len(shown) > 80:
+            shown = f"{shown[:60]}..."
+        super().__init__(f"{shown} cannot be the name of a list: {why}")
+        self.name = name
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (InvalidListName, str(self), {"name": self.name})
+
+
+class BadLine(BadInput):
+    """A file to be imported has a line (or row, or element) that is no entry.
+
+    Attributes:
+      source: what the file is called.
+      line: which line, from 1.
+      text: the line.
+    """
+
+    def __init__(self, source: str, line: int, text: str, why: str) -> None:
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        super().__init__(f"{source}, line {line}: {why}: {shown!r}")
+        self.source = source
+        self.line = line
+        self.text = text
+
+
+class StorageError(TodoError):
+    """The database did not do it.
+
+    Attributes:
+      path: the file or folder that it is about.
+    """
+
+    def __init__(self, text: str, path: Path) -> None:
+        super().__init__(text)
+        self.path = path
+
+    def copy(self) -> Self:
+        """The same error once more, for another caller to raise."""
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__)
+        error.__cause__ = self.__cause__
+        return error
+
+
+class NotADatabase(StorageError):
+    """A file that should be a shard is no SQLite database, or a damaged one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} cannot be read as a SQLite database ({why}); it was left as it is. "
+            f"Put a backup in its place, or move it away if it does not belong here",
+            path,
+        )
+
+
+class NewerVersion(StorageError):
+    """A file or folder was written by a later version of this program.
+
+    Attributes:
+      found: the version it has.
+      known: the latest version that this program knows.
+    """
+
+    def __init__(self, path: Path, found: object, known: object) -> None:
+        super().__init__(
+            f"{path} has version {found}, this program knows versions up to {known}; "
+            f"it was left as it is. Open it with a newer version of this program",
+            path,
+        )
+        self.found = found
+        self.known = known
+
+
+class WrongShard(StorageError):
+    """A database file belongs to another folder, or to another place in this one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} does not belong where it is: {why}. Put the file back that was here before", path
+        )
+
+
+class NotAFolder(StorageError):
+    """The place for the database is a file, or cannot be made or entered."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} cannot be used as a database folder: {why}. Name a folder that you may write to", path
+        )
+
+
+class BadFolder(StorageError):
+    """The folder holds something else, or its description is damaged."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is no database folder: {why}; it was left as it is. Name another folder", path
+        )
+
+
+class WrongWorkerCount(StorageError):
+    """The folder was made with another number of workers.
+
+    Attributes:
+      found: how many it was made with.
+      wanted: how many were asked for.
+    """
+
+    def __init__(self, path: Path, found: int, wanted: int) -> None:
+        super().__init__(
+            f"{path} was made with {found} workers, not {wanted}; open it with workers={found}, "
+            f"or rewrite it with: todo reshard {path} --workers {wanted}",
+            path,
+        )
+        self.found = found
+        self.wanted = wanted
+
+
+class FolderInUse(StorageError):
+    """Another process has the folder open.
+
+    Attributes:
+      pid: its process id, if it could be read.
+    """
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        who = f"process {pid}" if pid is not None else "another process"
+        super().__init__(f"{path} is open in {who}; stop that first, or use another folder", path)
+        self.pid = pid
+
+
+class StorageFailed(StorageError):
+    """The operating system or SQLite failed under the database: disk full, I/O error, damaged page.
+
+    SQLite's own error is the ``__cause__``.
+
+    Attributes:
+      action: what was being done.
+    """
+
+    def __init__(self, path: Path, action: str, cause: BaseException, *, advice: str = "") -> None:
+        text = f"{action} in {path} failed: {cause}"
+        super().__init__(f"{text}; {advice}" if advice else text, path)
+        self.action = action
+        self.__cause__ = cause
+
+
+class OperationRefused(StorageError):
+    """One operation contradicts what is stored, so it was not done; others of its batch were.
+
+    Attributes:
+      operation: the operation.
+    """
+
+    def __init__(self, path: Path, operation: object, why: str) -> None:
+        super().__init__(f"{path} refused {operation!r}: {why}", path)
+        self.operation = operation
+
+
+class ReshardFailed(StorageError):
+    """A folder could not be rewritten; it is as it was."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} was not rewritten and is as it was: {why}", path)
+
+
+def _restore(cls: type[TodoError], text: str, fields: dict[str, object]) -> TodoError:
+    """An error that comes back from a pickle."""
+    error = cls.__new__(cls, text)
+    error.args = (text,)
+    error.__dict__.update(fields)
+    return error

@@ -1,0 +1,226 @@
+"""`TodoServer`: one list, alive.
+
+It keeps a `TodoList` in memory, answers reads from it, and saves each change as the rows that it concerns.
+A change is made in memory only when it is on disk: whoever reads, reads what would survive. While a change
+is being saved the next message waits, so changes of one list are made one after the other; those of
+different lists share transactions in their worker.
+
+What is lost when: a `call` that returned is on disk. A `cast` was handed over; if the process dies before
+it is handled, it is lost, and nobody is told. After an error the caller knows: refused (`BadInput`,
+`OperationRefused`) means not done; `StorageFailed` says whether it may have been; a server or worker that
+crashed meanwhile may have done it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import trio
+
+from trio_genserver import GenServer, Refuse, ServerError, ServerRef, handle_call, handle_cast
+
+from .database_worker import DatabaseWorker
+from .entry import Entry
+from .errors import BadInput, InvalidEntry, OperationRefused, StorageError
+from .list import TodoList
+from .operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
+
+__all__ = ["TodoServer"]
+
+logger = logging.getLogger("todo")
+
+
+class TodoServer(GenServer):
+    """Serves one list. Ask a `Cache` for it, which sees to it that there is only one.
+
+    Args:
+      name: the list's.
+      worker: the database worker of that name.
+      last_used: where it notes, under its name, when it was last used (Trio's clock, seconds).
+    """
+
+    restart = "temporary"
+
+    def __init__(
+        self, name: str, worker: ServerRef[DatabaseWorker], last_used: dict[str, float] | None = None
+    ) -> None:
+        self.name = name
+        self._list = TodoList.new()
+        self._failure: StorageError | ServerError | None = None
+        self._worker = worker
+        self._last_used = {} if last_used is None else last_used
+        self._last_used[name] = trio.current_time()
+        self.continue_with("load")
+
+    async def handle_continue(self, argument: Any) -> None:
+        """Load the list, before the next message; if that fails, refuse that one and try again."""
+        del argument
+        try:
+            self._list = await self._worker.call(DatabaseWorker.load(self.name))
+            self._failure = None
+        except (StorageError, ServerError) as error:
+            logger.warning("list %r could not be loaded: %s", self.name, error)
+            self._failure = error
+
+    @property
+    def list(self) -> TodoList:
+        """The list as it is on disk.
+
+        Raises:
+          Refuse: it could not be loaded, with why.
+        """
+        self._last_used[self.name] = trio.current_time()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self.continue_with("load")
+            raise Refuse(failure)
+        return self._list
+
+    @handle_call(cast=True)
+    async def add_entry(self, entry: Entry) -> Entry:
+        """Add `entry`.
+
+        Returns:
+          it, with the id that the list gave it.
+
+        Raises:
+          InvalidEntry: it is none.
+          StorageError: it could not be saved.
+        """
+        if not isinstance(entry, Entry):
+            raise Refuse(InvalidEntry("value", entry, "an Entry"))
+        added = entry.with_id(self.list.next_id)
+        changed = self._list.put_entry(added)
+        await self._save(AddEntries(self.name, (added,)), changed)
+        return added
+
+    @handle_call(cast=True)
+    async def add_entries(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+        """Add many at once: all of them, or none.
+
+        Returns:
+          them, with the ids that the list gave them.
+
+        Raises:
+          InvalidEntry: one is none.
+          StorageError: they could not be saved.
+        """
+        changed = self.list
+        added: list[Entry] = []
+        for entry in entries:
+            if not isinstance(entry, Entry):
+                raise Refuse(InvalidEntry("value", entry, "an Entry"))
+            added.append(entry.with_id(changed.next_id))
+            changed = changed.put_entry(added[-1])
+        if added:
+            await self._save(AddEntries(self.name, tuple(added)), changed)
+        return tuple(added)
+
+    @handle_call(cast=True)
+    async def update_entry(self, id: int, update: Callable[[Entry], Entry]) -> Entry | None:  # noqa: A002
+        """Put ``update(entry)`` in the place of the entry with this id.
+
+        Args:
+          id: the entry's number; an unknown one changes nothing.
+          update: called once, in the server; what it raises, the caller gets, and nothing is changed.
+
+        Returns:
+          the entry as it is now; None if the list has none of that id.
+
+        Raises:
+          InvalidEntry: `update` did not return an entry.
+          StorageError: it could not be saved.
+        """
+        before = self.list
+        try:
+            changed = before.update_entry(id, update)
+        except Exception as error:
+            raise Refuse(error) from error
+        updated = changed.entry(id)
+        if updated is not None and changed is not before:
+            await self._save(ReplaceEntry(self.name, updated), changed)
+        return updated
+
+    @handle_call(cast=True)
+    async def delete_entry(self, id: int) -> Entry | None:  # noqa: A002 - it is the field's name
+        """Delete the entry with this id.
+
+        Returns:
+          what was deleted; None if the list has none of that id.
+
+        Raises:
+          StorageError: it could not be saved.
+        """
+        old = self.list.entry(id)
+        if old is None:
+            return None
+        await self._save(DeleteEntry(self.name, id), self.list.delete_entry(id))
+        return old
+
+    @handle_call
+    def entries(self, date: datetime.date | None = None) -> tuple[Entry, ...]:
+        """The entries of a day, or all, in the order of their ids.
+
+        Raises:
+          InvalidEntry: `date` is no date.
+        """
+        try:
+            return self.list.entries(date)
+        except BadInput as error:
+            raise Refuse(error) from None
+
+    @handle_call
+    def entries_between(self, first: datetime.date, last: datetime.date) -> tuple[Entry, ...]:
+        """The entries from one day to another, both included, in the order of days, then of ids.
+
+        Raises:
+          InvalidEntry: one is no date.
+        """
+        try:
+            return self.list.entries_between(first, last)
+        except BadInput as error:
+            raise Refuse(error) from None
+
+    @handle_call
+    def entry(self, id: int) -> Entry | None:  # noqa: A002 - it is the field's name
+        """The entry with this id, or None."""
+        return self.list.entry(id)
+
+    @handle_call
+    def snapshot(self) -> TodoList:
+        """The whole list, a value."""
+        return self.list
+
+    @handle_call
+    def size(self) -> int:
+        """How many entries the list has."""
+        return len(self.list)
+
+    @handle_cast
+    def expire(self, unused_since: float) -> None:
+        """Stop, unless it was used after `unused_since` or is about to be. All is on disk."""
+        if self._last_used.get(self.name, 0.0) <= unused_since and not self.ref.mailbox_length:
+            self.stop()
+
+    def format_status(self, state: dict[str, Any]) -> object:
+        """The size of the list, not what is in it: entries are private, and logs are not."""
+        return {"name": self.name, "entries": len(self._list), "next_id": self._list.next_id}
+
+    async def _save(self, operation: Operation, changed: TodoList) -> None:
+        """Have `operation` on disk, then let `changed` be the list."""
+        try:
+            await self._worker.call(DatabaseWorker.apply(operation))
+        except OperationRefused as error:
+            logger.warning("list %r: %s", self.name, error)
+            raise Refuse(error) from error
+        except (StorageError, ServerError) as error:
+            # It may have been done or not. The disk knows; until it says, nobody is told anything about the
+            # list.
+            logger.warning("list %r: a change could not be saved: %s", self.name, error)
+            self.continue_with("load")
+            raise Refuse(error) from error
+        self._list = changed
+        self._last_used[self.name] = trio.current_time()

@@ -1,0 +1,515 @@
+"""`Shard`, one SQLite file with the lists that hash to it: plain and synchronous, for one thread at a time.
+
+Rows, not blobs: a change writes the rows that it concerns, whatever the size of the list. A batch of
+operations is one transaction (group commit): one sync of the disk for all of them, since the sync is what a
+write costs. An operation that contradicts what is stored fails alone.
+
+`synchronous=FULL` with a write-ahead log syncs the log at each commit; when `Shard.apply` has returned, the
+batch survives the death of the process and of the machine. What is lost at ``NORMAL`` is shown by the
+power-loss tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+from sqlite_utils import Database
+
+from . import schema
+from .entry import Entry
+from .errors import NotADatabase, OperationRefused, StorageError, StorageFailed, WrongShard
+from .list import TodoList
+from .operations import AddEntries, Operation, ReplaceEntry
+
+__all__ = ["Found", "ListSummary", "Shard"]
+
+BUSY_SECONDS: Final = 5.0
+"""How long to wait for another process that holds the file locked, such as a SQLite shell."""
+
+_COLUMNS: Final = "id, title, date, done, priority, created_on, completed_on"
+_PLACES: Final = "?, ?, ?, ?, ?, ?, ?"
+_INSERT: Final = f"INSERT INTO entries (list_id, {_COLUMNS}) VALUES (?, {_PLACES})"
+_UPDATE: Final = (
+    "UPDATE entries SET title = ?, date = ?, done = ?, priority = ?, created_on = ?, completed_on = ?"
+    " WHERE list_id = ? AND id = ?"
+)
+
+# SQLite's primary result codes after which the file or the connection is not to be trusted any more. A full
+# disk and a lock are not among them: those pass, and the connection is as good as before.
+_PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+class ListSummary(NamedTuple):
+    """One list, as `Shard.lists` tells of it.
+
+    Attributes:
+      name: the name of the list.
+      entries: how many entries it has.
+      done: how many of them are done.
+    """
+
+    name: str
+    entries: int
+    done: int
+
+
+class Found(NamedTuple):
+    """An entry that was looked for.
+
+    Attributes:
+      list: the name of its list.
+      entry: the entry.
+      rank: how well it matches; lower is better. 0 where nothing was to be matched.
+    """
+
+    list: str
+    entry: Entry
+    rank: float
+
+
+class Shard:
+    """An open shard. Made by `Shard.open`; a context manager that closes it.
+
+    Attributes:
+      path: the file.
+      database: sqlite-utils' view of the connection.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.database = Database(connection)
+        self._connection = connection
+        self._list_ids: dict[str, int] = {}
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        identity: str | None = None,
+        create: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> Shard:
+        """Open a file, bring it to the present schema, and finish what a crash left behind.
+
+        Args:
+          path: the file; ``":memory:"`` for none.
+          identity: what the file must say that it is; written into a new one. None: anything.
+          create: make the file if there is none.
+          busy_seconds: how long to wait for another process that holds it locked.
+
+        Raises:
+          NotADatabase: it is none, or damaged.
+          WrongShard: there is none, or it is another one.
+          NewerVersion: a newer version of this program wrote it.
+          StorageFailed: the system does not let us.
+        """
+        in_memory = str(path) == ":memory:"
+        if not in_memory and not create and not path.exists():
+            raise WrongShard(path, "the file is missing")
+        if not in_memory and path.is_dir():
+            raise NotADatabase(path, "it is a folder")
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(
+                path,
+                timeout=busy_seconds,
+                isolation_level=None,  # transactions are begun and ended here, by name
+                check_same_thread=False,  # one at a time is the worker's business
+            )
+            shard = cls(path, connection)
+            shard._prepare(identity)
+        except sqlite3.Error as error:
+            if connection is not None:
+                _close_quietly(connection)
+            raise _failure(path, "opening the database", error) from error
+        except BaseException:
+            if connection is not None:
+                _close_quietly(connection)
+            raise
+        return shard
+
+    def _prepare(self, identity: str | None) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA foreign_keys = ON")
+        # An unknown file must not be changed, not even to WAL mode. Whether it is a database at all, the
+        # first statement that reads it finds out.
+        schema.check(self.database, self.path)
+        if schema.version_of(self.database) > 0:
+            self._check_identity(identity)
+        (mode,) = execute("PRAGMA journal_mode = WAL").fetchone()
+        execute("PRAGMA synchronous = FULL")
+        schema.migrate(self.database)
+        if str(self.path) != ":memory:":
+            if mode != "wal":
+                raise StorageFailed(
+                    self.path,
+                    "switching to a write-ahead log",
+                    OSError(f"SQLite stays in journal mode {mode!r}"),
+                    advice="the file system may not support shared memory; use a local one",
+                )
+            # What a crash left in the log goes into the file, and the log begins anew. If a sync failed
+            # before the crash, the system may believe pages to be on disk that are not; this writes them
+            # again.
+            busy, _, _ = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if identity is not None and self._identity() is None:
+            self.database.table("shard").insert({"key": "identity", "value": identity})
+
+    def _check_identity(self, identity: str | None) -> None:
+        if identity is None or "shard" not in self.database.table_names():
+            return
+        found = self._identity()
+        if found is not None and found != identity:
+            raise WrongShard(self.path, f"it is {found}, and {identity} was expected")
+
+    def _identity(self) -> str | None:
+        row = self._connection.execute("SELECT value FROM shard WHERE key = 'identity'").fetchone()
+        return None if row is None else str(row[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; what is in the log goes into the file. Closing twice does nothing."""
+        _close_quietly(self._connection)
+
+    # Changes.
+
+    def apply(self, operations: Sequence[Operation]) -> list[StorageError | None]:
+        """Do all of `operations`, in their order, in one transaction; when it returns they are on disk.
+
+        Returns:
+          for each operation None if it was done, or why it was refused. Those refused changed nothing.
+
+        Raises:
+          StorageFailed: nothing of the batch counts as done. After a failed sync some of it may yet turn up
+            when the file is opened again; after a full disk, nothing will.
+        """
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._apply_one(operation) for operation in operations]
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._list_ids.clear()
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise _failure(self.path, f"writing {len(operations)} operations", error) from error
+        except BaseException:
+            self._list_ids.clear()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return outcomes
+
+    def _apply_one(self, operation: Operation) -> StorageError | None:
+        """One operation, whole or not at all. A single statement is that by itself, more need a savepoint."""
+        execute = self._connection.execute
+        try:
+            if isinstance(operation, AddEntries):
+                list_id = self._list_ids.get(operation.list)
+                if list_id is not None and len(operation.entries) == 1:
+                    execute(_INSERT, (list_id, *_row(operation.entries[0])))
+                    return None
+                with self._savepoint():
+                    if list_id is None:
+                        list_id = self._make_list(operation.list)
+                    self._connection.executemany(
+                        _INSERT, [(list_id, *_row(entry)) for entry in operation.entries]
+                    )
+                self._list_ids[operation.list] = list_id
+                return None
+            list_id = self._find_list(operation.list)
+            if isinstance(operation, ReplaceEntry):
+                entry = operation.entry
+                if not execute(_UPDATE, (*_row(entry)[1:], list_id, entry.id)).rowcount:
+                    return OperationRefused(self.path, operation, "the list has no entry of that id")
+                return None
+            with self._savepoint():
+                deleted = execute(
+                    "DELETE FROM entries WHERE list_id = ? AND id = ?", (list_id, operation.id)
+                ).rowcount
+                if deleted:
+                    # The highest id is not given again, though no entry tells of it any more.
+                    execute(
+                        "UPDATE lists SET next_entry_id = max(next_entry_id, ?) WHERE id = ?",
+                        (operation.id + 1, list_id),
+                    )
+            if not deleted:
+                return OperationRefused(self.path, operation, "the list has no entry of that id")
+        except sqlite3.IntegrityError as error:
+            return OperationRefused(self.path, operation, str(error))
+        except (sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError) as error:
+            return OperationRefused(self.path, operation, f"it cannot be stored: {error}")
+        return None
+
+    @contextlib.contextmanager
+    def _savepoint(self) -> Generator[None]:
+        execute = self._connection.execute
+        execute("SAVEPOINT operation")
+        try:
+            yield
+        except BaseException:
+            # A full disk or a failed write has ended the whole transaction already.
+            if self._connection.in_transaction:
+                execute("ROLLBACK TO operation")
+                execute("RELEASE operation")
+            raise
+        execute("RELEASE operation")
+
+    def _find_list(self, name: str) -> int | None:
+        list_id = self._list_ids.get(name)
+        if list_id is None:
+            row = self._connection.execute("SELECT id FROM lists WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                list_id = int(row[0])
+                self._remember(name, list_id)
+        return list_id
+
+    def _make_list(self, name: str) -> int:
+        list_id = self._find_list(name)
+        if list_id is None:
+            list_id = self._connection.execute("INSERT INTO lists (name) VALUES (?)", (name,)).lastrowid
+            assert list_id is not None
+        return list_id
+
+    def _remember(self, name: str, list_id: int) -> None:
+        # A bound, not a policy: looking one up again is a few microseconds.
+        if len(self._list_ids) >= 50_000:
+            self._list_ids.clear()
+        self._list_ids[name] = list_id
+
+    # Questions.
+
+    def load(self, name: str) -> TodoList:
+        """The list of that name; an empty one if nothing was ever stored under it. One query."""
+        with self._reading("loading a list"):
+            rows = self._connection.execute(
+                f"SELECT lists.next_entry_id, {_qualified('entries')}"
+                " FROM lists LEFT JOIN entries ON entries.list_id = lists.id"
+                " WHERE lists.name = ? ORDER BY entries.id",
+                (name,),
+            ).fetchall()
+        if not rows:
+            return TodoList.new()
+        next_id = rows[0][0]
+        if rows[0][1] is None:
+            return TodoList.restore((), next_id)
+        return TodoList.restore((_entry(row[1:]) for row in rows), next_id)
+
+    def lists(self) -> list[ListSummary]:
+        """Every list that was ever added to, in the order of their names."""
+        with self._reading("listing the lists"):
+            rows = self._connection.execute(
+                "SELECT name, count(entries.key), coalesce(sum(done), 0)"
+                " FROM lists LEFT JOIN entries ON entries.list_id = lists.id GROUP BY lists.id ORDER BY name"
+            ).fetchall()
+        return [ListSummary(*row) for row in rows]
+
+    def search(self, words: str, limit: int = 100) -> list[Found]:
+        """Entries whose titles have all of `words`, best first.
+
+        Args:
+          words: separated by white space; each matches a word of the title or its beginning, without regard
+            to case and accents. Nothing in it has a special meaning.
+          limit: at most so many.
+        """
+        query = " ".join(f'"{word}"*' for word in words.replace('"', " ").replace("\0", " ").split())
+        if not query:
+            return []
+        with self._reading("searching"):
+            rows = self._connection.execute(
+                f"SELECT lists.name, entries_fts.rank, {_qualified('entries')}"
+                " FROM entries_fts JOIN entries ON entries.key = entries_fts.rowid"
+                " JOIN lists ON lists.id = entries.list_id"
+                " WHERE entries_fts MATCH ? ORDER BY entries_fts.rank, lists.name, entries.id LIMIT ?",
+                (query, limit),
+            ).fetchall()
+        return [Found(row[0], _entry(row[2:]), row[1]) for row in rows]
+
+    def between(self, first: datetime.date, last: datetime.date) -> list[Found]:
+        """Entries of all lists from one day to another, both included: by day, list, id."""
+        with self._reading("looking up days"):
+            rows = self._connection.execute(
+                f"SELECT lists.name, {_qualified('entries')} FROM entries"
+                " JOIN lists ON lists.id = entries.list_id"
+                " WHERE date BETWEEN ? AND ? ORDER BY date, lists.name, entries.id",
+                (first.isoformat(), last.isoformat()),
+            ).fetchall()
+        return [Found(row[0], _entry(row[1:]), 0.0) for row in rows]
+
+    def check(self) -> list[str]:
+        """What is wrong with the file, in words; empty if nothing is. Reads all of it."""
+        problems: list[str] = []
+        try:
+            for (text,) in self._connection.execute("PRAGMA integrity_check"):
+                if text != "ok":
+                    problems.append(f"SQLite: {text}")
+            for table, key, parent, _ in self._connection.execute("PRAGMA foreign_key_check"):
+                problems.append(f"row {key} of {table} refers to a row of {parent} that is not there")
+            try:
+                self._connection.execute(
+                    "INSERT INTO entries_fts (entries_fts, rank) VALUES ('integrity-check', 1)"
+                )
+            except sqlite3.DatabaseError as error:
+                problems.append(f"the search index does not fit the entries: {error}")
+            for key, *row in self._connection.execute(f"SELECT key, {_COLUMNS} FROM entries"):
+                try:
+                    _entry(row)
+                except (ValueError, TypeError) as error:
+                    problems.append(f"row {key} of entries is no entry: {error}")
+        except sqlite3.Error as error:
+            problems.append(f"it cannot be read to its end: {error}")
+        return problems
+
+    def backup(self, target: Path) -> None:
+        """Write a copy, as of one moment, to `target`, which must not exist; others may go on writing
+        meanwhile.
+
+        Raises:
+          StorageFailed: it could not be written; nothing is left at `target`.
+        """
+        if target.exists():
+            raise StorageFailed(target, "writing a backup", FileExistsError("there is a file already"))
+        copy = sqlite3.connect(target)
+        try:
+            self._connection.backup(copy, pages=1000)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            copy.close()
+            _sync(target)
+        except (sqlite3.Error, OSError) as error:
+            copy.close()
+            target.unlink(missing_ok=True)
+            raise StorageFailed(target, "writing a backup", error) from error
+
+    def dump(self) -> Iterator[tuple[str, TodoList]]:
+        """All lists, one after the other, whole: for rewriting a folder."""
+        for summary in self.lists():
+            yield summary.name, self.load(summary.name)
+
+    def restore(self, lists: Iterable[tuple[str, TodoList]]) -> int:
+        """Write whole lists, which the shard has not, in one transaction.
+
+        Returns:
+          how many entries.
+        """
+        written = 0
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            for name, todo_list in lists:
+                list_id = execute(
+                    "INSERT INTO lists (name, next_entry_id) VALUES (?, ?)", (name, todo_list.next_id)
+                ).lastrowid
+                self._connection.executemany(_INSERT, ((list_id, *_row(entry)) for entry in todo_list))
+                written += len(todo_list)
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    execute("ROLLBACK")
+            raise _failure(self.path, "writing lists", error) from error
+        return written
+
+    def checkpoint(self) -> None:
+        """Write what is in the log into the file itself.
+
+        Raises:
+          StorageFailed: it could not be done; the log is as it was.
+        """
+        with self._reading("emptying the log"):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    @contextlib.contextmanager
+    def _reading(self, action: str) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _failure(self.path, action, error) from error
+
+
+def is_passing(error: StorageError) -> bool:
+    """Whether the shard is as good as before `error`: a full disk, a lock. Else it should be opened again."""
+    if isinstance(error, OperationRefused):
+        return True
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and _code(cause) in _PASSING
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _failure(path: Path, action: str, error: sqlite3.Error) -> StorageError:
+    code = _code(error)
+    if code == sqlite3.SQLITE_NOTADB:
+        wrong = NotADatabase(path, str(error))
+        wrong.__cause__ = error
+        return wrong
+    advice = {
+        sqlite3.SQLITE_FULL: "nothing of it was written; make room on the disk and try again",
+        sqlite3.SQLITE_BUSY: "another program holds the file locked, so nothing was written; end that",
+        sqlite3.SQLITE_IOERR: "it may be written or not; look at the disk and at the system's log",
+        sqlite3.SQLITE_CORRUPT: "the file is damaged; see `todo check`, and put a backup in its place",
+        sqlite3.SQLITE_CANTOPEN: "may this user read and write the file and its folder?",
+        sqlite3.SQLITE_READONLY: "may this user write the file and its folder?",
+    }.get(code, "")
+    return StorageFailed(path, action, error, advice=advice)
+
+
+def _close_quietly(connection: sqlite3.Connection) -> None:
+    # Closing writes the log into the file. If that fails, the log stays, and the next opening does it.
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _qualified(table: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in _COLUMNS.split(", "))
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    date, created, completed = entry.date, entry.created_on, entry.completed_on
+    return (
+        entry.id,
+        entry.title,
+        None if date is None else date.isoformat(),
+        1 if entry.done else 0,
+        entry.priority,
+        None if created is None else created.isoformat(),
+        None if completed is None else completed.isoformat(),
+    )
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    id_, title, date, done, priority, created, completed = row
+    parse = datetime.date.fromisoformat
+    return Entry(
+        id=id_,
+        title=title,
+        date=None if date is None else parse(date),
+        done=done == 1,
+        priority=priority,
+        created_on=None if created is None else parse(created),
+        completed_on=None if completed is None else parse(completed),
+    )

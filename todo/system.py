@@ -1,0 +1,190 @@
+"""`open_system`: everything, started in order, supervised, and ended in order.
+
+::
+
+    System            rest for one: what was started after the failed one goes with it
+    ├── database      one for one
+    │   ├── DatabaseWorker 0 ... N-1
+    ├── servers       a TodoServer a list in use; one that fails is started by the next request
+    └── TodoCache
+
+What a part needs was started before it, so an order is all that the tree says. The folder is locked before
+anything is started and let go of when nothing runs any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+
+from trio_genserver import (
+    Call,
+    ChildSpec,
+    ChildStartFailed,
+    ServerError,
+    ServerNotRunning,
+    ServerRef,
+    Supervisor,
+    SupervisorRef,
+    child_spec,
+    open_supervisor,
+    supervisor_spec,
+)
+
+from .cache import Cache, Index, TodoCache
+from .database import Database, database_spec
+from .errors import BadInput, StorageError
+from .folder import Folder
+from .server import TodoServer
+from .worker_thread import DedicatedThread, WorkerThread
+
+__all__ = ["DEFAULT_IDLE_SECONDS", "System", "open_system"]
+
+DEFAULT_IDLE_SECONDS = 300.0
+
+R = TypeVar("R")
+
+
+class System:
+    """A running to-do system. Made by `open_system`.
+
+    Attributes:
+      folder: where the data is.
+      database: the database workers, and what concerns all lists.
+      cache: the servers of the lists, by name.
+      supervisor: the root of the tree.
+    """
+
+    def __init__(self, folder: Folder, supervisor: SupervisorRef, database: Database, cache: Cache) -> None:
+        self.folder = folder
+        self.supervisor = supervisor
+        self.database = database
+        self.cache = cache
+
+    async def call(self, name: str, message: Call[TodoServer, R]) -> R:
+        """``cache.server(name)`` and then ``call(message)``, also if the server expires in between.
+
+        Raises:
+          InvalidListName: no list can have that name.
+          BadInput, StorageError, ServerError: as the handlers of `TodoServer`.
+        """
+        while True:
+            server = await self.cache.server(name)
+            try:
+                return await server.call(message)
+            except ServerNotRunning as error:
+                # Then it was not sent, so it can be sent again. If nothing runs any more, the cache says so.
+                if error.server != server.name:
+                    raise
+
+    async def backup(self, target: str | os.PathLike[str]) -> None:
+        """Copy the whole database into a new folder, which can be opened like this one; others go on
+        meanwhile.
+
+        Each shard is copied as of one moment, not all as of the same.
+
+        Raises:
+          StorageError: the folder is there already, or could not be written.
+        """
+        copy = self.folder.begin_backup(Path(target))
+        await self.database.backup([copy.shard_path(index) for index in range(len(self.database.workers))])
+        await trio.to_thread.run_sync(copy.finish)
+
+
+@asynccontextmanager
+async def open_system(
+    folder: str | os.PathLike[str],
+    workers: int | None = None,
+    *,
+    idle_seconds: float = DEFAULT_IDLE_SECONDS,
+    thread: Callable[[str], WorkerThread] = DedicatedThread,
+) -> AsyncGenerator[System]:
+    """Run the to-do system on a folder for as long as the block.
+
+    When the block ends, what was cast to the lists is handled, and everything is stopped. If it raises or
+    is cancelled, what was cast and not handled is lost.
+
+    Args:
+      folder: where the data is; made if there is none.
+      workers: how many database workers, each with a file and a thread. Fixed when the folder is made; None:
+        what it was made with, 3 for a new one.
+      idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: for ever.
+      thread: where SQLite runs; see `todo.worker_thread`.
+
+    Raises:
+      BadInput: `workers` or `idle_seconds` makes no sense.
+      StorageError: the folder or a file in it cannot be used; which class it is says why, the text what to
+        do.
+      RestartIntensityExceeded: a part failed again and again; the block is cancelled.
+    """
+    if not (isinstance(idle_seconds, int | float) and idle_seconds > 0):
+        raise BadInput(f"idle_seconds must be seconds above 0, or math.inf, not {idle_seconds!r}")
+    opened = await trio.to_thread.run_sync(partial(Folder.open, folder, workers=workers))
+    try:
+        count = opened.description.workers
+        database = database_spec([partial(opened.open_shard, index) for index in range(count)], thread)
+        servers = supervisor_spec([], id="servers")
+        async with _open_tree([database, servers]) as root:
+            system = await _start(root, opened, idle_seconds)
+            yield system
+            await _finish_casts(root)
+    finally:
+        opened.close()
+
+
+@asynccontextmanager
+async def _open_tree(children: list[ChildSpec[Any]]) -> AsyncGenerator[SupervisorRef]:
+    """`open_supervisor`; what a worker could not be started for comes out as itself."""
+    started = False
+    try:
+        async with open_supervisor(children, strategy="rest_for_one", name="todo") as root:
+            started = True
+            yield root
+    except ChildStartFailed as failed:
+        storage_error = _storage_error(failed)
+        if started or storage_error is None:
+            raise
+        raise storage_error.copy() from storage_error.__cause__
+
+
+async def _start(root: SupervisorRef, folder: Folder, idle_seconds: float) -> System:
+    database = Database(_supervisor(root, "database"))
+    index = Index()
+    cache = await root.start_child(
+        child_spec(TodoCache, _supervisor(root, "servers"), database.pool, index, idle_seconds)
+    )
+    return System(folder, root, database, Cache(cache, index))
+
+
+def _supervisor(root: SupervisorRef, name: str) -> SupervisorRef:
+    ref = root.child(name, Supervisor)
+    assert isinstance(ref, SupervisorRef)
+    return ref
+
+
+async def _finish_casts(root: SupervisorRef) -> None:
+    """Stop the lists' servers, each when it has handled what it was sent."""
+    async with trio.open_nursery() as nursery:
+        for info in _supervisor(root, "servers").which_children():
+            nursery.start_soon(_stop, info.ref)
+
+
+async def _stop(server: ServerRef[Any]) -> None:
+    # It may have stopped by itself meanwhile, or crash at what it still had to do; that is logged already.
+    with contextlib.suppress(ServerError):
+        await server.stop()
+
+
+def _storage_error(failed: BaseException) -> StorageError | None:
+    """The error of the storage that `failed` was caused by."""
+    cause: BaseException | None = failed
+    while cause is not None and not isinstance(cause, StorageError):
+        cause = cause.__cause__
+    return cause
