@@ -7,7 +7,7 @@ the kernel works in themselves.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias
@@ -17,14 +17,18 @@ import trio
 from sim._choices import ChoiceLog
 from sim._errors import Nondeterminism, WrongUse, members
 from sim._kernel import Ended, Kernel, check_trio, nested
+from sim._shrink import MAX_ATTEMPTS, shrink
 from sim._trace import Trace, TracedStep, first_difference
-from sim.strategies import Execution, Strategy, Verdict, make_strategy
+from sim.strategies import Execution, PreemptionBounded, Strategy, Verdict, make_strategy
 from sim.strategies._replay import Prefix, Replay
 
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 Progress: TypeAlias = Callable[[int], None]
 
 DEFAULT_MAX_STEPS: Final = 20_000
+
+# Steps that runs may take to make a failure plainer: about a second.
+_SHRINKING_STEPS: Final = 200_000
 
 # Taken before a run replaces it in its module.
 _real_seconds: Final = time.perf_counter
@@ -113,6 +117,7 @@ def explore(
     *,
     max_failures: int = 1,
     max_steps: int = DEFAULT_MAX_STEPS,
+    shrink_failures: bool = True,
     progress: Progress | None = None,
 ) -> Result:
     """Run a scenario many times, each time with other choices.
@@ -125,6 +130,8 @@ def explore(
         seed: seeds the strategy; the same seed makes the same exploration.
         max_failures: stop when so many runs have failed.
         max_steps: steps one run may take before it counts as a livelock.
+        shrink_failures: replace each failing run by the plainest one found that fails in the same
+            way: with the fewest preemptions, then the fewest choices.
         progress: called now and then with the number of executions so far.
 
     Raises:
@@ -140,7 +147,7 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
-    exploration = _Exploration(scenario, chosen, max_executions, max_failures, progress)
+    exploration = _Exploration(scenario, chosen, max_executions, max_failures, progress, shrink_failures)
     _run_nested(scenario, chosen, max_steps, exploration.run)
     return Result(
         scenario=scenario_name(scenario),
@@ -173,7 +180,7 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
         WrongUse, UnsupportedTrio: as for `explore`.
     """
     strategy = Replay(token)
-    exploration = _Exploration(scenario, strategy, 1, 1, None)
+    exploration = _Exploration(scenario, strategy, 1, 1, None, False)
     _run_nested(scenario, strategy, max_steps, exploration.run)
     strategy.check_finished()
     return Result(
@@ -207,7 +214,9 @@ class _Exploration:
         max_executions: int,
         max_failures: int,
         progress: Progress | None,
+        shrinks: bool,
     ) -> None:
+        self._shrinks = shrinks
         self._scenario = scenario
         self._strategy = strategy
         self._max_executions = max_executions
@@ -251,38 +260,97 @@ class _Exploration:
             self.exhausted = not strategy.begin_execution()
 
     def _examine(self, kernel: Kernel, ended: Ended) -> Failure:
-        """Make a failing run twice more, traced, to draw it and to see that it can be replayed."""
+        """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
+        plainer one in its place, if there is one."""
         raised = ended.error
         assert raised is not None
         log = kernel.log.copy()
-        (first, again), (second, once_more) = (
-            self._traced(kernel, log),
-            self._traced(kernel, log),
-        )
-        difference = first_difference(first, second)
-        error = _innermost(raised)
-        if difference is None:
-            for other in (again, once_more):
-                if other is None or type(_innermost(other)) is not type(error):
-                    difference = len(first.steps), repr(raised), repr(other)
-                    break
-        if difference is not None:
-            nondeterminism = Nondeterminism(*difference)
-            nondeterminism.__cause__ = raised
-            error = nondeterminism
+        trace, nondeterminism = self._repeat(kernel, log, raised)
+        if nondeterminism is None and self._shrinks:
+            log, raised = self._shrink(kernel, log, raised)
+            trace, nondeterminism = self._repeat(kernel, log, raised)
         return Failure(
-            error=error,
+            error=nondeterminism or _innermost(raised),
             raised=raised,
             token=log.token(),
             scenario=scenario_name(self._scenario),
-            steps=tuple(first.steps),
+            steps=tuple(trace.steps),
             choices=len(log),
         )
+
+    def _repeat(
+        self, kernel: Kernel, log: ChoiceLog, raised: BaseException
+    ) -> tuple[Trace, Nondeterminism | None]:
+        """Make a run twice more; says what differs, if anything does."""
+        (first, again), (second, once_more) = self._traced(kernel, log), self._traced(kernel, log)
+        difference = first_difference(first, second)
+        if difference is None:
+            for other in (again, once_more):
+                if not _same_error(raised, other):
+                    difference = len(first.steps), repr(raised), repr(other)
+                    break
+        if difference is None:
+            return first, None
+        nondeterminism = Nondeterminism(*difference)
+        nondeterminism.__cause__ = raised
+        return first, nondeterminism
 
     def _traced(self, kernel: Kernel, log: ChoiceLog) -> tuple[Trace, BaseException | None]:
         trace = Trace()
         ended = kernel.execute(self._scenario, Prefix(log.indices), trace)
         return trace, ended.error
+
+    def _shrink(
+        self, kernel: Kernel, log: ChoiceLog, raised: BaseException
+    ) -> tuple[ChoiceLog, BaseException]:
+        errors: dict[int, BaseException] = {}
+
+        def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
+            strategy = Prefix(indices)
+            error = kernel.execute(self._scenario, strategy).error
+            if error is None or not _same_error(raised, error):
+                return None
+            made = kernel.log.copy()
+            errors[id(made)] = error
+            return made, strategy.preemptions
+
+        original = Prefix(log.indices)
+        steps = kernel.execute(self._scenario, original).steps
+        attempts = min(MAX_ATTEMPTS, _SHRINKING_STEPS // max(1, steps))
+        plainest = shrink(log, original.preemptions, attempt, attempts)
+        error = errors.get(id(plainest), raised)
+        return self._search_fewer(kernel, plainest, error, attempts) or (plainest, error)
+
+    def _search_fewer(
+        self, kernel: Kernel, log: ChoiceLog, raised: BaseException, left: int
+    ) -> tuple[ChoiceLog, BaseException] | None:
+        """Look for a run with fewer preemptions than this one that fails in the same way."""
+        shrunk = Prefix(log.indices)
+        kernel.execute(self._scenario, shrunk)
+        for bound in range(shrunk.preemptions):
+            strategy = PreemptionBounded(bound=bound)
+            while left and strategy.begin_execution():
+                left -= 1
+                error = kernel.execute(self._scenario, strategy).error
+                if error is not None and _same_error(raised, error):
+                    return kernel.log.copy(), error
+        return None
+
+
+def _same_error(one: BaseException, other: BaseException | None) -> bool:
+    """Whether two runs failed in the same way: with the same kind of error, raised by the same
+    function. Not by its text, which tells values that another schedule makes others."""
+    if other is None:
+        return False
+    one, other = _innermost(one), _innermost(other)
+    return type(one) is type(other) and _raised_in(one) == _raised_in(other)
+
+
+def _raised_in(error: BaseException) -> object:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback and traceback.tb_frame.f_code
 
 
 def _innermost(error: BaseException) -> BaseException:

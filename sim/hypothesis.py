@@ -56,7 +56,7 @@ class Schedule:
             WrongUse: the schedule was used before, or a Trio run is under way.
         """
         strategy = _Drawn(self._draw)
-        result = explore(scenario, strategy, max_executions=1, max_steps=max_steps)
+        result = explore(scenario, strategy, max_executions=1, shrink_failures=False, max_steps=max_steps)
         self._made = f"choices {strategy.choices}"
         if result.failures:
             note(f"schedule: {len(strategy.choices)} choices, {result.failures[0].preemptions} preemptions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim._choices import TokenReader
-from sim.strategies._base import ChoiceKind, Strategy
+from sim.strategies._base import ChoiceKind, Strategy, TaskId
 
 
 class Replay(Strategy):
@@ -37,14 +37,20 @@ class Prefix(Strategy):
 
     Forgiving on purpose: it is for running a sequence that was made up, while shrinking, or that
     belongs to a program which turns out not to be deterministic.
+
+    Attributes:
+        preemptions: how often, so far, a task was made to wait that could have gone on.
     """
+
+    wants_identities = True
 
     def __init__(self, indices: Sequence[int]) -> None:
         self._indices = indices
         self._next = 0
+        self.preemptions = 0
 
     def begin_execution(self) -> bool:
-        self._next = 0
+        self._next = self.preemptions = 0
         return True
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
@@ -54,3 +60,10 @@ class Prefix(Strategy):
         index = self._indices[self._next]
         self._next += 1
         return index if index < alternatives else 0
+
+    def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
+        if len(enabled) == 1:
+            return 0
+        index = self.choose(ChoiceKind.SCHEDULE, len(enabled))
+        self.preemptions += index > 0 and enabled[0] == previous
+        return index

@@ -20,7 +20,7 @@ async def three_tasks() -> None:
 
 
 def failures(strategy: Strategy, scenario: sim.Scenario = three_tasks) -> tuple[sim.Failure, ...]:
-    result = sim.explore(scenario, strategy, 100_000, max_failures=100_000)
+    result = sim.explore(scenario, strategy, 100_000, max_failures=100_000, shrink_failures=False)
     assert result.executions == len(result.failures)
     return result.failures
 
@@ -49,7 +49,7 @@ def test_preemption_bound_holds_on_generated_programs() -> None:
             await program()
             raise Done
 
-        result = sim.explore(scenario, PreemptionBounded(bound=1), 20, max_failures=20)
+        result = sim.explore(scenario, PreemptionBounded(bound=1), 20, max_failures=20, shrink_failures=False)
         assert all(failure.preemptions <= 1 for failure in result.failures), seed
 
 
