@@ -30,6 +30,8 @@ WRITE: Final = int(Operation.WRITE)
 JOIN: Final = int(Operation.JOIN)
 _READ: Final = int(Operation.READ)
 _OPERATIONS: Final = len(Operation)
+# Of how many steps it is remembered that they ended where they did.
+_REMEMBERED: Final = 100_000
 
 
 def footprint(uses: Iterable[Use]) -> Footprint:
@@ -59,11 +61,14 @@ class HappensBefore:
 
     __slots__ = (
         "_by_object",
-        "_by_process",
+        "_conflicts",
         "_enablers",
+        "_keys",
         "_wakes",
+        "_whole",
         "_woken",
         "before",
+        "by_process",
         "draws",
         "footprints",
         "processes",
@@ -87,10 +92,17 @@ class HappensBefore:
         # Bit sets of steps. For an object: at each operation's index those that used it in this way
         # only, but at WRITE all that used it. Invariant: no bit at or past len(self).
         self._by_object: dict[Hashable, list[int]] = {}
-        self._by_process: dict[Process, int] = {}
+        self.by_process: dict[Process, int] = {}
+        """Bit set of each process's steps."""
         # For a process the steps that woke it, and for a step the processes it woke.
         self._woken: dict[Process, list[int]] = {}
         self._wakes: list[Sequence[Process]] = []
+        # For each step a number for all that happens before it, and for steps of whole executions
+        # and what they used, from earlier executions too, the same once more.
+        self._keys: list[int] = []
+        self._whole: set[int] = set()
+        # Answers of `conflicting`, by address, until the execution changes.
+        self._conflicts: dict[int, tuple[Footprint, int]] = {}
         # Bit set of the steps without which each step's process would have waited still.
         self._enablers: list[int] = []
 
@@ -120,11 +132,13 @@ class HappensBefore:
         index = len(processes)
         bit = 1 << index
         prints = tuple(uses) if len(uses) <= 1 else footprint(uses)
-        own = self._by_process.get(process, 0)
+        own = self.by_process.get(process, 0)
         enablers = bit - 1 if after_all else 0
         received = self._woken.get(process)
         if received is not None and received[-1] >= own.bit_length():
             enablers |= 1 << received[-1]
+        if self._conflicts:
+            self._conflicts.clear()
         by_object = self._by_object
         conflicts = 0
         for target, operation in prints:
@@ -141,7 +155,9 @@ class HappensBefore:
             if operation != WRITE:
                 users[operation] |= bit
         before = self.before
+        keys = self._keys
         races: list[int] = []
+        nearest: list[int] = []
         past = 0
         racing = conflicts & ~enablers
         # Highest first: a step cannot happen before one that was run earlier, so what is still
@@ -151,9 +167,17 @@ class HappensBefore:
             last = pending.bit_length() - 1
             past |= before[last] | 1 << last
             pending &= ~past
+            nearest.append(keys[last])
             if racing >> last & 1 and processes[last] != process:
                 races.append(last)
-        self._by_process[process] = own | bit
+        if len(nearest) > 1:
+            nearest.sort()
+        key = hash((process, own.bit_count(), *nearest))
+        keys.append(key)
+        if len(self._whole) >= _REMEMBERED:
+            self._whole.clear()
+        self._whole.add(hash((key, prints)) or 1)
+        self.by_process[process] = own | bit
         for woken in wakes:
             self._woken.setdefault(woken, []).append(index)
         self._wakes.append(wakes)
@@ -168,6 +192,8 @@ class HappensBefore:
     def truncate(self, length: int) -> None:
         """Forgets every step from number `length` on."""
         keep = (1 << length) - 1
+        self._conflicts.clear()
+        del self._keys[length:]
         while len(self.processes) > length:
             process = self.processes.pop()
             self.uses.pop()
@@ -175,9 +201,9 @@ class HappensBefore:
             self.races.pop()
             self._enablers.pop()
             self.draws.pop()
-            own = self._by_process.pop(process, 0) & keep
+            own = self.by_process.pop(process, 0) & keep
             if own:
-                self._by_process[process] = own
+                self.by_process[process] = own
             for target, _ in self.footprints.pop():
                 users = self._by_object.get(target)
                 if users is None:
@@ -192,12 +218,11 @@ class HappensBefore:
                 if not received:
                     del self._woken[woken]
 
-    def steps_of(self, process: Process) -> int:
-        """The bit set of a process's steps."""
-        return self._by_process.get(process, 0)
-
-    def conflicting(self, prints: Sequence[Use]) -> int:
+    def conflicting(self, prints: Footprint) -> int:
         """The bit set of the steps that conflict with a footprint."""
+        known = self._conflicts.get(id(prints))
+        if known is not None:
+            return known[1]
         conflicts = 0
         for target, operation in prints:
             users = self._by_object.get(target)
@@ -207,6 +232,7 @@ class HappensBefore:
                 conflicts |= users[WRITE]
             else:
                 conflicts |= users[WRITE] & ~users[operation]
+        self._conflicts[id(prints)] = prints, conflicts
         return conflicts
 
     def without(self, early: int) -> int:
@@ -218,35 +244,58 @@ class HappensBefore:
                 found |= 1 << step
         return found
 
-    def certain(self, early: int, late: int) -> tuple[Footprint, int]:
+    def certain(self, early: int, late: int) -> Footprint:
         """What is known of the step `late` for an execution in which it precedes `early`.
 
-        Up to its first access that conflicts with `early` a step cannot tell whether `early` has
-        run; whatever follows may be different, even if nothing followed here.
+        Up to its first use that conflicts with `early` a step cannot tell whether `early` has run;
+        whatever follows may be different, even if nothing followed here.
 
         Returns:
-            The footprint up to and with that access, and what happens before so much of the step.
+            The footprint up to and with that use.
         """
         uses = self.uses[late]
-        if len(uses) <= 1:
-            return self.footprints[late], self.before[late]
-        bit = 1 << early
         end = 0
-        for use in uses:
+        for target, operation in uses:
             end += 1
-            if self.conflicting((use,)) & bit:
+            users = self._by_object[target]
+            conflicts = users[WRITE] if operation == WRITE else users[WRITE] & ~users[operation]
+            if conflicts >> early & 1:
                 break
-        if end == len(uses):
-            return self.footprints[late], self.before[late]
-        prints = footprint(uses[:end])
+        return self.footprints[late] if end == len(uses) else footprint(uses[:end])
+
+    def certain_past(self, late: int, allowed: int, prints: Footprint) -> tuple[int, int]:
+        """What happens before the step `late` in another order, and whether it is known whole.
+
+        It is if the same process has once made this step after the very same past and has used
+        nothing else: as steps do nothing that their past does not determine, it will do so again.
+
+        Args:
+            late: the step.
+            allowed: bit set of the steps that can come before it in that order.
+            prints: what is certain of it.
+
+        Returns:
+            The bit set of what happens before it, and what `was_whole` takes.
+        """
         process = self.processes[late]
-        earlier = (1 << late) - 1
-        own = self._by_process[process] & earlier
-        direct = self.conflicting(prints) & earlier
+        own = self.by_process[process] & (1 << late) - 1
+        direct = self.conflicting(prints) & (1 << late) - 1
         direct |= self._enablers[late] | (1 << own.bit_length() >> 1)
+        direct &= allowed
+        nearest: list[int] = []
         past = 0
         while direct:
             last = direct.bit_length() - 1
             past |= self.before[last] | 1 << last
             direct &= ~past
-        return prints, past
+            nearest.append(self._keys[last])
+        nearest.sort()
+        key = hash((process, own.bit_count(), *nearest))
+        return past, hash((key, prints)) or 1
+
+    def was_whole(self, mark: int) -> bool:
+        """Whether a step with that mark was made, in some execution, and used nothing else.
+
+        Then it will do so again, as steps do nothing that their past does not determine.
+        """
+        return mark in self._whole

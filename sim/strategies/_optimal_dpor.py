@@ -281,17 +281,18 @@ class OptimalDpor:
                     if plan.may_begin_with(process, footprint):
                         break
                 else:
-                    insert(node.branches, plan)
+                    insert(node.branches, plan, order)
 
     def _reconsider(self, node: _Node) -> None:
         """Plans what was held back until it was known what the step just taken uses."""
-        footprint = self._order.footprints[-1]
+        order = self._order
+        footprint = order.footprints[-1]
         held_back: list[Plan] = []
         for plan in node.deferred:
             if plan.may_begin_with(node.process, footprint):
                 held_back.append(plan)
             else:
-                insert(node.branches, plan)
+                insert(node.branches, plan, order)
         node.deferred = held_back if node.draws else []
 
     def _backtrack(self) -> None:

@@ -13,10 +13,9 @@ the rest turns out to have is a race of its own in the execution in which it occ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol, final
 
-from sim.strategies._happens_before import WRITE, Footprint, HappensBefore, Process, Use
+from sim.strategies._happens_before import WRITE, Footprint, HappensBefore, Process
 
 
 class Plan(Protocol):
@@ -51,26 +50,16 @@ class PlannedStep:
     Attributes:
         process: who takes it.
         footprint: what it uses.
-        after: bit set of the steps, by their place in the plan, that happen before it.
-        certain: whether that is all.
+        mark: zero if that is all; else what `HappensBefore.was_whole` takes to tell whether it is.
         draws: the outcomes of the choices to be made inside it.
     """
 
-    __slots__ = ("after", "certain", "draws", "footprint", "process")
+    __slots__ = ("draws", "footprint", "mark", "process")
 
-    def __init__(
-        self,
-        process: Process,
-        footprint: Footprint,
-        after: int,
-        *,
-        certain: bool = True,
-        draws: tuple[int, ...] = (),
-    ) -> None:
+    def __init__(self, process: Process, footprint: Footprint, mark: int, draws: tuple[int, ...]) -> None:
         self.process = process
         self.footprint = footprint
-        self.after = after
-        self.certain = certain
+        self.mark = mark
         self.draws = draws
 
 
@@ -85,33 +74,53 @@ class Reversal:
         independent: bit set of the steps after `early` that do not happen after it.
     """
 
-    __slots__ = ("_footprint", "_has_late", "_late", "_left", "_order", "_past", "_process")
+    __slots__ = (
+        "_allowed",
+        "_early",
+        "_footprint",
+        "_has_late",
+        "_late",
+        "_left",
+        "_mark",
+        "_order",
+        "_past",
+        "_process",
+    )
 
     def __init__(self, order: HappensBefore, early: int, late: int, independent: int) -> None:
         self._order = order
-        # Which of the independent steps are still in the sequence.
-        self._left = independent
+        self._early = early
         self._late = late
-        self._has_late = True
         self._process = order.processes[late]
-        self._footprint, self._past = order.certain(early, late)
+        # Which of the independent steps are still in the sequence, and whether `late` is.
+        self._left = independent
+        self._has_late = True
+        self._allowed = independent | (1 << early) - 1
+        # What is certain of the late step; found out when it is first asked for.
+        self._footprint: Footprint | None = None
+        self._past = -1
+        self._mark = 0
 
     def may_begin_with(self, process: Process, footprint: Footprint) -> bool:
         order = self._order
         left = self._left
-        own = order.steps_of(process) & left
+        own = order.by_process.get(process, 0) & left
         if own:
             first = (own & -own).bit_length() - 1
             return not order.before[first] & left
-        if self._has_late:
-            if process == self._process:
-                return not (self._past | order.conflicting(footprint)) & left
-            if in_conflict(footprint, self._footprint):
-                return False
-        return not order.conflicting(footprint) & left
+        conflicting = order.conflicting(footprint)
+        if conflicting & left:
+            return False
+        if not self._has_late:
+            return True
+        if process == self._process:
+            if self._past < 0:
+                self._look_back()
+            return not self._past & left
+        return not (conflicting >> self._late & 1 and in_conflict(footprint, self._late_footprint()))
 
     def remove_first(self, process: Process) -> None:
-        own = self._order.steps_of(process) & self._left
+        own = self._order.by_process.get(process, 0) & self._left
         if own:
             self._left &= ~(own & -own)
         elif process == self._process:
@@ -121,92 +130,120 @@ class Reversal:
         order = self._order
         steps: list[PlannedStep] = []
         left = self._left
-        places: list[int] = []
-        for step in range(left.bit_length()):
-            if left >> step & 1:
-                after = 0
-                for place, earlier in enumerate(places):
-                    after |= (order.before[step] >> earlier & 1) << place
-                places.append(step)
-                steps.append(
-                    PlannedStep(
-                        order.processes[step],
-                        order.footprints[step],
-                        after,
-                        draws=order.draws[step],
-                    )
-                )
+        while left:
+            step = (left & -left).bit_length() - 1
+            left &= left - 1
+            steps.append(PlannedStep(order.processes[step], order.footprints[step], 0, order.draws[step]))
         if self._has_late:
-            after = 0
-            for place, earlier in enumerate(places):
-                after |= (self._past >> earlier & 1) << place
-            steps.append(PlannedStep(self._process, self._footprint, after, certain=False))
+            if self._past < 0:
+                self._look_back()
+            steps.append(PlannedStep(self._process, self._late_footprint(), self._mark, ()))
         return steps
 
     def detached(self) -> Plan:
-        return DetachedPlan(self.rest())
+        order = self._order
+        start = self._early + 1
+        if self._past < 0:
+            self._look_back()
+        late = None
+        if self._has_late:
+            step = PlannedStep(self._process, self._late_footprint(), self._mark, ())
+            late = step, self._past >> start
+        return DetachedPlan(
+            self._left >> start,
+            order.processes[start:],
+            order.footprints[start:],
+            [past >> start for past in order.before[start:]],
+            order.draws[start:],
+            late,
+        )
+
+    def _late_footprint(self) -> Footprint:
+        if self._footprint is None:
+            self._footprint = self._order.certain(self._early, self._late)
+        return self._footprint
+
+    def _look_back(self) -> None:
+        self._past, self._mark = self._order.certain_past(self._late, self._allowed, self._late_footprint())
 
 
 @final
 class DetachedPlan:
-    """A plan that stands by itself."""
+    """A plan that stands by itself.
 
-    __slots__ = ("_left", "_steps")
+    Args:
+        left: bit set of the steps that belong to it, by their place in the lists.
+        processes: of an execution's steps from some place on, who took them,
+        footprints: what they used,
+        before: which of them happened before each,
+        draws: and what they drew.
+        late: the step that comes after all those, if there is one, and which happen before it.
+    """
 
-    def __init__(self, steps: Sequence[PlannedStep]) -> None:
-        self._steps = steps
-        self._left = (1 << len(steps)) - 1
+    __slots__ = ("_before", "_draws", "_footprints", "_late", "_left", "_processes")
+
+    def __init__(
+        self,
+        left: int,
+        processes: list[Process],
+        footprints: list[Footprint],
+        before: list[int],
+        draws: list[tuple[int, ...]],
+        late: tuple[PlannedStep, int] | None,
+    ) -> None:
+        self._left = left
+        self._processes = processes
+        self._footprints = footprints
+        self._before = before
+        self._draws = draws
+        self._late = late
 
     def may_begin_with(self, process: Process, footprint: Footprint) -> bool:
+        left = self._left
         own = self._first(process)
         if own is not None:
-            step = self._steps[own]
-            if step.after & self._left:
+            return not self._before[own] & left
+        for place, other in enumerate(self._footprints):
+            if left >> place & 1 and in_conflict(footprint, other):
                 return False
-            if step.certain:
-                return True
-        return not any(
-            in_conflict(footprint, step.footprint)
-            for place, step in enumerate(self._steps)
-            if self._left >> place & 1 and place != own
-        )
+        if self._late is None:
+            return True
+        step, past = self._late
+        if step.process == process:
+            return not past & left
+        return not in_conflict(footprint, step.footprint)
 
     def remove_first(self, process: Process) -> None:
         own = self._first(process)
         if own is not None:
             self._left &= ~(1 << own)
+        elif self._late is not None and self._late[0].process == process:
+            self._late = None
 
     def rest(self) -> list[PlannedStep]:
-        places = [place for place in range(len(self._steps)) if self._left >> place & 1]
-        steps: list[PlannedStep] = []
-        for place in places:
-            step = self._steps[place]
-            after = 0
-            for new_place, old_place in enumerate(places):
-                after |= (step.after >> old_place & 1) << new_place
-            steps.append(
-                PlannedStep(
-                    step.process,
-                    step.footprint,
-                    after,
-                    certain=step.certain,
-                    draws=step.draws,
-                )
-            )
+        steps = [
+            PlannedStep(process, self._footprints[place], 0, self._draws[place])
+            for place, process in enumerate(self._processes)
+            if self._left >> place & 1
+        ]
+        if self._late is not None:
+            steps.append(self._late[0])
         return steps
 
     def detached(self) -> Plan:
-        return DetachedPlan(self.rest())
+        return DetachedPlan(
+            self._left, self._processes, self._footprints, self._before, self._draws, self._late
+        )
 
     def _first(self, process: Process) -> int | None:
-        for place, step in enumerate(self._steps):
-            if step.process == process and self._left >> place & 1:
+        for place, other in enumerate(self._processes):
+            if self._left >> place & 1 and other == process:
                 return place
         return None
 
 
-def in_conflict(first: Sequence[Use], second: Sequence[Use]) -> bool:
-    """Whether two footprints have accesses that do not commute."""
+def in_conflict(first: Footprint, second: Footprint) -> bool:
+    """Whether two footprints have uses that do not commute."""
     for target, operation in first:
         for other, other_operation in second:
             if target == other and (operation == WRITE or operation != other_operation):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import final
 
-from sim.strategies._happens_before import Process
+from sim.strategies._happens_before import HappensBefore, Process
 from sim.strategies._reversal import Plan, PlannedStep
 
 
@@ -41,7 +41,7 @@ class Branch:
         self.deferred: list[Plan] = []
 
 
-def insert(branches: list[Branch], plan: Plan) -> None:
+def insert(branches: list[Branch], plan: Plan, order: HappensBefore) -> None:
     """Adds a plan to the tree whose root has these branches, in the order of exploration.
 
     Nothing is added if the tree already leads to every continuation of the plan.
@@ -49,6 +49,7 @@ def insert(branches: list[Branch], plan: Plan) -> None:
     Args:
         branches: the root's branches; changed in place.
         plan: used up by this.
+        order: knows of which steps it is certain what they use.
     """
     while True:
         for branch in branches:
@@ -63,8 +64,12 @@ def insert(branches: list[Branch], plan: Plan) -> None:
         if branch.step.draws:
             return  # what follows a step that draws is explored without regard to the past
         if not branch.children:
-            if not branch.step.certain:
-                branch.deferred.append(plan.detached())
+            if branch.step.mark:
+                if order.was_whole(branch.step.mark):
+                    branch.step.mark = 0
+                    branch.deferred.clear()
+                else:
+                    branch.deferred.append(plan.detached())
             return
         plan.remove_first(branch.process)
         branches = branch.children
