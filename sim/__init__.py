@@ -20,6 +20,7 @@ from sim._shared import Shared
 from sim._trace import TracedStep
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised
+from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
 from sim.oracles.linearizability import (
     NotLinearizable,
     assert_linearizable,
@@ -38,6 +39,8 @@ __all__ = [
     "LeakedTasks",
     "Model",
     "Nondeterminism",
+    "NotAlways",
+    "NotEventually",
     "NotLinearizable",
     "Raised",
     "ReplayDiverged",
@@ -53,9 +56,12 @@ __all__ = [
     "UnsupportedTrio",
     "WaitingTask",
     "WrongUse",
+    "always",
     "assert_linearizable",
     "check_linearizability",
+    "eventually",
     "explore",
     "models",
     "replay",
+    "sometimes",
 ]

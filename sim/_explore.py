@@ -78,6 +78,7 @@ class Result:
         steps: steps of all runs together.
         abandoned: runs that the strategy dropped half-way.
         seed: what the strategy was seeded with.
+        never: what `sim.sometimes` named and was true in no run.
     """
 
     scenario: str
@@ -90,6 +91,7 @@ class Result:
     steps: int
     abandoned: int
     seed: int
+    never: tuple[str, ...] = ()
 
     @property
     def executions_per_second(self) -> float:
@@ -160,6 +162,7 @@ def explore(
         steps=exploration.steps,
         abandoned=exploration.abandoned,
         seed=seed,
+        never=exploration.never,
     )
 
 
@@ -228,6 +231,7 @@ class _Exploration:
         self.exhausted = False
         self.failures: list[Failure] = []
         self.seconds = 0.0
+        self.never: tuple[str, ...] = ()
 
     def run(self, kernel: Kernel) -> None:
         began = _real_seconds()
@@ -235,6 +239,7 @@ class _Exploration:
             self._loop(kernel)
         finally:
             self.seconds = _real_seconds() - began
+            self.never = kernel.invariants.never
 
     def _loop(self, kernel: Kernel) -> None:
         strategy, scenario, progress = self._strategy, self._scenario, self._progress

@@ -11,10 +11,12 @@ their first use in the exploration; they are the same objects in all of its exec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final, TypeVar
 
 from sim.strategies import ROOT, Access, ObjectId, Operation, TaskId
+
+T = TypeVar("T")
 
 _OLDER: Final[TaskId] = (-2,)
 
@@ -100,6 +102,26 @@ class Recorder:
         if len(accesses) - start > 1:
             accesses[start:] = sorted(accesses[start:])
             self._accesses = {id(access): access for access in accesses}
+
+    def has_changed(self, objects: Container[ObjectId]) -> bool:
+        """Whether the current step has done more than look at one of `objects`."""
+        return any(
+            access.operation is not _READ and access.object in objects for access in self._accesses.values()
+        )
+
+    def aside(self, look: Callable[[], T]) -> tuple[T, frozenset[ObjectId]]:
+        """Call a function that is no part of the current step.
+
+        Returns:
+            what it returned, and the objects it has touched, also if the step itself is not noted.
+        """
+        accesses, self._accesses = self._accesses, {}
+        noting, self._noting = self._noting, self._recording
+        try:
+            seen = look()
+            return seen, frozenset(access.object for access in self._accesses.values())
+        finally:
+            self._accesses, self._noting = accesses, noting
 
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""

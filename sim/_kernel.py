@@ -53,6 +53,7 @@ from sim._footprint import Recorder
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
 from sim._trace import Trace, describe_waiting
+from sim.oracles.invariants import Invariants
 from sim.strategies import ABANDON, CLOCK, ROOT, ChoiceKind, Ending, Step, Strategy, TaskId
 
 _RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
@@ -210,6 +211,7 @@ class Kernel:
         self._ids: dict[Any, TaskId] = {}
         self._children: dict[TaskId, int] = {}
         self._recorder = recorder
+        self.invariants = Invariants(lambda: self.clock.now)
         self._root_outcome: Outcome[object] | None = None
         self._finding: BaseException | None = None
         self._escape: Escape | None = None
@@ -260,6 +262,7 @@ class Kernel:
             # Not the runner's main task: of that one, Trio keeps the outcome to itself.
             root = self._runner.spawn_impl(scenario, (), self._main, None)
             self._ids[root] = ROOT
+            self.invariants.begin_execution()
             if strategy.wants_footprints:
                 assert self._recorder is not None
                 self._recorder.begin_execution(self._ids)
@@ -273,6 +276,7 @@ class Kernel:
             self._find(StepBudgetExceeded(self._max_steps, self._busiest()))
         finally:
             self._strategy = None
+            self.invariants.end_execution()
             if self._recorder is not None:
                 self._recorder.end_execution()
             try:
@@ -327,7 +331,13 @@ class Kernel:
             self._step_until_idle(strategy, trace)
             if self._finding is not None:
                 return
-            if not self._wake_by_time() and not self._finish_up():
+            if self._wake_by_time():
+                self._find_overdue(self.clock.now)
+            elif not self._finish_up():
+                if not isinstance(self._root_outcome, Error):
+                    self._find_overdue(math.inf)
+                return
+            if self._finding is not None:
                 return
 
     def _step_until_idle(self, strategy: Strategy, trace: Trace | None) -> None:
@@ -337,6 +347,8 @@ class Kernel:
         instruments = runner.instruments
         deadlines = runner.deadlines
         clock = self.clock
+        invariants = self.invariants
+        watched = invariants.watched
         ids = self._ids
         log_index = self.log.indices.append
         log_alternatives = self.log.alternatives.append
@@ -438,6 +450,10 @@ class Kernel:
                     runq.insert(0, task)
                 elif runq and runq[-1] is task:
                     runq.insert(0, runq.pop())
+                if watched:
+                    broken = invariants.after_step(task.name)
+                    if broken is not None:
+                        self._find(broken)
                 if recorder is not None and repeating:
                     strategy.step_done(Step(ids[task], (), (), (), Ending.RUNNABLE))
                 elif recorder is not None:
@@ -562,6 +578,12 @@ class Kernel:
     def _find(self, finding: BaseException) -> None:
         if self._finding is None:
             self._finding = finding
+
+    def _find_overdue(self, now: float) -> None:
+        if self.invariants.watched:
+            overdue = self.invariants.overdue(now)
+            if overdue is not None:
+                self._find(overdue)
 
     def _refuse(self, escape: Escape) -> None:
         # The run goes on: the error is on its way to the line of the program that is to blame.

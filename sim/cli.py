@@ -138,6 +138,7 @@ def _to_json(result: Result) -> dict[str, Any]:
         "seed": result.seed,
         "executions": result.executions,
         "abandoned": result.abandoned,
+        "never": list(result.never),
         "complete": result.complete,
         "coverage": result.coverage,
         "steps": result.steps,

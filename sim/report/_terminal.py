@@ -35,6 +35,7 @@ def describe_result(result: Result) -> str:
     ]
     if result.abandoned:
         lines.append(f"{result.abandoned:,} executions were abandoned half-way as redundant")
+    lines.extend(f"never, in none of them: {what}" for what in result.never)
     return "\n".join(lines)
 
 
