@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from ._amap import Settled, amap, amap_nolink
+from ._checkout_pool import (
+    CheckoutOrder,
+    CheckoutPool,
+    CheckoutPoolRef,
+    PoolStatus,
+    checkout_pool_spec,
+    open_checkout_pool,
+)
 from ._dynamic_supervisor import (
     DynamicSupervisor,
     DynamicSupervisorRef,
@@ -19,6 +27,7 @@ from ._errors import (
     InitStopped,
     MailboxFull,
     NotRegistered,
+    PoolFull,
     RequestAbandoned,
     ServerCrashed,
     ServerError,
@@ -78,6 +87,9 @@ __all__ = [
     "CallCycle",
     "CallOrCast",
     "Cast",
+    "CheckoutOrder",
+    "CheckoutPool",
+    "CheckoutPoolRef",
     "ChildAlreadyPresent",
     "ChildAlreadyStarted",
     "ChildCounts",
@@ -113,6 +125,8 @@ __all__ = [
     "Overflow",
     "PartitionSupervisor",
     "PartitionSupervisorRef",
+    "PoolFull",
+    "PoolStatus",
     "Refuse",
     "Registered",
     "Registry",
@@ -143,11 +157,13 @@ __all__ = [
     "amap",
     "amap_nolink",
     "as_completed",
+    "checkout_pool_spec",
     "child_spec",
     "dynamic_supervisor_spec",
     "handle_call",
     "handle_cast",
     "monitor",
+    "open_checkout_pool",
     "open_dynamic_supervisor",
     "open_partition_supervisor",
     "open_server",

@@ -25,6 +25,7 @@ __all__ = [
     "InitStopped",
     "MailboxFull",
     "NotRegistered",
+    "PoolFull",
     "RequestAbandoned",
     "ServerCrashed",
     "ServerError",
@@ -280,3 +281,24 @@ class TaskStopped(ServerError):
             request=request,
         )
         self.reason = reason
+
+
+class PoolFull(ServerError):
+    """All workers of a checkout pool are in use, and the client did not want to wait.
+
+    Attributes:
+      size, max_overflow: how many there may be, together.
+    """
+
+    size: int
+    max_overflow: int
+
+    def __init__(self, server: str, size: int, max_overflow: int) -> None:
+        super().__init__(
+            f"all workers of {server} are in use (size {size}, max_overflow {max_overflow}); "
+            f"wait for one with `checkout()`",
+            server=server,
+            request="checkout()",
+        )
+        self.size = size
+        self.max_overflow = max_overflow

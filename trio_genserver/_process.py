@@ -460,6 +460,8 @@ class Process(Execution):
             if self.killed:
                 nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             if self.state == STARTING and not await self._init():
+                # It may have started child tasks before it failed.
+                nursery.cancel_scope.cancel(reason=f"the init of {self.name} failed")
                 return
             serving = self._serve(None if item is _NOTHING else item)
             # This frame lasts as long as the server, and would keep its first message for as long.
