@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._agent import Agent, AgentRef, agent_spec, open_agent
 from ._amap import Settled, amap, amap_nolink
 from ._checkout_pool import (
     CheckoutOrder,
@@ -78,6 +79,8 @@ from ._task import (
 
 __all__ = [
     "STABLE_HASH",
+    "Agent",
+    "AgentRef",
     "AlreadyRegistered",
     "AlreadyReplied",
     "AlreadyStarted",
@@ -154,6 +157,7 @@ __all__ = [
     "UnhandledMessage",
     "Unregistered",
     "add_instrument",
+    "agent_spec",
     "amap",
     "amap_nolink",
     "as_completed",
@@ -163,6 +167,7 @@ __all__ = [
     "handle_call",
     "handle_cast",
     "monitor",
+    "open_agent",
     "open_checkout_pool",
     "open_dynamic_supervisor",
     "open_partition_supervisor",
