@@ -203,14 +203,16 @@ async def test_crash_reaches_its_caller_and_terminate_and_the_log(
     message: Call[Desk, None], path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # OTP 27, 172
+    told: list[ServerCrashed] = []
     log: list[object] = []
     with pytest.raises(ValueError, match="a") as out:
         async with open_server(Desk, log) as desk:
             try:
                 await desk.call(message)
             except ServerCrashed as crash:
-                error = crash
+                told.append(crash)
             await trio.sleep_forever()
+    (error,) = told
     assert error.server == "Desk"
     assert error.request == message
     assert error.__cause__ is out.value

@@ -78,7 +78,7 @@ class Sink(GenServer):
     async def handle_continue(self, argument: Any) -> None:
         if argument == ("boom",):
             raise ValueError("boom")
-        steps = argument if isinstance(argument, tuple) else (argument,)
+        steps: tuple[Any, ...] = argument if isinstance(argument, tuple) else (argument,)
         self.seen.append(("continue", steps[0]))
         if len(steps) > 1:
             self.continue_with(steps[1:])
@@ -292,12 +292,10 @@ async def test_messages_of_one_sender_arrive_in_the_order_sent(path: str) -> Non
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send, "a")
             nursery.start_soon(send, "b")
-        seen = [
-            what[1] if isinstance(what, tuple) and what[0] == "info" else what
-            for what in await sink.call(Sink.all())
-        ]
+        seen: list[Any] = await sink.call(Sink.all())
+        pairs = [what[1] if what[0] == "info" else what for what in seen]
         for who in "ab":
-            assert [n for w, n in seen if w == who] == list(range(30))  # type: ignore[misc]  # pairs
+            assert [number for sender, number in pairs if sender == who] == list(range(30))
 
 
 # A mailbox at its bound.

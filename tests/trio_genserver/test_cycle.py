@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 import trio
@@ -89,7 +90,7 @@ def shown(error: CallCycle) -> str:
     return " > ".join(error.cycle)
 
 
-async def asked(servers: int, message: Any) -> str:
+async def asked(servers: int, message: Callable[[list[ServerRef[Node]]], Any]) -> str:
     """Start `servers`, send `message(refs)` to the first, and give its reply."""
     async with trio.open_nursery() as nursery:
         refs = [
@@ -114,18 +115,19 @@ async def test_cycle_is_refused_by_the_call_that_closes_it(servers: int) -> None
     assert reply == " > ".join([last, *(f"n{number}" for number in range(servers))])
 
 
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        (lambda refs: Node.ask_from_nursery((refs[0],)), "n0 > n0"),
-        (lambda refs: Node.ask_from_nursery((refs[1], refs[0])), "n1 > n0 > n1"),
-        (lambda refs: Node.ask_by_request((refs[0],)), "n0 > n0"),
-        (lambda refs: Node.ask_by_request((refs[1], refs[0])), "n1 > n0 > n1"),
-        (lambda refs: Node.stop_other(refs[0]), "n0 > n0"),
-    ],
-    ids=["nursery, itself", "nursery, other", "request, itself", "request, other", "stop"],
-)
-async def test_every_way_to_wait_counts(message: Any, expected: str) -> None:
+Build: TypeAlias = "Callable[[list[ServerRef[Node]]], Any]"
+
+WAYS: list[tuple[str, Build, str]] = [
+    ("nursery, itself", lambda refs: Node.ask_from_nursery((refs[0],)), "n0 > n0"),
+    ("nursery, other", lambda refs: Node.ask_from_nursery((refs[1], refs[0])), "n1 > n0 > n1"),
+    ("request, itself", lambda refs: Node.ask_by_request((refs[0],)), "n0 > n0"),
+    ("request, other", lambda refs: Node.ask_by_request((refs[1], refs[0])), "n1 > n0 > n1"),
+    ("stop", lambda refs: Node.stop_other(refs[0]), "n0 > n0"),
+]
+
+
+@pytest.mark.parametrize(("way", "message", "expected"), WAYS, ids=[way for way, *_ in WAYS])
+async def test_every_way_to_wait_counts(way: str, message: Build, expected: str) -> None:
     assert await asked(2, message) == expected
 
 
