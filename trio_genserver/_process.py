@@ -308,6 +308,9 @@ class Process(Execution):
             if self.reason is _UNSET or self.state < ENDING:
                 self.reason = reason
             self.stop_left = 0
+            if self.state == RUNNING:
+                # From the next message on, all would be in vain.
+                self._take_no_more()
             if self.nursery is not None:
                 self.nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             self.wake()
@@ -364,6 +367,8 @@ class Process(Execution):
         if self.hooks.server_crashed:
             self.hooks.tell("server_crashed", self.ref, error, message, self.shown_state())
         self.killed = True
+        if self.state == RUNNING:
+            self._take_no_more()
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {error!r}")
         self.wake()
@@ -557,6 +562,11 @@ class Process(Execution):
                             return _NOTHING
                         item = await self._park_with_timeout()
                     if item is None:
+                        continue
+                    if self.current is not None:
+                        # It came in the step in which a caller ran the handler that has ended this server.
+                        self._fail_item(item)
+                        item = None
                         continue
 
             # What is it, and who handles it?
