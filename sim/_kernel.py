@@ -576,7 +576,8 @@ class Kernel:
     def _close_generators(self) -> bool:
         """Start to close the async generators that were left half-way, if there are any."""
         runner = self._runner
-        generators = runner.asyncgens.alive.take()
+        # Only those that nobody is in: another is closed by the task that is.
+        generators = [one for one in runner.asyncgens.alive.take() if not one.ag_running]
         if not generators:
             return False
 
@@ -668,9 +669,10 @@ class Kernel:
         """Leave nothing of this execution: no task, no coroutine that was not run to its end."""
         runner = self._runner
         if runner.tasks:
-            self._callbacks.done = True
+            # Threads report back through the callbacks also while their tasks clean up after themselves.
             self._faults_left = 0
             self._cancel_everything()
+            self._callbacks.done = True
         if runner.tasks:
             self._close_by_force()
             runner.runq = []
@@ -714,6 +716,7 @@ class Kernel:
         runner = self._runner
         for task in list(runner.tasks):
             # It was told to end and did not; whatever it raises now comes too late to matter.
+            _RUN_CONTEXT.task = task
             with contextlib.suppress(BaseException):
                 task.coro.close()
         for task in list(runner.tasks):

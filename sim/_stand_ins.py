@@ -69,7 +69,8 @@ class CallbackQueue:
 
     def __init__(self, spawn_task: Callable[[Callable[[], Awaitable[None]]], Any]) -> None:
         self._spawn_task = spawn_task
-        self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        # With each job, whether it is in _once as well. Only those need be hashable.
+        self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...], bool]] = deque()
         self._once: set[tuple[Callable[..., object], tuple[Any, ...]]] = set()
         self._parked = False
         self.task: Any = None
@@ -80,12 +81,11 @@ class CallbackQueue:
             # The execution is over; what still calls is a finalizer, which has nobody to tell.
             return
         self._touched()
-        job = (sync_fn, args)
         if idempotent:
-            if job in self._once:
+            if (sync_fn, args) in self._once:
                 return
-            self._once.add(job)
-        self._jobs.append(job)
+            self._once.add((sync_fn, args))
+        self._jobs.append((sync_fn, args, idempotent))
         if self.task is None:
             self.task = self._spawn_task(self._run)
         elif self._parked:
@@ -96,12 +96,20 @@ class CallbackQueue:
         return len(self._jobs)
 
     async def _run(self) -> None:
+        try:
+            await self._run_jobs()
+        finally:
+            # Cancelled at the end of an execution; what is queued after that makes another one.
+            self.task = None
+
+    async def _run_jobs(self) -> None:
         while True:
             while self._jobs:
                 self._touched()
-                job = self._jobs.popleft()
-                self._once.discard(job)
-                job[0](*job[1])
+                sync_fn, args, idempotent = self._jobs.popleft()
+                if idempotent:
+                    self._once.discard((sync_fn, args))
+                sync_fn(*args)
                 await trio.lowlevel.cancel_shielded_checkpoint()
             self._parked = True
             await trio.lowlevel.wait_task_rescheduled(self._never_mind)
