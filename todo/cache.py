@@ -56,6 +56,10 @@ class Index:
         server = self.servers.get(name)
         return server if server is not None and server.is_running else None
 
+    def register(self, name: str, server: ServerRef[TodoServer]) -> None:
+        """From now on, this is the server of that name."""
+        self.servers[name] = server
+
 
 class TodoCache(GenServer):
     """Starts servers, one a name, and stops those that are idle.
@@ -80,7 +84,7 @@ class TodoCache(GenServer):
         self._idle_seconds = idle_seconds
         index.servers.clear()
         for info in supervisor.which_children():
-            index.servers[str(info.id)] = info.ref
+            index.register(str(info.id), info.ref)
         if idle_seconds != math.inf:
             self.start_task(self._stop_idle)
 
@@ -90,7 +94,7 @@ class TodoCache(GenServer):
         server = self._index.running(name)
         if server is None:
             server = await self.start_server(name)
-            self._index.servers[name] = server
+            self._index.register(name, server)
         return server
 
     async def start_server(self, name: str) -> ServerRef[TodoServer]:

@@ -15,8 +15,9 @@ anything is started and let go of when nothing runs any more.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,6 @@ import trio
 
 from trio_genserver import (
     Call,
-    ChildSpec,
     ChildStartFailed,
     ServerError,
     ServerNotRunning,
@@ -40,12 +40,13 @@ from trio_genserver import (
 
 from .cache import Cache, Index, TodoCache
 from .database import Database, database_spec
+from .database_worker import OpenShard
 from .errors import BadInput, StorageError
 from .folder import Folder
 from .server import TodoServer
 from .worker_thread import DedicatedThread, WorkerThread
 
-__all__ = ["DEFAULT_IDLE_SECONDS", "System", "open_system"]
+__all__ = ["DEFAULT_IDLE_SECONDS", "System", "Tree", "open_system", "open_tree"]
 
 DEFAULT_IDLE_SECONDS = 300.0
 
@@ -62,11 +63,11 @@ class System:
       supervisor: the root of the tree.
     """
 
-    def __init__(self, folder: Folder, supervisor: SupervisorRef, database: Database, cache: Cache) -> None:
+    def __init__(self, folder: Folder, tree: Tree) -> None:
         self.folder = folder
-        self.supervisor = supervisor
-        self.database = database
-        self.cache = cache
+        self.supervisor = tree.supervisor
+        self.database = tree.database
+        self.cache = tree.cache
 
     async def call(self, name: str, message: Call[TodoServer, R]) -> R:
         """``cache.server(name)`` and then ``call(message)``, also if the server expires in between.
@@ -124,43 +125,76 @@ async def open_system(
         do.
       RestartIntensityExceeded: a part failed again and again; the block is cancelled.
     """
-    if not (isinstance(idle_seconds, int | float) and idle_seconds > 0):
-        raise BadInput(f"idle_seconds must be seconds above 0, or math.inf, not {idle_seconds!r}")
+    check_idle_seconds(idle_seconds)
     opened = await trio.to_thread.run_sync(partial(Folder.open, folder, workers=workers))
     try:
-        count = opened.description.workers
-        database = database_spec([partial(opened.open_shard, index) for index in range(count)], thread)
-        servers = supervisor_spec([], id="servers")
-        async with _open_tree([database, servers]) as root:
-            system = await _start(root, opened, idle_seconds)
-            yield system
-            await _finish_casts(root)
+        open_shards = [partial(opened.open_shard, index) for index in range(opened.description.workers)]
+        async with open_tree(open_shards, idle_seconds=idle_seconds, thread=thread) as tree:
+            yield System(opened, tree)
     finally:
         opened.close()
 
 
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """What `open_tree` has started.
+
+    Attributes:
+      supervisor: the root.
+      database: the database workers.
+      cache: the servers of the lists, by name.
+    """
+
+    supervisor: SupervisorRef
+    database: Database
+    cache: Cache
+
+
 @asynccontextmanager
-async def _open_tree(children: list[ChildSpec[Any]]) -> AsyncGenerator[SupervisorRef]:
-    """`open_supervisor`; what a worker could not be started for comes out as itself."""
+async def open_tree(
+    open_shards: Sequence[OpenShard],
+    *,
+    idle_seconds: float = DEFAULT_IDLE_SECONDS,
+    thread: Callable[[str], WorkerThread] = DedicatedThread,
+    cache_class: type[TodoCache] = TodoCache,
+    index: Index | None = None,
+) -> AsyncGenerator[Tree]:
+    """The supervision tree, over shards that need not be in a folder: what `open_system` runs, and a test.
+
+    Args:
+      open_shards: for each shard what opens it.
+      idle_seconds, thread: see `open_system`.
+      cache_class, index: what starts the lists' servers, and where it notes them.
+
+    Raises:
+      StorageError: a shard cannot be opened.
+    """
+    children = [database_spec(open_shards, thread), supervisor_spec([], id="servers")]
     started = False
     try:
         async with open_supervisor(children, strategy="rest_for_one", name="todo") as root:
             started = True
-            yield root
+            database = Database(_supervisor(root, "database"))
+            servers = _supervisor(root, "servers")
+            index = Index() if index is None else index
+            cache = await root.start_child(
+                child_spec(cache_class, servers, database.pool, index, idle_seconds)
+            )
+            yield Tree(root, database, Cache(cache, index))
+            await _finish_casts(servers)
     except ChildStartFailed as failed:
+        # What a worker could not be started for comes out as itself.
         storage_error = _storage_error(failed)
         if started or storage_error is None:
             raise
         raise storage_error.copy() from storage_error.__cause__
 
 
-async def _start(root: SupervisorRef, folder: Folder, idle_seconds: float) -> System:
-    database = Database(_supervisor(root, "database"))
-    index = Index()
-    cache = await root.start_child(
-        child_spec(TodoCache, _supervisor(root, "servers"), database.pool, index, idle_seconds)
-    )
-    return System(folder, root, database, Cache(cache, index))
+def check_idle_seconds(idle_seconds: object) -> None:
+    """Raise `BadInput` if a list cannot be idle for so long."""
+    # A bool is an int, and not a number is not above 0.
+    if isinstance(idle_seconds, bool) or not (isinstance(idle_seconds, int | float) and idle_seconds > 0):
+        raise BadInput(f"idle_seconds must be seconds above 0, or math.inf, not {idle_seconds!r}")
 
 
 def _supervisor(root: SupervisorRef, name: str) -> SupervisorRef:
@@ -169,10 +203,10 @@ def _supervisor(root: SupervisorRef, name: str) -> SupervisorRef:
     return ref
 
 
-async def _finish_casts(root: SupervisorRef) -> None:
+async def _finish_casts(servers: SupervisorRef) -> None:
     """Stop the lists' servers, each when it has handled what it was sent."""
     async with trio.open_nursery() as nursery:
-        for info in _supervisor(root, "servers").which_children():
+        for info in servers.which_children():
             nursery.start_soon(_stop, info.ref)
 
 

@@ -1,0 +1,118 @@
+"""The to-do system's own promise, explored: one live server a list, however many ask at once.
+
+These run the real thing: the supervision tree, the cache, the servers, the database worker, SQLite itself.
+Only the disk is left out, the shard is a database in memory, and the worker's thread is one of Trio's,
+which the simulator runs as a step.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import trio
+
+import sim
+from todo import DatabaseWorker, Entry, TodoCache, TodoServer
+from todo.cache import Index
+from todo.shard import Shard
+from todo.system import Tree, open_tree
+from todo.worker_thread import TrioThreads
+from trio_genserver import ServerRef, child_spec, handle_call
+
+__all__ = ["TwoServers", "broken_cache", "right_cache"]
+
+TITLES = ("Dentist", "Shopping")
+
+
+class TwoServers(AssertionError):
+    """Two clients that asked for the list of one name were given two servers."""
+
+
+class SharedIndex(Index):
+    """The index as a cell that the simulator watches: servers write it and clients read it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names = sim.Shared(0)
+
+    def running(self, name: str) -> ServerRef[TodoServer] | None:
+        """As in its base."""
+        self._names.get()
+        return super().running(name)
+
+    def register(self, name: str, server: ServerRef[TodoServer]) -> None:
+        """As in its base."""
+        self._names.set(self._names.get() + 1)
+        super().register(name, server)
+
+
+class BrokenCache(TodoCache):
+    """A cache with the classic mistake: it awaits between looking a name up and registering what it started.
+
+    Its handler runs in child tasks, so that slow starts hold up nobody: the second request looks the
+    name up while the first is still starting the server. And it trusts its own index alone: its servers are
+    anonymous to their supervisor, which therefore cannot refuse the second.
+    """
+
+    @handle_call(child=True)
+    async def start(self, name: str) -> ServerRef[TodoServer]:
+        """The server of that name, or so it seems."""
+        server = self._index.running(name)
+        if server is None:
+            server = await self.start_server(name)
+            self._index.register(name, server)
+        return server
+
+    async def start_server(self, name: str) -> ServerRef[TodoServer]:
+        """Start one, under an id of its own."""
+        worker = self._workers.worker_for(name)
+        spec = child_spec(TodoServer, name, worker, self._index.last_used)
+        return await self._supervisor.start_child(spec.replace(id=object(), name=f"list {name!r}"))
+
+
+async def right_cache() -> None:
+    """Two clients add to the same new list at once; both entries are there, in memory and in the database."""
+    await _two_clients(TodoCache)
+
+
+async def broken_cache() -> None:
+    """The same with a cache that awaits between looking a name up and registering it."""
+    await _two_clients(BrokenCache)
+
+
+async def _two_clients(cache_class: type[TodoCache]) -> None:
+    given: list[ServerRef[TodoServer]] = []
+
+    async def client(tree: Tree, title: str) -> None:
+        bob = await tree.cache.server("bob")
+        given.append(bob)
+        await bob.call(TodoServer.add_entry(Entry(title=title)))
+
+    async with open_tree(
+        [_open_in_memory], thread=TrioThreads, cache_class=cache_class, index=SharedIndex()
+    ) as tree:
+        async with trio.open_nursery() as nursery:
+            for title in TITLES:
+                nursery.start_soon(client, tree, title, name=f"client {title}")
+        if given[0] is not given[1]:
+            raise TwoServers(f"'bob' has two servers, {given[0]!r} and {given[1]!r}")
+        in_memory = await given[0].call(TodoServer.snapshot())
+        stored = await tree.database.worker_for("bob").call(DatabaseWorker.load("bob"))
+        assert in_memory == stored, f"{in_memory.entries()} in memory, {stored.entries()} stored"
+        assert sorted(entry.title for entry in stored) == sorted(TITLES)
+
+
+class _Template:
+    """An empty shard to copy: what making its tables costs is paid once and not in every execution."""
+
+    connection: sqlite3.Connection | None = None
+
+
+def _open_in_memory() -> Shard:
+    if _Template.connection is None:
+        _Template.connection = Shard.open(Path(":memory:"), create=True).database.conn
+    copy: Any = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _Template.connection.backup(copy)
+    return Shard(Path(":memory:"), copy)

@@ -1,0 +1,40 @@
+"""The to-do system under the simulator: the broken cache is found and replayed, the right one holds."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import sim
+from sim.scenarios.todo_cache import TwoServers, broken_cache, right_cache
+from todo import OperationRefused
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """What the broken system logs is what it is for."""
+    caplog.set_level(logging.CRITICAL)
+
+
+def test_the_right_cache_holds_in_sampled_interleavings() -> None:
+    result = sim.explore(right_cache, "random", max_executions=100, seed=1)
+    result.check()
+    assert result.executions == 100
+
+
+def test_the_right_cache_holds_in_every_interleaving() -> None:
+    result = sim.explore(right_cache, "dpor", max_executions=500)
+    result.check()
+    assert result.complete
+
+
+@pytest.mark.parametrize("strategy", ["random", "dpor"])
+def test_the_broken_cache_is_found_and_replays_to_the_same_error(strategy: str) -> None:
+    """The clients notice that they have two servers, or the database refuses what the second adds."""
+    result = sim.explore(broken_cache, strategy, max_executions=500)
+    (failure,) = result.failures
+    assert isinstance(failure.error, TwoServers | OperationRefused)
+    (again,) = sim.replay(broken_cache, failure.token).failures
+    assert type(again.error) is type(failure.error)
+    assert str(again.error) == str(failure.error)
