@@ -18,6 +18,7 @@ from sim._errors import (
 from sim._explore import Failure, Result, Scenario, explore, replay
 from sim._shared import Shared
 from sim._trace import TracedStep
+from sim.faults import FaultKind, FaultPlan, InjectedCrash
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised
 from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
@@ -34,7 +35,10 @@ __all__ = [
     "Deadlock",
     "Escape",
     "Failure",
+    "FaultKind",
+    "FaultPlan",
     "History",
+    "InjectedCrash",
     "InvalidToken",
     "LeakedTasks",
     "Model",

@@ -13,7 +13,8 @@ the last one that is not 0 (a replay answers 0 from there on), in the shorter of
     Pairs of (how many zeros, the index after them). Right for what shrinking leaves.
 
 Then two characters of checksum over the numbers of alternatives, so that a token given to a
-program that has changed is told apart from one that replays.
+program that has changed is told apart from one that replays. A run with faults has the plan of
+them behind a full stop, in plain text.
 """
 
 from __future__ import annotations
@@ -64,14 +65,19 @@ class ChoiceLog:
         other.alternatives = self.alternatives.copy()
         return other
 
-    def token(self) -> str:
-        """The token that replays this run."""
+    def token(self, faults: str = "") -> str:
+        """The token that replays this run.
+
+        Args:
+            faults: the code of the fault plan it was made under, "" if there was none.
+        """
         end = len(self.indices)
         while end and not self.indices[end - 1]:
             end -= 1
         indices, alternatives = self.indices[:end], self.alternatives[:end]
         code = min("r" + _to_radix(indices, alternatives), "s" + _to_sparse(indices), key=len)
-        return f"{VERSION}{code}{_checksum(alternatives)}"
+        suffix = f".{faults}" if faults else ""
+        return f"{VERSION}{code}{_checksum(alternatives)}{suffix}"
 
 
 class TokenReader:
@@ -80,12 +86,16 @@ class TokenReader:
     Args:
         token: as made by `ChoiceLog.token`.
 
+    Attributes:
+        faults: the code of the fault plan, "" if there was none.
+
     Raises:
         InvalidToken: it is not of that form, or of another version of it.
     """
 
     def __init__(self, token: str) -> None:
         self._token = token
+        token, _, self.faults = token.partition(".")
         if not token.isascii() or not token.isalnum() or len(token) < 2 + _CHECK_LENGTH:
             raise InvalidToken(token, "a token is made of digits and letters; was it cut off?")
         if token[0] != VERSION:

@@ -19,6 +19,7 @@ from sim._errors import Nondeterminism, WrongUse, members
 from sim._kernel import Ended, Kernel, check_trio, nested
 from sim._shrink import MAX_ATTEMPTS, shrink
 from sim._trace import Trace, TracedStep, first_difference
+from sim.faults import FaultPlan
 from sim.strategies import Execution, PreemptionBounded, Strategy, Verdict, make_strategy
 from sim.strategies._replay import Prefix, Replay
 
@@ -120,6 +121,8 @@ def explore(
     max_failures: int = 1,
     max_steps: int = DEFAULT_MAX_STEPS,
     shrink_failures: bool = True,
+    faults: str | FaultPlan | None = None,
+    sweep: str | FaultPlan | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run a scenario many times, each time with other choices.
@@ -134,12 +137,26 @@ def explore(
         max_steps: steps one run may take before it counts as a livelock.
         shrink_failures: replace each failing run by the plainest one found that fails in the same
             way: with the fewest preemptions, then the fewest choices.
+        faults: what may go wrong in a run: the name of a kind of fault, ``"cancel"`` or
+            ``"crash"``, or a `FaultPlan`.
+        sweep: the same, and instead of by ``strategy``, the faults are gone through one by one:
+            one execution for each point where one may strike. ``seed`` is then the schedule.
         progress: called now and then with the number of executions so far.
 
     Raises:
         WrongUse: an argument makes no sense, or a Trio run is already under way in this thread.
         UnsupportedTrio: the installed Trio is not one that can be controlled.
     """
+    if sweep is not None:
+        if faults is not None or strategy != "random":
+            raise WrongUse("a sweep has faults and a strategy of its own: give sweep alone")
+        faults, strategy = sweep, "sweep"
+    elif strategy == "sweep" and faults is None:
+        raise WrongUse("a sweep needs to know of what: sweep='cancel' or sweep='crash'")
+    try:
+        plan = None if faults is None else FaultPlan.of(faults)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
     if isinstance(strategy, str):
         try:
             name, chosen = strategy, make_strategy(strategy, seed)
@@ -149,7 +166,9 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
-    exploration = _Exploration(scenario, chosen, max_executions, max_failures, progress, shrink_failures)
+    exploration = _Exploration(
+        scenario, chosen, max_executions, max_failures, progress, shrink_failures, plan
+    )
     _run_nested(scenario, chosen, max_steps, exploration.run)
     return Result(
         scenario=scenario_name(scenario),
@@ -183,7 +202,7 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
         WrongUse, UnsupportedTrio: as for `explore`.
     """
     strategy = Replay(token)
-    exploration = _Exploration(scenario, strategy, 1, 1, None, False)
+    exploration = _Exploration(scenario, strategy, 1, 1, None, False, strategy.faults)
     _run_nested(scenario, strategy, max_steps, exploration.run)
     strategy.check_finished()
     return Result(
@@ -218,7 +237,9 @@ class _Exploration:
         max_failures: int,
         progress: Progress | None,
         shrinks: bool,
+        faults: FaultPlan | None,
     ) -> None:
+        self._faults = faults
         self._shrinks = shrinks
         self._scenario = scenario
         self._strategy = strategy
@@ -234,6 +255,7 @@ class _Exploration:
         self.never: tuple[str, ...] = ()
 
     def run(self, kernel: Kernel) -> None:
+        kernel.faults = self._faults
         began = _real_seconds()
         try:
             self._loop(kernel)
@@ -277,7 +299,7 @@ class _Exploration:
         return Failure(
             error=nondeterminism or _innermost(raised),
             raised=raised,
-            token=log.token(),
+            token=log.token("" if self._faults is None else self._faults.code),
             scenario=scenario_name(self._scenario),
             steps=tuple(trace.steps),
             choices=len(log),

@@ -25,13 +25,14 @@ import gc
 import math
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import trio
 import trio._core._run as _trio_run
 import trio._core._traps as _trio_traps
 import trio._threads as _trio_threads
 from outcome import Error, Outcome, Value
+from outcome import capture as outcome_of
 from sniffio import thread_local as sniffio_library
 from trio._core._instrumentation import Instruments as _TrioInstruments
 from trio._util import name_asyncgen
@@ -52,7 +53,8 @@ from sim._escapes import PinnedSources, guarded
 from sim._footprint import Recorder
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
-from sim._trace import Trace, describe_waiting
+from sim._trace import Trace, describe_waiting, short_name
+from sim.faults import FaultKind, FaultPlan, InjectedCrash
 from sim.oracles.invariants import Invariants
 from sim.strategies import ABANDON, CLOCK, ROOT, ChoiceKind, Ending, Step, Strategy, TaskId
 
@@ -89,6 +91,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "_abort_func",
         "_activate_cancel_status",
         "_attempt_delivery_of_any_pending_cancel",
+        "_attempt_abort",
         "_cancel_points",
         "_child_nurseries",
         "_next_send",
@@ -212,6 +215,10 @@ class Kernel:
         self._children: dict[TaskId, int] = {}
         self._recorder = recorder
         self.invariants = Invariants(lambda: self.clock.now)
+        # What may strike; the same in all executions of an exploration.
+        self.faults: FaultPlan | None = None
+        self._faults_left = 0
+        self._struck = False
         self._root_outcome: Outcome[object] | None = None
         self._finding: BaseException | None = None
         self._escape: Escape | None = None
@@ -294,6 +301,9 @@ class Kernel:
         raised = self._root_outcome.error if isinstance(self._root_outcome, Error) else None
         if self._escape is not None:
             return raised if _has_inside(raised, self._escape) else self._escape
+        struck = self._struck
+        if self._finding is None and struck and _only_injected(raised):
+            return None
         return self._finding or raised
 
     def _begin(self, strategy: Strategy) -> None:
@@ -306,6 +316,8 @@ class Kernel:
         self._escape = None
         self._strategy = strategy
         self._system_scope = None
+        self._struck = False
+        self._faults_left = 0 if self.faults is None else self.faults.at_most
         self._steps = 0
         self.clock.now = 0.0
         self._pinned.reset()
@@ -442,6 +454,9 @@ class Kernel:
 
                 if deadlines._heap and deadlines._heap[0][0] <= clock.now:
                     deadlines.expire(clock.now)
+                fault = ""
+                if self._faults_left and outcome is None:
+                    fault = self._maybe_strike(task)
                 # What this step has made runnable is at the end of the queue.
                 made = 0
                 if len(runq) >= runnable:
@@ -462,7 +477,7 @@ class Kernel:
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
                 if trace is not None:
-                    trace.after_step(task, bool(runq) and runq[0] is task)
+                    trace.after_step(task, bool(runq) and runq[0] is task, fault)
                 if self._finding is not None:
                     return
                 del task, send, value, message
@@ -561,7 +576,8 @@ class Kernel:
     def _close_generators(self) -> bool:
         """Start to close the async generators that were left half-way, if there are any."""
         runner = self._runner
-        generators = runner.asyncgens.alive.take()
+        # Only those that nobody is in: another is closed by the task that is.
+        generators = [one for one in runner.asyncgens.alive.take() if not one.ag_running]
         if not generators:
             return False
 
@@ -572,6 +588,34 @@ class Kernel:
         task = self.spawn_background(close_generators, "<closing of async generators>")
         self._name_child(ROOT, task)
         return True
+
+    # Faults.
+
+    def _maybe_strike(self, task: Any) -> str:
+        """Let a fault strike a task that has just given up control, if that is chosen.
+
+        Returns:
+            the name of the fault; "" if none has struck.
+        """
+        plan = self.faults
+        assert plan is not None
+        name = short_name(task.name)
+        if name.startswith("<") or not plan.names(name):
+            return ""
+        kinds = plan.kinds
+        if task._cancel_status._scope._cancel_called:
+            kinds = tuple(kind for kind in kinds if kind is not FaultKind.CANCEL)
+        index = self.choose(ChoiceKind.FAULT, 1 + len(kinds))
+        if index == 0:
+            return ""
+        self._faults_left -= 1
+        self._struck = True
+        kind = kinds[index - 1]
+        if kind is FaultKind.CANCEL:
+            task._cancel_status._scope.cancel("fault injected by sim")
+        else:
+            _crash(task)
+        return kind.value
 
     # What ends, and how.
 
@@ -626,6 +670,7 @@ class Kernel:
         runner = self._runner
         if runner.tasks:
             # Threads report back through the callbacks also while their tasks clean up after themselves.
+            self._faults_left = 0
             self._cancel_everything()
             self._callbacks.done = True
         if runner.tasks:
@@ -671,6 +716,7 @@ class Kernel:
         runner = self._runner
         for task in list(runner.tasks):
             # It was told to end and did not; whatever it raises now comes too late to matter.
+            _RUN_CONTEXT.task = task
             with contextlib.suppress(BaseException):
                 task.coro.close()
         for task in list(runner.tasks):
@@ -782,6 +828,28 @@ class _TakeTurns(Strategy):
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
         return alternatives - 1 if kind is ChoiceKind.SCHEDULE else 0
+
+
+def _crash(task: Any) -> None:
+    """Raise an `InjectedCrash` where the task is suspended."""
+
+    def raise_crash() -> NoReturn:
+        raise InjectedCrash(f"sim has crashed the task {short_name(task.name)} here")
+
+    if task._abort_func is not None:
+        # As Trio delivers a KeyboardInterrupt. What cannot be aborted goes on, as it would then.
+        task._attempt_abort(raise_crash)
+    else:
+        # It is about to go on; what it was to be given is lost in the crash.
+        task._next_send_fn = task.coro.send
+        task._next_send = outcome_of(raise_crash)
+
+
+def _only_injected(error: BaseException | None) -> bool:
+    """Whether an error is nothing but what faults have raised."""
+    if inside := members(error):
+        return all(map(_only_injected, inside))
+    return isinstance(error, InjectedCrash | trio.Cancelled)
 
 
 def _has_inside(error: BaseException | None, wanted: BaseException) -> bool:

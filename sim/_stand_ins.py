@@ -69,6 +69,7 @@ class CallbackQueue:
 
     def __init__(self, spawn_task: Callable[[Callable[[], Awaitable[None]]], Any]) -> None:
         self._spawn_task = spawn_task
+        # With each job, whether it is in _once as well. Only those need be hashable.
         self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...], bool]] = deque()
         self._once: set[tuple[Callable[..., object], tuple[Any, ...]]] = set()
         self._parked = False
@@ -81,7 +82,6 @@ class CallbackQueue:
             return
         self._touched()
         if idempotent:
-            # Only these are compared, so only these have to be hashable.
             if (sync_fn, args) in self._once:
                 return
             self._once.add((sync_fn, args))

@@ -37,9 +37,13 @@ class TracedStep:
     """Where it gave up control; "" if it finished."""
     preempts: bool
     """Whether the task that made the step before could have gone on, and was made to wait."""
+    fault: str = ""
+    """What struck the task where it gave up control: "cancel", "crash"; "" if nothing did."""
 
     def __str__(self) -> str:
         end = f"to {self.end}" if self.end else "to its end"
+        if self.fault:
+            end = f"{end}, where it was struck by a {self.fault}"
         return (
             f"{self.name} {list(self.task)} at {self.time:g} s, 1 of {self.enabled} enabled, "
             f"from {self.start} {end}"
@@ -57,14 +61,16 @@ class Trace:
     def before_step(self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float) -> None:
         self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))
 
-    def after_step(self, task: Any, can_go_on: bool) -> None:
+    def after_step(self, task: Any, can_go_on: bool, fault: str) -> None:
         assert self._open is not None
         identity, name, time, chosen, enabled, start = self._open
         self._open = None
         # The task of the step before is the first of the enabled ones, if it is one of them.
         preempts = self._previous_can_go_on and chosen > 0
         self._previous_can_go_on = can_go_on
-        self.steps.append(TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts))
+        self.steps.append(
+            TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts, fault)
+        )
 
 
 def first_difference(first: Trace, second: Trace) -> tuple[int, str, str] | None:

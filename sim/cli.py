@@ -20,10 +20,13 @@ import click
 
 from sim._errors import SimError, WrongUse
 from sim._explore import DEFAULT_MAX_STEPS, Failure, Result, Scenario, explore, replay
+from sim.faults import FaultKind, FaultPlan
 from sim.report import describe_failure, describe_result
 from sim.strategies import STRATEGIES
 
 HELD, FAILED, WRONG_USE = 0, 1, 2
+
+_FAULTS = click.Choice([kind.value for kind in FaultKind])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +70,10 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 @click.option("--max-failures", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--fault", type=_FAULTS, help="Let one such fault strike, where the strategy chooses.")
+@click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
+@click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
+@click.option("--fault-count", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def explore_command(
     scenario: str,
@@ -75,6 +82,10 @@ def explore_command(
     max_failures: int,
     max_steps: int,
     seed: int,
+    fault: str | None,
+    sweep: str | None,
+    fault_tasks: str,
+    fault_count: int,
     as_json: bool,
 ) -> None:
     """Run SCENARIO many times, each time with other choices."""
@@ -90,6 +101,8 @@ def explore_command(
                 seed,
                 max_failures=max_failures,
                 max_steps=max_steps,
+                faults=_plan(fault, fault_tasks, fault_count),
+                sweep=_plan(sweep, fault_tasks, fault_count),
                 progress=lambda executions: bar.update(executions - bar.pos),
             )
     _show(result, scenario, as_json)
@@ -162,10 +175,15 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
                 "to": step.end,
                 "enabled": step.enabled,
                 "preempts": step.preempts,
+                "fault": step.fault,
             }
             for step in failure.steps
         ],
     }
+
+
+def _plan(kind: str | None, tasks: str, count: int) -> FaultPlan | None:
+    return None if kind is None else FaultPlan((FaultKind(kind),), tasks, count)
 
 
 def _on_terminal() -> bool:

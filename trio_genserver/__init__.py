@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from ._agent import Agent, AgentRef, agent_spec, open_agent
 from ._amap import Settled, amap, amap_nolink
+from ._checkout_pool import (
+    CheckoutOrder,
+    CheckoutPool,
+    CheckoutPoolRef,
+    PoolStatus,
+    checkout_pool_spec,
+    open_checkout_pool,
+)
 from ._dynamic_supervisor import (
     DynamicSupervisor,
     DynamicSupervisorRef,
@@ -19,6 +28,7 @@ from ._errors import (
     InitStopped,
     MailboxFull,
     NotRegistered,
+    PoolFull,
     RequestAbandoned,
     ServerCrashed,
     ServerError,
@@ -69,6 +79,8 @@ from ._task import (
 
 __all__ = [
     "STABLE_HASH",
+    "Agent",
+    "AgentRef",
     "AlreadyRegistered",
     "AlreadyReplied",
     "AlreadyStarted",
@@ -78,6 +90,9 @@ __all__ = [
     "CallCycle",
     "CallOrCast",
     "Cast",
+    "CheckoutOrder",
+    "CheckoutPool",
+    "CheckoutPoolRef",
     "ChildAlreadyPresent",
     "ChildAlreadyStarted",
     "ChildCounts",
@@ -113,6 +128,8 @@ __all__ = [
     "Overflow",
     "PartitionSupervisor",
     "PartitionSupervisorRef",
+    "PoolFull",
+    "PoolStatus",
     "Refuse",
     "Registered",
     "Registry",
@@ -140,14 +157,18 @@ __all__ = [
     "UnhandledMessage",
     "Unregistered",
     "add_instrument",
+    "agent_spec",
     "amap",
     "amap_nolink",
     "as_completed",
+    "checkout_pool_spec",
     "child_spec",
     "dynamic_supervisor_spec",
     "handle_call",
     "handle_cast",
     "monitor",
+    "open_agent",
+    "open_checkout_pool",
     "open_dynamic_supervisor",
     "open_partition_supervisor",
     "open_server",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.lowlevel
 
-from ._cycle import Execution, execution_var
+from ._cycle import Execution, cycle_of_pending, execution_var
+from ._errors import CallCycle
 from ._request import Request
 from ._server import Refuse
 
@@ -108,6 +109,10 @@ class ChildTasks:
         if bound is not None:
             running = self.running.setdefault(handler, set())
             if len(running) >= bound:
+                cycle = None if request is None else cycle_of_pending(child)
+                if cycle is not None and request is not None:
+                    request.fail(CallCycle(self.process.name, message, cycle))
+                    return
                 self.pending.setdefault(handler, deque()).append(child)
                 return
             running.add(child)

@@ -9,7 +9,8 @@ somewhere, and then the call can be answered, or comes back to the caller, and t
 - A request that waits in a mailbox waits for the main loop, whatever it handles now.
 - A request that a child task handles waits for that child alone: the server itself is free. So a child
   may call its own server, and a reply that is deferred to a child is followed into the child.
-- A request that waits for one of a bounded number of children is stuck only if all of them are.
+- A request that waits for one of a bounded number of children is stuck only if all of them are. That edge
+  appears without a call, when the server finds all places taken; so it is looked at then as well.
 - A request that was given away as a `From` may be answered by anybody. It ends the search: an alarm must
   be certain.
 
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
     from ._process import Process
     from ._request import Request
 
-__all__ = ["Execution", "current_execution", "refuse_cycle", "waiting_for", "waiting_for_all"]
+__all__ = [
+    "Execution",
+    "current_execution",
+    "cycle_of_pending",
+    "refuse_cycle",
+    "waiting_for",
+    "waiting_for_all",
+]
 
 
 class Execution:
@@ -99,6 +107,19 @@ def refuse_cycle(caller: Execution, request: Request[Any]) -> None:
     if way is not None:
         cycle = [caller.name, *way]
         raise CallCycle(request.process.name, request.message, cycle)
+
+
+def cycle_of_pending(child: Execution) -> list[str] | None:
+    """The cycle in which `child`, that has to wait for its turn, waits for itself; None: there is none.
+
+    The one edge that appears without a call: a request waited for the main loop, now it waits for children.
+    """
+    way: list[str] | None = None
+    for blocker in child.blockers() or ():
+        way = _through(blocker, child, set())
+        if way is None:
+            return None
+    return None if way is None else [child.server.name, *way]
 
 
 def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> list[str] | None:

@@ -25,6 +25,7 @@ __all__ = [
     "InitStopped",
     "MailboxFull",
     "NotRegistered",
+    "PoolFull",
     "RequestAbandoned",
     "ServerCrashed",
     "ServerError",
@@ -33,6 +34,18 @@ __all__ = [
     "TaskStopped",
     "UnhandledMessage",
 ]
+
+
+# Characters of a value that an error's text shows.
+LONGEST = 200
+
+
+def brief(value: object) -> str:
+    """`value` as an error's text shows it: whole if it is short. A text that quotes a text that quotes a
+    text must not grow, as it would along a chain of calls.
+    """
+    text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 class ServerError(Exception):
@@ -57,7 +70,7 @@ class ServerNotRunning(ServerError):
 
     def __init__(self, server: str, request: object) -> None:
         super().__init__(
-            f"{server} is not running, so {request!r} was not sent to it",
+            f"{server} is not running, so {brief(request)} was not sent to it",
             server=server,
             request=request,
         )
@@ -75,7 +88,7 @@ class ServerStopped(ServerError):
 
     def __init__(self, server: str, request: object, reason: object) -> None:
         super().__init__(
-            f"{server} stopped ({reason!r}) before it answered {request!r}",
+            f"{server} stopped ({reason!r}) before it answered {brief(request)}",
             server=server,
             request=request,
         )
@@ -87,7 +100,7 @@ class ServerCrashed(ServerError):
 
     def __init__(self, server: str, request: object, cause: BaseException) -> None:
         super().__init__(
-            f"{server} crashed before it answered {request!r}: {cause!r}",
+            f"{server} crashed before it answered {brief(request)}: {brief(cause)}",
             server=server,
             request=request,
         )
@@ -104,14 +117,15 @@ class CallCycle(ServerError):
     cycle: tuple[str, ...]
 
     def __init__(self, server: str, request: object, cycle: Sequence[str]) -> None:
-        waits = " waits for ".join(cycle)
+        shown = cycle if len(cycle) <= 12 else [*cycle[:6], f"({len(cycle) - 12} more)", *cycle[-6:]]
+        waits = " waits for ".join(shown)
         advice = (
             "a server cannot call itself; call the method on self instead"
             if len(cycle) <= 2
             else "let one of them cast, or answer later from a child task"
         )
         super().__init__(
-            f"calling {request!r} would wait for ever: {waits} ({advice})",
+            f"calling {brief(request)} would wait for ever: {waits} ({advice})",
             server=server,
             request=request,
         )
@@ -129,7 +143,7 @@ class MailboxFull(ServerError):
 
     def __init__(self, server: str, request: object, capacity: float) -> None:
         super().__init__(
-            f"the mailbox of {server} is full ({capacity} messages), {request!r} was not taken; "
+            f"the mailbox of {server} is full ({capacity} messages), {brief(request)} was not taken; "
             f"wait with `await ref.cast(...)`, or raise its mailbox_size",
             server=server,
             request=request,
@@ -150,8 +164,8 @@ class AlreadyReplied(ServerError):
 
     def __init__(self, server: str, request: object, first: object, second: object) -> None:
         super().__init__(
-            f"{request!r} to {server} was answered with {first!r} already, "
-            f"the second answer {second!r} reaches nobody",
+            f"{brief(request)} to {server} was answered with {brief(first)} already, "
+            f"the second answer {brief(second)} reaches nobody",
             server=server,
             request=request,
         )
@@ -164,7 +178,7 @@ class RequestAbandoned(ServerError):
 
     def __init__(self, server: str, request: object) -> None:
         super().__init__(
-            f"{request!r} to {server} was abandoned; its reply is dropped",
+            f"{brief(request)} to {server} was abandoned; its reply is dropped",
             server=server,
             request=request,
         )
@@ -181,7 +195,7 @@ class BadReturnValue(ServerError):
 
     def __init__(self, server: str, callback: str, request: object, value: object) -> None:
         super().__init__(
-            f"{callback} of {server} must return None, it returned {value!r}",
+            f"{callback} of {server} must return None, it returned {brief(value)}",
             server=server,
             request=request,
         )
@@ -193,7 +207,7 @@ class UnhandledMessage(ServerError):
 
     def __init__(self, server: str, server_class: type, request: object) -> None:
         super().__init__(
-            f"{server} is a {server_class.__name__}, which has no handler for {request!r}",
+            f"{server} is a {server_class.__name__}, which has no handler for {brief(request)}",
             server=server,
             request=request,
         )
@@ -280,3 +294,24 @@ class TaskStopped(ServerError):
             request=request,
         )
         self.reason = reason
+
+
+class PoolFull(ServerError):
+    """All workers of a checkout pool are in use, and the client did not want to wait.
+
+    Attributes:
+      size, max_overflow: how many there may be, together.
+    """
+
+    size: int
+    max_overflow: int
+
+    def __init__(self, server: str, size: int, max_overflow: int) -> None:
+        super().__init__(
+            f"all workers of {server} are in use (size {size}, max_overflow {max_overflow}); "
+            f"wait for one with `checkout()`",
+            server=server,
+            request="checkout()",
+        )
+        self.size = size
+        self.max_overflow = max_overflow

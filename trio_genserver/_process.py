@@ -53,7 +53,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Process"]
 
-BATCH = 16
+# How many messages a server handles before it lets others run. A task that is ready may have to wait for two
+# steps of the server, as Trio runs the ready ones in random order: so for 16 handlers at most.
+BATCH = 8
 
 Item: TypeAlias = "Request[Any] | Envelope | Cast[Any]"
 OnExit: TypeAlias = "Callable[[Process, object], None]"
@@ -306,6 +308,9 @@ class Process(Execution):
             if self.reason is _UNSET or self.state < ENDING:
                 self.reason = reason
             self.stop_left = 0
+            if self.state == RUNNING:
+                # From the next message on, all would be in vain.
+                self._take_no_more()
             if self.nursery is not None:
                 self.nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             self.wake()
@@ -362,6 +367,8 @@ class Process(Execution):
         if self.hooks.server_crashed:
             self.hooks.tell("server_crashed", self.ref, error, message, self.shown_state())
         self.killed = True
+        if self.state == RUNNING:
+            self._take_no_more()
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {error!r}")
         self.wake()
@@ -377,7 +384,7 @@ class Process(Execution):
         if instance is None:
             return None
         try:
-            return instance.format_status(dict(cast("dict[str, Any]", vars(instance))))
+            return instance.format_status(attributes(instance))
         except Exception as error:  # noqa: BLE001 - it must not hide the crash that is being reported
             return f"<format_status raised {error!r}>"
 
@@ -460,6 +467,8 @@ class Process(Execution):
             if self.killed:
                 nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             if self.state == STARTING and not await self._init():
+                # It may have started child tasks before it failed.
+                nursery.cancel_scope.cancel(reason=f"the init of {self.name} failed")
                 return
             serving = self._serve(None if item is _NOTHING else item)
             # This frame lasts as long as the server, and would keep its first message for as long.
@@ -544,7 +553,7 @@ class Process(Execution):
                     if self.stop_left:
                         self.stop_left -= 1
                 else:
-                    budget = BATCH
+                    budget = BATCH - 1  # what it is woken with counts
                     if self.timeout is None:
                         self.parked = True
                         item = await trio.lowlevel.wait_task_rescheduled(self._abort_park)
@@ -553,6 +562,11 @@ class Process(Execution):
                             return _NOTHING
                         item = await self._park_with_timeout()
                     if item is None:
+                        continue
+                    if self.current is not None:
+                        # It came in the step in which a caller ran the handler that has ended this server.
+                        self._fail_item(item)
+                        item = None
                         continue
 
             # What is it, and who handles it?
@@ -659,10 +673,9 @@ class Process(Execution):
         return None
 
     def ran_inline(self) -> None:
-        """A caller has run a handler while the server waited with a timeout: that was a message."""
+        """A caller has run a handler, and the server waits with a timeout or is to: that was a message."""
         scope = self.timeout_scope
-        assert scope is not None
-        if self.timeout is None:
+        if self.timeout is None or scope is None:
             self.wake()
         else:
             scope.deadline = trio.current_time() + self.timeout
@@ -859,6 +872,18 @@ def cast_request(process: Process, message: object) -> Request[Any]:
     request: Request[Any] = Request(process, message)
     request.state = BEGUN
     return request
+
+
+def attributes(instance: object) -> dict[str, Any]:
+    """The state of a server: what it has put into itself, in slots or not."""
+    state: dict[str, Any] = {}
+    for base in type(instance).__mro__:
+        slots: Any = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in GenServer.__slots__ and hasattr(instance, name):
+                state[name] = getattr(instance, name)
+    state.update(getattr(instance, "__dict__", {}))
+    return state
 
 
 def message_of(item: Any) -> object:

@@ -105,7 +105,7 @@ class ServerRef(Generic[S_co]):
                     return await self._crashed_inline(process, message, error)
                 if process.attention:
                     process.wake()
-                elif process.timeout_scope is not None:
+                elif process.timeout is not None or process.timeout_scope is not None:
                     process.ran_inline()
                 await _schedule_point()
                 return cast("R", reply)

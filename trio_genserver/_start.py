@@ -126,7 +126,8 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
 
 def lone(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one exception in `group`, if there is only one; the nursery is no concern of the user's."""
-    if len(group.exceptions) != 1:
+    # What the server crashed with may come out of the block as well, if that raised it again.
+    if len({id(error) for error in group.exceptions}) != 1:
         return group
     error = group.exceptions[0]
     if isinstance(error, BaseExceptionGroup):

@@ -252,8 +252,6 @@ class Supervisor(BaseSupervisor):
                 await process.start_child(child)
             except InitIgnored:
                 self._ignored(child)
-        # They are in the table now, and would only keep what is deleted there alive.
-        self._first_children.clear()
 
     # Messages; `SupervisorRef` sends them. What went wrong is the caller's, and no crash of this server.
 

@@ -123,4 +123,5 @@ def _stop(step: TracedStep) -> str:
     source = linecache.getline(path, int(line)).strip()
     if len(source) > _MAX_SOURCE:
         source = source[: _MAX_SOURCE - 3] + "..."
-    return f"{place}  {source}"
+    struck = f"  <- {step.fault} strikes here" if step.fault else ""
+    return f"{place}  {source}{struck}"

@@ -30,6 +30,7 @@ from sim.strategies._dfs import DepthFirst
 from sim.strategies._pct import PCT
 from sim.strategies._pos import PartialOrderSampling
 from sim.strategies._random import RandomWalk
+from sim.strategies._sweep import Sweep
 from sim.strategies.dpor import Dpor
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "RandomWalk",
     "Step",
     "Strategy",
+    "Sweep",
     "TaskId",
     "Verdict",
     "conflict",
@@ -66,6 +68,7 @@ STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
     "pos": PartialOrderSampling,
     "preemption": PreemptionBounded,
     "random": RandomWalk,
+    "sweep": Sweep,
 }
 
 _WITH_NUMBER: Mapping[str, Callable[[int, int], Strategy]] = {

@@ -17,6 +17,7 @@ from random import Random
 from typing import Final
 
 from sim.strategies._base import ChoiceKind, Execution, Strategy, TaskId
+from sim.strategies._fault_sampler import FaultSampler
 
 DEFAULT_DEPTH: Final = 3
 
@@ -35,6 +36,7 @@ class PCT(Strategy):
         if depth < 1:
             raise ValueError(f"the depth of a bug is at least 1, not {depth}")
         self._random = Random(seed)
+        self._faults = FaultSampler(self._random.random)
         self._depth = depth
         self._horizon = 0
         # Of one execution. Initial priorities lie in [1, 2), those given at the n-th change
@@ -45,6 +47,7 @@ class PCT(Strategy):
         self._changes = 0
 
     def begin_execution(self) -> bool:
+        self._faults.begin_execution()
         self._priorities.clear()
         self._points = self._changes = 0
         count = min(self._depth - 1, self._horizon)
@@ -67,7 +70,8 @@ class PCT(Strategy):
         return enabled.index(best)
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
-        del kind
+        if kind is ChoiceKind.FAULT:
+            return self._faults.choose(alternatives)
         return self._random.randrange(alternatives)
 
     def end_execution(self, execution: Execution) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from random import Random
 
 from sim.strategies._base import ChoiceKind, Strategy, TaskId
+from sim.strategies._fault_sampler import FaultSampler
 
 
 class PartialOrderSampling(Strategy):
@@ -28,10 +29,12 @@ class PartialOrderSampling(Strategy):
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed).random
+        self._faults = FaultSampler(self._random)
         # Of each task, the priority of its next step.
         self._priorities: dict[TaskId, float] = {}
 
     def begin_execution(self) -> bool:
+        self._faults.begin_execution()
         self._priorities.clear()
         return True
 
@@ -49,5 +52,6 @@ class PartialOrderSampling(Strategy):
         return best
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
-        del kind
+        if kind is ChoiceKind.FAULT:
+            return self._faults.choose(alternatives)
         return int(self._random() * alternatives)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from sim.strategies._base import ChoiceKind, Strategy
+from sim.strategies._fault_sampler import FaultSampler
 
 
 class RandomWalk(Strategy):
@@ -16,12 +17,15 @@ class RandomWalk(Strategy):
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed).random
+        self._faults = FaultSampler(self._random)
 
     def begin_execution(self) -> bool:
+        self._faults.begin_execution()
         return True
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
-        del kind
+        if kind is ChoiceKind.FAULT:
+            return self._faults.choose(alternatives)
         # Not randrange: it is ten times slower, and its bias-free draw buys nothing at a handful
         # of alternatives against 53 random bits.
         return int(self._random() * alternatives)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim._choices import TokenReader
+from sim._errors import InvalidToken
+from sim.faults import FaultPlan
 from sim.strategies._base import ChoiceKind, Strategy, TaskId
 
 
 class Replay(Strategy):
     """Take the choices of a token, in one execution.
+
+    Attributes:
+        faults: the fault plan that the token was made under, if any.
+
+    Raises:
+        InvalidToken: it cannot be read.
 
     Raises (from the choices):
         ReplayDiverged: the program no longer has the choices of the token.
@@ -17,6 +25,11 @@ class Replay(Strategy):
 
     def __init__(self, token: str) -> None:
         self._reader = TokenReader(token)
+        try:
+            code = self._reader.faults
+            self.faults = FaultPlan.from_code(code) if code else None
+        except ValueError as error:
+            raise InvalidToken(token, str(error)) from None
         self._begun = False
 
     def begin_execution(self) -> bool:

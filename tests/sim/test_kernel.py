@@ -182,6 +182,24 @@ def test_tasks_of_a_failed_run_unwind_before_the_next_begins() -> None:
     assert len(unwound) == 2 * 3  # the run, and the two that check it
 
 
+def test_thread_delivers_its_result_also_while_a_failed_run_unwinds() -> None:
+    unwound: list[str] = []
+
+    async def scenario() -> None:
+        async def worker() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    unwound.append(await trio.to_thread.run_sync(lambda: "in a thread"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(worker)
+
+    assert sim.explore(scenario, shrink_failures=False).failures
+    assert unwound == ["in a thread"] * 3  # the run, and the two that check it
+
+
 def test_task_that_refuses_to_end_is_closed_by_force() -> None:
     closed: list[bool] = []
 
@@ -298,6 +316,10 @@ def test_callbacks_from_elsewhere_run_in_order() -> None:
         token.run_sync_soon(seen.append, 9, idempotent=True)
         await trio.testing.wait_all_tasks_blocked()
         assert seen == [0, 1, 2, 3, 9]
+        rows: list[list[int]] = []
+        token.run_sync_soon(rows.append, [1])
+        await trio.testing.wait_all_tasks_blocked()
+        assert rows == [[1]]
 
     held(sim.explore(scenario, max_executions=10))
 

@@ -109,3 +109,9 @@ async def end(ref: ServerRef[Worker], reason: object) -> None:
     """Have it stop itself for `reason`, and wait until its supervisor has done what it does about that."""
     await ref.call(Worker.end(reason))
     await trio.testing.wait_all_tasks_blocked()
+
+
+async def not_ended() -> None:
+    """The last line of a block that is to be ended from outside: fails if it is not."""
+    await trio.testing.wait_all_tasks_blocked()
+    raise AssertionError("nobody has ended this block")

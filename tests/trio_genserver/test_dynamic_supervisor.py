@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, worker
+from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, not_ended, worker
 from trio_genserver import (
     ChildNotFound,
     ChildStartFailed,
@@ -280,7 +280,7 @@ async def test_tries_that_fail_too_often_end_the_supervisor(world: World) -> Non
             await sup.start_child(worker(world, "b"))
             world.fail_start["a"] = 3
             await crash(a)
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log[-4:] == ["fail a", "fail a", "fail a", "stop b: 'shutdown'"]
     assert isinstance(caught.value.__cause__, StartError)
 
@@ -292,7 +292,7 @@ async def test_crashes_of_different_children_count_together(world: World) -> Non
             b = await sup.start_child(worker(world, "b"))
             await crash(a)
             await crash(b)
-            await trio.sleep_forever()
+            await not_ended()
     assert caught.value.child == "b"
     assert world.instances == {"a": 2, "b": 1}
 

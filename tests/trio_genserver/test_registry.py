@@ -20,6 +20,7 @@ from trio_genserver import (
     NotRegistered,
     Registered,
     Registry,
+    Request,
     ServerCrashed,
     ServerNotRunning,
     ServerRef,
@@ -322,6 +323,53 @@ async def test_nobody_finds_a_server_that_has_crashed(message: Any) -> None:  # 
             assert len(rooms) == len(groups) == 0
         done = True
     assert found_dead == []
+
+
+class SlowChild(GenServer):
+    """Its child task takes a while to end."""
+
+    def __init__(self, go: trio.Event) -> None:
+        self.go = go
+
+    async def init(self) -> None:
+        self.start_task(self.work)
+
+    async def work(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.go.wait()
+
+    @handle_call
+    async def crash(self) -> None:
+        raise ValueError("crashed")
+
+
+@pytest.mark.parametrize("how", ["crash", "kill", "stop"])
+async def test_nobody_finds_a_server_whose_child_tasks_are_yet_to_end(how: str) -> None:  # OTP 134
+    names: Registry[SlowChild] = Registry()
+    go = trio.Event()
+    spec = child_spec(SlowChild, go).replace(via=names.via("x"), restart="temporary")
+    async with open_supervisor([spec]) as supervisor, trio.open_nursery() as nursery:
+        ref = supervisor.child("SlowChild", SlowChild)
+        await trio.testing.wait_all_tasks_blocked()
+        requests: list[Request[None]] = []
+        if how == "crash":
+            requests.append(ref.send_request(SlowChild.crash()))
+        elif how == "kill":
+            nursery.start_soon(supervisor.terminate_child, "SlowChild")
+        else:
+            nursery.start_soon(ref.stop)
+        await trio.testing.wait_all_tasks_blocked()
+        assert "x" not in names
+        assert not ref.is_running
+        with pytest.raises(ServerNotRunning):
+            await ref.call(SlowChild.crash())
+        go.set()
+        for request in requests:
+            with pytest.raises(ServerCrashed):
+                await request.wait()
 
 
 async def test_a_name_is_hidden_during_terminate_and_a_start_under_it_waits() -> None:  # OTP 134

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, worker
+from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, not_ended, worker
 from trio_genserver import (
     AlreadyStarted,
     BadReturnValue,
@@ -553,7 +553,7 @@ async def test_a_supervisor_in_a_restart_loop_can_be_ended(how: str, world: Worl
                 assert not sup.is_running
             elif how == "cancel":
                 scope.cancel()
-                await trio.sleep_forever()
+                await not_ended()
     assert world.log[-1] == "stop a: 'shutdown'"
 
 
@@ -676,8 +676,16 @@ async def test_a_child_that_asks_its_busy_supervisor_is_refused_and_does_not_han
         assert answers == [CallCycle, CallCycle]
         await sup.restart_child("Asks")
         answers.clear()
-    # And once the supervisor itself is ending.
+    # And once the supervisor itself is ending, in order or cancelled.
     assert answers == [ServerNotRunning]
+    answers.clear()
+    with trio.CancelScope() as scope:
+        async with open_supervisor() as sup:
+            holder[0] = sup
+            await sup.start_child(child_spec(Asks, holder).replace(shutdown=math.inf))
+            scope.cancel()
+            await trio.sleep_forever()
+    assert answers == [CallCycle, ServerNotRunning]
 
 
 async def test_a_child_may_end_itself_through_its_supervisor(world: World) -> None:

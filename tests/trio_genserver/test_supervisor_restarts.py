@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, worker
+from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, not_ended, worker
 from trio_genserver import (
     AutoShutdown,
     ChildNotFound,
@@ -19,6 +20,7 @@ from trio_genserver import (
     Instrument,
     LoggingInstrument,
     RestartIntensityExceeded,
+    ServerCrashed,
     ServerRef,
     Strategy,
     Supervisor,
@@ -26,6 +28,7 @@ from trio_genserver import (
     add_instrument,
     child_spec,
     handle_call,
+    handle_cast,
     open_server,
     open_supervisor,
     remove_instrument,
@@ -195,6 +198,45 @@ async def test_several_that_fail_at_once_are_all_dealt_with(world: World) -> Non
         assert active(sup) == ["a", "b", "c"]
 
 
+async def test_one_restart_of_all_answers_several_that_fail_at_once(world: World) -> None:  # OTP 103
+    async with open_supervisor([worker(world, name) for name in "abc"], strategy="one_for_all") as sup:
+        # Sent in one step, so that both have ended before the supervisor looks.
+        requests = [sup.child(name, Worker).send_request(Worker.crash()) for name in "ab"]
+        for request in requests:
+            with pytest.raises(ServerCrashed):
+                await request.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert active(sup) == ["a", "b", "c"]
+        assert world.instances == {"a": 2, "b": 2, "c": 2}
+
+
+class Quick(GenServer):
+    @handle_cast
+    def crash(self) -> None:
+        raise ValueError("at once")
+
+
+async def test_a_child_that_ends_in_the_very_step_of_its_start_is_restarted_like_any_other() -> None:
+    class CrashAtStart(Instrument):
+        def __init__(self) -> None:
+            self.starts = 0
+
+        def server_started(self, server: ServerRef[Any]) -> None:
+            # The message is in the mailbox before the supervisor hears that the start is over.
+            if server.name == "Quick":
+                self.starts += 1
+                if self.starts <= 2:
+                    server.cast_nowait(Quick.crash())
+
+    instrument = CrashAtStart()
+    add_instrument(instrument)
+    async with open_supervisor([Quick]) as sup:
+        await trio.testing.wait_all_tasks_blocked()
+        assert instrument.starts == 3
+        assert active(sup) == ["Quick"]
+        assert sup.child("Quick").is_running
+
+
 async def test_the_restart_is_done_before_the_supervisor_answers_the_next_question(world: World) -> None:
     async with open_supervisor([worker(world, "a")]) as sup:
         a = sup.child("a", Worker)
@@ -234,7 +276,7 @@ async def test_as_many_restarts_as_allowed_are_made_and_one_more_ends_all(
             assert active(sup) == ["a", "b"]
             world.take()
             await crash(sup.child("a", Worker))
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log == ["stop a: ValueError('a')", "stop b: 'shutdown'"]
     error = caught.value
     assert (error.server, error.child, error.max_restarts, error.max_seconds) == ("Supervisor", "a", 2, 5.0)
@@ -263,7 +305,7 @@ async def test_no_restarts_allowed_means_that_the_first_end_is_too_many(world: W
     with pytest.raises(RestartIntensityExceeded) as caught:
         async with open_supervisor([worker(world, "a")], max_restarts=0) as sup:
             await end(sup.child("a", Worker), "normal")
-            await trio.sleep_forever()
+            await not_ended()
     assert caught.value.__cause__ is None
     assert caught.value.reason == "normal"
 
@@ -285,7 +327,7 @@ async def test_a_restart_that_fails_is_tried_again_and_each_try_counts(
         async with open_supervisor([worker(world, "a")], strategy=strategy, max_restarts=3) as sup:
             world.fail_start["a"] = 3
             await crash(sup.child("a", Worker))
-            await trio.sleep_forever()
+            await not_ended()
     assert isinstance(caught.value.__cause__, StartError)
     assert world.log.count("fail a") == 3
 
@@ -332,10 +374,23 @@ async def test_each_try_of_a_whole_restart_counts(strategy: Strategy, world: Wor
         async with open_supervisor(specs, strategy=strategy, max_restarts=3) as sup:
             world.fail_start["b"] = 3
             await crash(sup.child("a", Worker))
-            await trio.sleep_forever()
+            await not_ended()
     assert caught.value.child == "b"
     assert world.log.count("fail b") == 3
     assert world.log[-1] == "stop a: 'shutdown'"
+
+
+async def test_ending_the_child_that_cannot_start_leaves_those_after_it_stopped(world: World) -> None:
+    # OTP 105, OTP 106
+    specs = [worker(world, name) for name in "abc"]
+    async with open_supervisor(specs, strategy="one_for_all", max_restarts=10**9) as sup:
+        world.fail_start["b"] = math.inf
+        with pytest.raises(ServerCrashed):
+            await sup.child("a", Worker).call(Worker.crash())
+        await sup.terminate_child("b")
+        assert [info.status for info in sup.which_children()] == ["running", "stopped", "stopped"]
+        await sup.restart_child("c")
+        assert active(sup) == ["a", "c"]
 
 
 async def test_a_child_whose_restart_ignores_is_kept_and_does_not_run(world: World) -> None:
@@ -408,7 +463,7 @@ async def test_giving_up_is_passed_upward_with_the_first_cause(world: World) -> 
             await crash(a)
             assert world.instances == {"a": 2, "b": 2}
             await crash(a)
-            await trio.sleep_forever()
+            await not_ended()
     error: BaseException | None = caught.value
     servers: list[str] = []
     while isinstance(error, RestartIntensityExceeded):
@@ -434,7 +489,7 @@ async def test_what_a_supervisor_raises_is_no_group(world: World) -> None:  # OT
     with pytest.raises(RestartIntensityExceeded):
         async with open_supervisor([worker(world, "a")], max_restarts=0) as sup:
             await crash(sup.child("a", Worker))
-            await trio.sleep_forever()
+            await not_ended()
 
     class Breaks(Supervisor):
         @handle_call
@@ -445,7 +500,7 @@ async def test_what_a_supervisor_raises_is_no_group(world: World) -> None:  # OT
         async with open_server(child_spec(Breaks, [worker(world, "b")])) as breaks:
             with pytest.raises(Exception, match="its own"):
                 await breaks.call(Breaks.break_it())
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log[-1] == "stop b: 'shutdown'"
     # In a nursery of the user's it is one exception in that nursery's group, and not deeper.
     with pytest.raises(ExceptionGroup) as caught:
@@ -454,7 +509,7 @@ async def test_what_a_supervisor_raises_is_no_group(world: World) -> None:  # OT
             ref = await start_server(nursery, spec)
             assert isinstance(ref, SupervisorRef)
             await crash(ref.child("c", Worker))
-            await trio.sleep_forever()
+            await not_ended()
     assert [type(error) for error in caught.value.exceptions] == [RestartIntensityExceeded]
 
 
@@ -620,7 +675,7 @@ async def test_a_supervisor_that_gives_up_is_reported_without_its_machinery(
     with pytest.raises(RestartIntensityExceeded):
         async with open_supervisor([worker(world, "a"), worker(world, "b")], max_restarts=0) as sup:
             await crash(sup.child("a", Worker))
-            await trio.sleep_forever()
+            await not_ended()
     assert (
         "crashed",
         "Supervisor",

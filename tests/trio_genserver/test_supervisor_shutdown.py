@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from tests.trio_genserver.supervised import Worker, World, crash, worker
+from tests.trio_genserver.supervised import Worker, World, crash, not_ended, worker
 from trio_genserver import (
     DynamicSupervisor,
     DynamicSupervisorRef,
@@ -67,7 +67,7 @@ async def test_a_cancelled_tree_ends_in_reverse_order_and_leaves_no_task(world: 
             assert len(all_tasks()) > SIZE
             world.take()
             scope.cancel()
-            await trio.sleep_forever()
+            await not_ended()
     assert scope.cancelled_caught
     assert world.log == in_reverse(SIZE)
     assert all_tasks() == before
@@ -94,7 +94,7 @@ async def test_a_nursery_that_another_task_breaks_ends_the_tree_in_reverse_order
         async with trio.open_nursery() as nursery, open_supervisor(tree(world, SIZE)):
             world.take()
             nursery.start_soon(fail)
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log == in_reverse(SIZE)
     assert all_tasks() == before
 
@@ -108,7 +108,7 @@ def test_an_interrupt_from_the_keyboard_ends_the_tree_in_reverse_order(world: Wo
             async with open_supervisor(tree(world, SIZE)):
                 world.take()
                 signal.raise_signal(signal.SIGINT)
-                await trio.sleep_forever()
+                await not_ended()
         finally:
             left.append(all_tasks() - before)
 
@@ -133,7 +133,7 @@ async def test_an_interrupt_in_a_child_is_not_answered_with_a_restart(world: Wor
             assert isinstance(sup, SupervisorRef)
             world.take()
             sup.child("b").send_nowait("now")
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log == [
         "stop b: KeyboardInterrupt()",
         "stop c: 'shutdown'",
@@ -154,7 +154,7 @@ async def test_an_interrupt_in_the_init_of_a_restart_is_not_tried_again(world: W
             [worker(world, "a"), worker(world, "b").replace(server_class=Interrupted)]
         ) as sup:
             await crash(sup.child("b", Worker))
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log[-1] == "stop a: 'shutdown'"
 
 
@@ -169,7 +169,7 @@ async def test_a_dynamic_supervisor_in_a_cancelled_tree_ends_in_its_turn(world: 
                 await many.start_child(worker(world, str(n)))
             world.take()
             scope.cancel()
-            await trio.sleep_forever()
+            await not_ended()
     assert world.log[0] == "stop last: 'shutdown'"
     assert world.log[-1] == "stop first: 'shutdown'"
     assert sorted(world.log[1:-1]) == sorted(in_reverse(100))

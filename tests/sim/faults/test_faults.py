@@ -1,0 +1,193 @@
+"""Faults strike at every place they can, one execution each, and are replayed like schedules."""
+
+import pytest
+import trio
+
+import sim
+
+
+async def careless_pool() -> None:
+    """A task that is cancelled between taking a token and giving it back keeps it."""
+    tokens = sim.Shared(1)
+
+    async def worker() -> None:
+        with trio.CancelScope():
+            await trio.lowlevel.checkpoint()
+            tokens.set(tokens.get() - 1)
+            await trio.lowlevel.checkpoint()
+            tokens.set(tokens.get() + 1)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker)
+    assert tokens.get() == 1, "a token is lost"
+
+
+async def careful_pool() -> None:
+    tokens = sim.Shared(1)
+
+    async def worker() -> None:
+        with trio.CancelScope():
+            await trio.lowlevel.checkpoint()
+            tokens.set(tokens.get() - 1)
+            try:
+                await trio.lowlevel.checkpoint()
+            finally:
+                tokens.set(tokens.get() + 1)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker)
+    assert tokens.get() == 1
+
+
+def struck(failure: sim.Failure) -> list[tuple[str, str]]:
+    return [(step.name, step.fault) for step in failure.steps if step.fault]
+
+
+@pytest.mark.parametrize("fault", ["cancel", "crash"])
+def test_sweep_finds_the_one_place_where_a_fault_does_harm(fault: str) -> None:
+    plan = sim.FaultPlan((sim.FaultKind(fault),), tasks="worker")
+
+    async def scenario() -> None:
+        try:
+            await careless_pool()
+        except* sim.InjectedCrash:
+            raise AssertionError("crashed out") from None
+
+    assert not sim.explore(careless_pool, max_executions=100).failures
+    result = sim.explore(careless_pool, sweep=plan, max_failures=10)
+    if fault == "cancel":
+        (failure,) = result.failures
+        assert str(failure.error).startswith("a token is lost")
+        assert struck(failure) == [("worker", "cancel")]
+        (again,) = sim.replay(careless_pool, failure.token).failures
+        assert again.steps == failure.steps
+    else:
+        # The crash leaves the scenario before it can look, and so is no failure.
+        assert result.failures == ()
+        assert len(sim.explore(scenario, sweep=plan, max_failures=10).failures) == 3
+
+
+def test_sweep_makes_one_execution_for_each_point_and_one_without() -> None:
+    result = sim.explore(careful_pool, sweep=sim.FaultPlan((sim.FaultKind.CANCEL,), "worker"))
+    assert result.failures == ()
+    assert result.executions == 1 + 3
+    assert result.coverage == "all 3 faults of one schedule"
+
+
+def test_sweep_of_two_faults_goes_through_all_pairs() -> None:
+    struck_at: list[tuple[int, ...]] = []
+
+    async def scenario() -> None:
+        places: list[int] = []
+        for place in range(4):
+            with trio.CancelScope() as scope:
+                await trio.lowlevel.checkpoint()
+            if scope.cancelled_caught:
+                places.append(place)
+        struck_at.append(tuple(places))
+
+    plan = sim.FaultPlan((sim.FaultKind.CANCEL,), at_most=2)
+    sim.explore(scenario, sweep=plan).check()
+    pairs = {(first, second) for first in range(4) for second in range(first + 1, 4)}
+    assert sorted(struck_at) == sorted({(), (0,), (1,), (2,), (3,)} | pairs)
+
+
+def test_sampled_faults_strike_everywhere_in_the_end() -> None:
+    struck_at: set[int | None] = set()
+
+    async def scenario() -> None:
+        found = None
+        for place in range(20):
+            with trio.CancelScope() as scope:
+                await trio.lowlevel.checkpoint()
+            if scope.cancelled_caught:
+                found = place
+        struck_at.add(found)
+
+    for strategy in ("random", "pct", "pos"):
+        struck_at.clear()
+        sim.explore(scenario, strategy, 500, faults="cancel").check()
+        assert struck_at == {None, *range(20)}, strategy
+
+
+def test_sampled_fault_is_found_shrunk_and_replayed() -> None:
+    (failure,) = sim.explore(careless_pool, faults="cancel").failures
+    assert struck(failure) == [("worker", "cancel")]
+    assert failure.preemptions == 0
+    (again,) = sim.replay(careless_pool, failure.token).failures
+    assert again.steps == failure.steps
+
+
+def test_blocked_task_is_cancelled_and_crashed_where_it_waits() -> None:
+    seen: list[str] = []
+
+    async def scenario() -> None:
+        event = trio.Event()
+
+        async def waiter() -> None:
+            try:
+                with trio.CancelScope():
+                    await event.wait()
+            except sim.InjectedCrash:
+                seen.append("crashed")
+                return
+            seen.append("set" if event.is_set() else "cancelled")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waiter)
+            await trio.sleep(1)
+            event.set()
+
+    kinds = (sim.FaultKind.CANCEL, sim.FaultKind.CRASH)
+    sim.explore(scenario, sweep=sim.FaultPlan(kinds, tasks="waiter")).check()
+    assert seen == ["set", "cancelled", "crashed"]
+
+
+def test_faults_strike_only_tasks_that_the_plan_names() -> None:
+    async def scenario() -> None:
+        async def spared() -> None:
+            await trio.lowlevel.checkpoint()
+
+        async def target() -> None:
+            await trio.lowlevel.checkpoint()
+            raise AssertionError("always")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(spared)
+            nursery.start_soon(target)
+
+    plan = sim.FaultPlan((sim.FaultKind.CANCEL,), tasks="tar*")
+    result = sim.explore(scenario, sweep=plan, max_failures=100, shrink_failures=False)
+    assert {name for failure in result.failures for name, _ in struck(failure)} <= {"target"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sweep": "earthquake"},
+        {"faults": "earthquake"},
+        {"sweep": "cancel", "faults": "cancel"},
+        {"sweep": "cancel", "strategy": "dfs"},
+        {"strategy": "sweep"},
+    ],
+)
+def test_faults_that_make_no_sense_are_refused(arguments: dict[str, str]) -> None:
+    with pytest.raises(sim.WrongUse):
+        sim.explore(careful_pool, **arguments)  # type: ignore[arg-type]  # the point of the test
+
+
+@pytest.mark.parametrize("code", [".cancel", ".cancel.x", ".earthquake.1", ".cancel.0"])
+def test_token_with_a_fault_plan_that_is_none_is_refused(code: str) -> None:
+    (failure,) = sim.explore(careless_pool, faults="cancel").failures
+    with pytest.raises(sim.InvalidToken):
+        sim.replay(careless_pool, failure.token.partition(".")[0] + code)
+
+
+def test_plan_comes_back_from_its_code() -> None:
+    for plan in (
+        sim.FaultPlan((sim.FaultKind.CANCEL,)),
+        sim.FaultPlan((sim.FaultKind.CANCEL, sim.FaultKind.CRASH), "a.b*", 3),
+    ):
+        assert sim.FaultPlan.from_code(plan.code) == plan

@@ -1,0 +1,172 @@
+"""Calls in flight: `send_request`, `wait_all`, `as_completed`."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from trio_genserver import (
+    GenServer,
+    RequestAbandoned,
+    ServerCrashed,
+    ServerNotRunning,
+    ServerStopped,
+    as_completed,
+    handle_call,
+    open_server,
+    start_server,
+    wait_all,
+)
+
+
+class Worker(GenServer):
+    def __init__(self) -> None:
+        self.done: list[float] = []
+
+    @handle_call(child=True)
+    async def take(self, seconds: float) -> float:
+        await trio.sleep(seconds)
+        self.done.append(seconds)
+        return seconds
+
+    @handle_call
+    def at_once(self, value: int) -> int:
+        return value
+
+    @handle_call(child=True)
+    async def fail_after(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        raise ValueError(seconds)
+
+
+async def test_request_is_sent_waited_for_and_checked(autojump_clock: trio.testing.MockClock) -> None:
+    # OTP 34
+    async with open_server(Worker) as worker:
+        request = worker.send_request(Worker.take(3), label="three")
+        assert request.label == "three"
+        assert not request.done
+        with pytest.raises(trio.WouldBlock):
+            request.check()
+        with trio.move_on_after(1) as scope:
+            await request.wait()
+        assert scope.cancelled_caught  # the wait is given up, the request is not
+        assert await request.wait() == 3
+        assert trio.current_time() == 3
+        assert request.done
+        assert request.check() == 3
+        assert await request.wait() == 3
+
+
+async def test_request_that_is_abandoned(autojump_clock: trio.testing.MockClock) -> None:
+    # OTP 34
+    async with open_server(Worker) as worker, trio.open_nursery() as nursery:
+        begun = worker.send_request(Worker.take(3))
+        await trio.testing.wait_all_tasks_blocked()
+        queued = worker.send_request(Worker.take(1))
+
+        async def wait_in_vain() -> None:
+            with pytest.raises(RequestAbandoned):
+                await begun.wait()
+
+        nursery.start_soon(wait_in_vain)
+        queued.abandon()
+        await trio.testing.wait_all_tasks_blocked()
+        begun.abandon()
+        begun.abandon()
+        with pytest.raises(RequestAbandoned):
+            queued.check()
+        await trio.sleep(10)
+        # What was begun ran to its end, what was queued never began.
+        assert worker._process.instance.done == [3]
+        assert worker.dropped == 2
+
+
+async def test_many_requests_in_the_order_of_their_completion(autojump_clock: trio.testing.MockClock) -> None:
+    # OTP 35
+    async with open_server(Worker) as one, open_server(Worker) as two:
+        requests = [one.send_request(Worker.take(seconds), label=f"one {seconds}") for seconds in (5, 1, 3)]
+        requests += [two.send_request(Worker.take(seconds), label=f"two {seconds}") for seconds in (4, 2)]
+        labels = [request.label async for request in as_completed(requests)]
+        assert labels == ["one 1", "two 2", "one 3", "two 4", "one 5"]
+        again = [request.label async for request in as_completed(requests)]
+        assert sorted(map(str, again)) == sorted(map(str, labels))
+
+
+async def test_leaving_the_loop_leaves_the_rest_in_flight(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_server(Worker) as worker:
+        requests = [worker.send_request(Worker.take(seconds)) for seconds in (2, 1)]
+        async for request in as_completed(requests):
+            assert request.check() == 1
+            break
+        assert await requests[0].wait() == 2
+
+
+async def test_wait_all_gives_the_replies_in_order(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_server(Worker) as worker:
+        assert await wait_all([]) == []
+        requests = [worker.send_request(Worker.take(seconds)) for seconds in (2, 1, 3)]
+        with trio.testing.assert_checkpoints():
+            assert await wait_all(requests) == [2, 1, 3]
+        with trio.testing.assert_checkpoints():
+            assert await wait_all(requests) == [2, 1, 3]
+        assert trio.current_time() == 3
+        hundred = [worker.send_request(Worker.at_once(value)) for value in range(100)]
+        assert await wait_all(hundred) == list(range(100))
+
+
+async def test_wait_all_fails_with_the_first_that_fails(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        slow = await start_server(nursery, Worker)
+        other = await start_server(nursery, Worker)
+        requests = [slow.send_request(Worker.take(9)), other.send_request(Worker.take(9))]
+        nursery.start_soon(other.stop)
+        with pytest.raises(ServerStopped):
+            await wait_all(requests)
+        assert trio.current_time() == 0
+        assert await requests[0].wait() == 9
+        await slow.stop()
+
+
+async def test_several_tasks_may_wait_for_one_request(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_server(Worker) as worker, trio.open_nursery() as nursery:
+        request = worker.send_request(Worker.take(3))
+        replies: list[float] = []
+
+        async def wait() -> None:
+            replies.append(await request.wait())
+
+        async def wait_with_others() -> None:
+            replies.extend(await wait_all([request]))
+
+        with trio.move_on_after(1):
+            await request.wait()
+        for waiter in (wait, wait, wait_with_others):
+            nursery.start_soon(waiter)
+        await trio.sleep(5)
+        assert replies == [3, 3, 3]
+
+
+async def test_request_ends_with_its_server(autojump_clock: trio.testing.MockClock) -> None:
+    with pytest.raises(ValueError, match="2"):
+        async with open_server(Worker) as worker:
+            crashing = worker.send_request(Worker.fail_after(2))
+            other = worker.send_request(Worker.take(5))
+            with trio.CancelScope(shield=True):
+                for request in (crashing, other):
+                    with pytest.raises(ServerCrashed) as caught:
+                        await request.wait()
+                    assert isinstance(caught.value.__cause__, ValueError)
+                assert trio.current_time() == 2
+                with pytest.raises(ServerNotRunning):
+                    worker.send_request(Worker.at_once(1))
+            await trio.sleep_forever()
+
+
+async def test_send_request_is_no_checkpoint_and_wait_is_one() -> None:
+    async with open_server(Worker) as worker:
+        with trio.testing.assert_no_checkpoints():
+            request = worker.send_request(Worker.at_once(1))
+        for _ in range(2):
+            with trio.testing.assert_checkpoints():
+                assert await request.wait() == 1

@@ -1,0 +1,125 @@
+"""`Agent`: some state behind a server, read and changed by functions (Elixir's ``Agent``).
+
+For state that is shared and small, when handlers of its own would be more words than the state is worth.
+The functions run in the agent, one at a time, so each sees what the one before it has left. They should be
+quick: while one runs, nobody else gets to the state. Where the state has a life or rules of its own, write
+a `GenServer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from ._message import handle_call, handle_cast
+from ._ref import ServerRef
+from ._server import GenServer
+from ._spec import ChildSpec, child_spec
+from ._start import open_server
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["Agent", "AgentRef", "agent_spec", "open_agent"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AgentRef(ServerRef["Agent"], Generic[T]):
+    """A reference to an `Agent`, with what can be done with its state.
+
+    All functions run in the agent. One that raises crashes it: its caller gets `ServerCrashed` with the
+    exception as the ``__cause__``, and a supervisor starts the agent again, with its first state. One that
+    is to fail without that returns what went wrong.
+    """
+
+    __slots__ = ()
+
+    async def get(self, fn: Callable[[T], R]) -> R:
+        """``fn(state)``. It is the state itself, no copy: not to be changed, nor kept if it is mutable.
+
+        Raises:
+          ServerError: as `ServerRef.call`.
+        """
+        return cast("R", await self.call(Agent.run(fn)))
+
+    async def update(self, fn: Callable[[T], T]) -> None:
+        """Replace the state by ``fn(state)``.
+
+        Raises:
+          ServerError: as `ServerRef.call`.
+        """
+        await self.call(Agent.replace(fn))
+
+    async def get_and_update(self, fn: Callable[[T], tuple[R, T]]) -> R:
+        """``fn(state)`` says what to return, and what the state is from now on.
+
+        Raises:
+          ServerError: as `ServerRef.call`; `fn` returned no pair.
+        """
+        return cast("R", await self.call(Agent.run_and_replace(fn)))
+
+    async def cast_update(self, fn: Callable[[T], T]) -> None:
+        """`update`, without waiting for it; it waits only for room in the mailbox, as `ServerRef.cast`."""
+        await self.cast(Agent.replace_later(fn))
+
+
+class Agent(GenServer):
+    """A server that keeps one value. Start it with `open_agent`, or in a tree with `agent_spec`.
+
+    Args:
+      initial: called in the agent, at each start and restart; what it returns is the first state.
+    """
+
+    _ref_class: ClassVar[type[ServerRef[Any]] | None] = AgentRef
+
+    def __init__(self, initial: Callable[[], Any]) -> None:
+        self.state = initial()
+
+    @handle_call
+    def run(self, fn: Callable[[Any], Any]) -> Any:
+        """See `AgentRef.get`."""
+        return fn(self.state)
+
+    @handle_call
+    def replace(self, fn: Callable[[Any], Any]) -> None:
+        """See `AgentRef.update`."""
+        self.state = fn(self.state)
+
+    @handle_call
+    def run_and_replace(self, fn: Callable[[Any], tuple[Any, Any]]) -> Any:
+        """See `AgentRef.get_and_update`."""
+        pair = fn(self.state)
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise TypeError(f"get_and_update wants what to return and the new state, as a pair, not {pair!r}")
+        reply, self.state = pair
+        return reply
+
+    @handle_cast
+    def replace_later(self, fn: Callable[[Any], Any]) -> None:
+        """See `AgentRef.cast_update`."""
+        self.state = fn(self.state)
+
+
+def agent_spec(
+    initial: Callable[[], Any],
+    *,
+    id: object = "Agent",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+) -> ChildSpec[Agent]:
+    """An agent as the child of a supervisor; see `Agent`. Its reference is an `AgentRef`."""
+    return child_spec(Agent, initial).replace(id=id)
+
+
+def open_agent(initial: Callable[[], T], *, name: str = "Agent") -> AbstractAsyncContextManager[AgentRef[T]]:
+    """Run an agent for as long as the block: ``async with open_agent(dict) as cache:``.
+
+    Args:
+      initial: what returns the first state.
+      name: what the agent is called in errors and logs.
+
+    Raises:
+      Exception: what `initial` raised.
+    """
+    spec = agent_spec(initial).replace(name=name)
+    return cast("AbstractAsyncContextManager[AgentRef[T]]", open_server(spec))
