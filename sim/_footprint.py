@@ -43,6 +43,8 @@ class Recorder:
         self._made: dict[TaskId, int] = {}
         # Of each task that may be waiting in an object: that object, and what leaving it does.
         self._waits: dict[TaskId, tuple[object, str, Operation]] = {}
+        # Of each task that acts for an object: that object.
+        self._owners: dict[TaskId, tuple[object, str]] = {}
         # Tasks of which the current step need not note that it wakes them.
         self._let_go: set[TaskId] = set()
         self._task = ROOT
@@ -61,12 +63,14 @@ class Recorder:
         self._objects = {}
         self._made = {}
         self._waits = {}
+        self._owners = {}
         self._accesses = {}
 
     def end_execution(self) -> None:
         self._recording = self._noting = False
         self._objects = {}
         self._waits = {}
+        self._owners = {}
         self._tasks = {}
 
     def begin_step(self, task: TaskId, noting: bool) -> None:
@@ -84,11 +88,27 @@ class Recorder:
             # Any step may notice a cancellation of its task; so it reads what that writes.
             access = self._task_object(task).accesses[_READ]
             self._accesses = {id(access): access}
+            if self._owners:
+                self._touch_owner(task)
 
     def end_step(self) -> tuple[Access, ...]:
         """What the step has touched, each access once, in the order of first use."""
         self._noting = False
         return tuple(self._accesses.values())
+
+    def belongs(self, owner: object, kind: str) -> None:
+        """The current task acts for an object, it and the tasks that it creates: from the next one
+        on, each of their steps writes it."""
+        if self._recording:
+            self._owners[self._task] = owner, kind
+            self.touched(owner, kind, _WRITE)
+
+    def _touch_owner(self, task: TaskId) -> None:
+        for length in range(len(task), -1, -1):
+            owner = self._owners.get(task[:length])
+            if owner is not None:
+                self.touched(*owner, _WRITE)
+                return
 
     @property
     def count(self) -> int:

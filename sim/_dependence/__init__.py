@@ -15,10 +15,18 @@ import contextlib
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-from sim._dependence import _cancellation, _channels, _events, _nurseries, _run_variables, _waiting
+from sim._dependence import (
+    _cancellation,
+    _channels,
+    _events,
+    _nurseries,
+    _run_variables,
+    _servers,
+    _waiting,
+)
 from sim._footprint import Active, Recorder
 
-_KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables)
+_KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables, _servers)
 
 
 @contextlib.contextmanager

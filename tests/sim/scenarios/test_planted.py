@@ -53,19 +53,7 @@ def test_nothing_is_found_in_the_corrected_twin(name: str) -> None:
     assert not sim.explore(corrected, strategy="dfs", max_executions=BUDGET // 4).failures
 
 
-# What the mailbox of a server is used for is not in the footprint of a step yet.
-SEEN_ONLY_IN_A_MAILBOX = ("change_missed_between_calls", "cast_dropped_at_restart")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason="mailboxes have no footprint yet")])
-        if name in SEEN_ONLY_IN_A_MAILBOX
-        else name
-        for name in PLANTED
-    ],
-)
+@every_race
 def test_partial_order_reduction_finds_a_planted_race_and_proves_its_absence_in_the_twin(name: str) -> None:
     result = sim.explore(PLANTED[name].broken, "dpor", max_executions=BUDGET)
     assert result.failures
