@@ -16,6 +16,7 @@ import trio
 
 from sim._choices import ChoiceLog
 from sim._errors import Nondeterminism, WrongUse, members
+from sim._jobs import SAMPLING, Share, run_jobs
 from sim._kernel import Ended, Kernel, check_trio, nested
 from sim._shrink import MAX_ATTEMPTS, shrink
 from sim._trace import Trace, TracedStep, first_difference
@@ -123,6 +124,7 @@ def explore(
     shrink_failures: bool = True,
     faults: str | FaultPlan | None = None,
     sweep: str | FaultPlan | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> Result:
     """Run a scenario many times, each time with other choices.
@@ -141,6 +143,8 @@ def explore(
             ``"crash"``, or a `FaultPlan`.
         sweep: the same, and instead of by ``strategy``, the faults are gone through one by one:
             one execution for each point where one may strike. ``seed`` is then the schedule.
+        jobs: how many processes share the executions. More than one is for the strategies random,
+            pct and pos; each has a seed of its own, so the runs are others than with one.
         progress: called now and then with the number of executions so far.
 
     Raises:
@@ -166,6 +170,14 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
+    if jobs != 1:
+        if jobs < 1 or name.partition(":")[0] not in SAMPLING:
+            raise WrongUse(
+                f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided, "
+                "among 1 job or more"
+            )
+        options = _Options(max_executions, max_failures, max_steps, shrink_failures, plan)
+        return _explore_in_jobs(scenario, name, seed, jobs, options)
     exploration = _Exploration(
         scenario, chosen, max_executions, max_failures, progress, shrink_failures, plan
     )
@@ -219,6 +231,56 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     )
 
 
+@dataclass(frozen=True)
+class _Options:
+    """The arguments of `explore` that are the same in each of its processes."""
+
+    max_executions: int
+    max_failures: int
+    max_steps: int
+    shrink_failures: bool
+    faults: FaultPlan | None
+
+
+def _explore_in_jobs(scenario: Scenario, name: str, seed: int, jobs: int, options: _Options) -> Result:
+    def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
+        strategy = make_strategy(name, seed)
+        exploration = _Exploration(
+            scenario, strategy, executions, options.max_failures, None, False, options.faults, stopped
+        )
+        _run_nested(scenario, strategy, options.max_steps, exploration.run)
+        return Share(
+            exploration.executions,
+            exploration.steps,
+            exploration.abandoned,
+            tuple(failure.token for failure in exploration.failures),
+            exploration.never,
+        )
+
+    began = _real_seconds()
+    shares = run_jobs(work, jobs, options.max_executions, seed)
+    seconds = _real_seconds() - began
+    failures: list[Failure] = []
+    for token in [token for share in shares for token in share.tokens][: options.max_failures]:
+        strategy = Replay(token)
+        exploration = _Exploration(scenario, strategy, 1, 1, None, options.shrink_failures, options.faults)
+        _run_nested(scenario, strategy, options.max_steps, exploration.run)
+        failures += exploration.failures
+    return Result(
+        scenario=scenario_name(scenario),
+        strategy=name,
+        executions=sum(share.executions for share in shares),
+        complete=False,
+        coverage=f"sampled by {len(shares)} processes",
+        failures=tuple(failures),
+        seconds=seconds,
+        steps=sum(share.steps for share in shares),
+        abandoned=sum(share.abandoned for share in shares),
+        seed=seed,
+        never=tuple(label for label in shares[0].never if all(label in share.never for share in shares)),
+    )
+
+
 def scenario_name(scenario: Scenario) -> str:
     """How results call a scenario: the name of its function."""
     if isinstance(scenario, partial):
@@ -238,8 +300,10 @@ class _Exploration:
         progress: Progress | None,
         shrinks: bool,
         faults: FaultPlan | None,
+        stopped: Callable[[], bool] | None = None,
     ) -> None:
         self._faults = faults
+        self._stopped = stopped
         self._shrinks = shrinks
         self._scenario = scenario
         self._strategy = strategy
@@ -265,6 +329,7 @@ class _Exploration:
 
     def _loop(self, kernel: Kernel) -> None:
         strategy, scenario, progress = self._strategy, self._scenario, self._progress
+        stopped = self._stopped
         while self.executions < self._max_executions and len(self.failures) < self._max_failures:
             if not strategy.begin_execution():
                 self.exhausted = True
@@ -280,6 +345,8 @@ class _Exploration:
             strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
             if ended.error is not None and not ended.abandoned:
                 self.failures.append(self._examine(kernel, ended))
+            if stopped is not None and not self.executions & 63 and stopped():
+                return
             if progress is not None and not self.executions & 63:
                 progress(self.executions)
         # So that "all 1,680" is not reported as unfinished when the bound was 1,680.

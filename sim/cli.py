@@ -70,6 +70,7 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 @click.option("--max-failures", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--fault", type=_FAULTS, help="Let one such fault strike, where the strategy chooses.")
 @click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
 @click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
@@ -82,6 +83,7 @@ def explore_command(
     max_failures: int,
     max_steps: int,
     seed: int,
+    jobs: int,
     fault: str | None,
     sweep: str | None,
     fault_tasks: str,
@@ -101,6 +103,7 @@ def explore_command(
                 seed,
                 max_failures=max_failures,
                 max_steps=max_steps,
+                jobs=jobs,
                 faults=_plan(fault, fault_tasks, fault_count),
                 sweep=_plan(sweep, fault_tasks, fault_count),
                 progress=lambda executions: bar.update(executions - bar.pos),

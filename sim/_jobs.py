@@ -1,0 +1,105 @@
+"""Several processes for one exploration.
+
+Each takes its share of the executions, with a seed of its own, so this is for strategies that sample.
+What comes back from a process are counts and tokens, which are all it takes: the parent makes each
+failing run again itself. The processes are forked, for a scenario may be a closure that no other
+process could import.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sim._errors import SimError, WrongUse
+
+SAMPLING: Final = ("random", "pct", "pos")
+"""The strategies that may be divided: what they do next does not depend on what they did."""
+
+# Far enough apart that jobs of one exploration and those of its neighbours have nothing in common.
+_SEED_STEP: Final = 1_000_003
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process has found."""
+
+    executions: int
+    steps: int
+    abandoned: int
+    tokens: tuple[str, ...]
+    never: tuple[str, ...]
+
+
+Work: TypeAlias = Callable[[int, int, Callable[[], bool]], Share]
+"""Explores: (executions, seed, whether to stop) -> what it found."""
+
+
+def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> list[Share]:
+    """Divide the work; the first process to find a failure stops the others.
+
+    Args:
+        work: called once in each process.
+        jobs: how many processes.
+        max_executions: of all of them together.
+        seed: of the exploration.
+
+    Raises:
+        WrongUse: this system cannot fork.
+        SimError: a process has failed; with what it said.
+    """
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise WrongUse("several jobs need a system that can fork a process; leave out jobs")
+    context: Any = multiprocessing.get_context("fork")
+    stop = context.Event()
+    processes: list[Any] = []
+    ends: list[multiprocessing.connection.Connection] = []
+    try:
+        for number in range(jobs):
+            share = max_executions // jobs + (number < max_executions % jobs)
+            if share == 0:
+                continue
+            end, other_end = context.Pipe(duplex=False)
+            arguments = (other_end, work, share, seed + number * _SEED_STEP, stop)
+            process = context.Process(target=_run, args=arguments, daemon=True)
+            with warnings.catch_warnings():
+                # Python warns of locks that other threads may hold. The child takes none: it
+                # steps coroutines, writes to its pipe, and exits.
+                warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+                process.start()
+            other_end.close()
+            processes.append(process)
+            ends.append(end)
+        return [_receive(end) for end in ends]
+    finally:
+        stop.set()
+        for process in processes:
+            process.join()
+        for end in ends:
+            end.close()
+
+
+def _run(
+    end: multiprocessing.connection.Connection, work: Work, executions: int, seed: int, stop: Any
+) -> None:
+    try:
+        share = work(executions, seed, stop.is_set)
+        if share.tokens:
+            stop.set()
+        end.send(share)
+    except SimError as error:
+        end.send(str(error))
+
+
+def _receive(end: multiprocessing.connection.Connection) -> Share:
+    try:
+        share: Share | str = end.recv()
+    except EOFError:
+        raise SimError("a process of the exploration has died; run it with jobs=1") from None
+    if isinstance(share, str):
+        raise SimError(share)
+    return share
