@@ -92,6 +92,9 @@ def short_name(name: str) -> str:
 
 def location(task: Any) -> str:
     """Where the task is suspended, in the program's own code; "" if it has finished."""
+    if task.coro.cr_frame is None:
+        # Older releases of Trio cannot walk a coroutine that is over.
+        return ""
     innermost = outermost = None
     for frame, line in task.iter_await_frames():
         outermost = outermost or (frame, line)

@@ -22,11 +22,12 @@ from sim._dependence import (
     _nurseries,
     _run_variables,
     _servers,
+    _testing,
     _waiting,
 )
 from sim._footprint import Active, Recorder
 
-_KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables, _servers)
+_KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables, _servers, _testing)
 
 
 @contextlib.contextmanager
