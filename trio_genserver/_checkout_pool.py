@@ -157,7 +157,12 @@ class CheckoutPoolRef(ServerRef["CheckoutPool[S]"], Generic[S]):
 
     @asynccontextmanager
     async def _checkout(self, wait: bool) -> AsyncGenerator[ServerRef[S]]:
-        pool = self._pool("checkout()")
+        try:
+            pool = self._pool("checkout()")
+        except ServerNotRunning:
+            # A block that is cancelled together with its pool is to hear of the cancellation.
+            await trio.lowlevel.checkpoint()
+            raise
         worker = await pool._take(wait)
         try:
             yield worker.ref
@@ -334,6 +339,7 @@ class CheckoutPool(GenServer, Generic[S]):
         waited = False
         while True:
             if self._closing:
+                await trio.lowlevel.checkpoint()
                 raise ServerNotRunning(self._process.name, "checkout()")
             if not wait and len(self._workers) >= self._size + self._max_overflow:
                 await trio.lowlevel.cancel_shielded_checkpoint()

@@ -285,7 +285,8 @@ class TaskSupervisorRef(ServerRef["TaskSupervisor"]):
 
         Raises:
           MaxChildrenReached: there are as many as there may be.
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running (any more). While it is ending, the task is
+            stopped at once instead, as in a cancelled nursery.
         """
         return self._start(async_fn, args, is_linked=True, shutdown=shutdown)
 
@@ -324,18 +325,17 @@ class TaskSupervisorRef(ServerRef["TaskSupervisor"]):
         Raises:
           ServerNotRunning: the supervisor is not running (any more).
         """
-        supervisor = self._supervisor("wait_idle()")
-        if not supervisor._tasks:
+        try:
+            supervisor = self._supervisor("wait_idle()")
+        except ServerNotRunning:
             await trio.lowlevel.checkpoint()
-        while supervisor._tasks:
-            if supervisor._idle is None:
-                supervisor._idle = trio.Event()
-            await supervisor._idle.wait()
+            raise
+        await supervisor._wait_idle()
 
     def _supervisor(self, request: str) -> TaskSupervisor:
         process: Process = self._process
         instance = process.instance
-        if not process.alive or instance is None or instance._closing:
+        if instance is None:
             raise ServerNotRunning(self.name, request)
         return cast("TaskSupervisor", instance)
 
@@ -404,10 +404,23 @@ class TaskSupervisor(GenServer):
         )
         if process.hooks.message_sent:
             process.hooks.tell("message_sent", process.ref, task)
+        if self._closing or not process.alive:
+            # As in a cancelled nursery: a block that is cancelled together with its supervisor is to hear of
+            # the cancellation, at its next checkpoint, and not of a supervisor that is not there.
+            task._stopped()
+            return task
         assert process.nursery is not None
         self._tasks[task] = None
         process.nursery.start_soon(task._run, name=task.name)
         return task
+
+    async def _wait_idle(self) -> None:
+        if not self._tasks:
+            await trio.lowlevel.checkpoint()
+        while self._tasks:
+            if self._idle is None:
+                self._idle = trio.Event()
+            await self._idle.wait()
 
     def _forget(self, task: Task[Any]) -> None:
         del self._tasks[task]
@@ -468,7 +481,9 @@ async def _open(spec: ChildSpec[TaskSupervisor]) -> AsyncGenerator[TaskSuperviso
         async with open_server(spec) as ref:
             tasks = cast("TaskSupervisorRef", ref)
             yield tasks
-            await tasks.wait_idle()
+            supervisor = ref._process.instance
+            if supervisor is not None:
+                await supervisor._wait_idle()
     except BaseExceptionGroup as group:
         # The same failure comes twice if the block waited for the task: from the wait, and from the task.
         if len({id(error) for error in group.exceptions}) > 1:

@@ -351,6 +351,38 @@ async def test_each_task_has_its_own_time_to_go_on_in_the_end(
     ]
 
 
+async def test_the_supervisor_may_be_stopped_in_its_block() -> None:
+    async with open_task_supervisor() as tasks:
+        task = tasks.start(trio.sleep_forever)
+        await tasks.stop("enough")
+        with pytest.raises(TaskStopped, match="enough"):
+            await task.wait()
+        with pytest.raises(ServerNotRunning):
+            await tasks.wait_idle()
+
+
+async def test_a_task_that_is_started_while_the_supervisor_ends_is_stopped_at_once(
+    autojump_clock: Clock,
+) -> None:
+    ran: list[str] = []
+
+    async def last_wish() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            late = tasks.start_nolink(after, 0, "late")
+            ran.append(repr(late.outcome))
+
+    with trio.move_on_after(1):
+        async with open_task_supervisor() as tasks:
+            tasks.start(trio.sleep, 3, shutdown=10)
+            tasks.start(last_wish, shutdown=1)
+            await trio.sleep_forever()
+    assert len(ran) == 1
+    assert "TaskStopped" in ran[0]
+    assert trio.current_time() == 3
+
+
 async def test_a_supervisor_that_is_restarted_takes_tasks_again() -> None:
     async with open_supervisor([task_supervisor_spec()]) as supervisor:
         tasks = supervisor.child("TaskSupervisor")
