@@ -23,10 +23,12 @@ def test_the_right_cache_holds_in_sampled_interleavings() -> None:
     assert result.executions == 100
 
 
-def test_the_right_cache_holds_in_every_interleaving() -> None:
-    result = sim.explore(right_cache, "dpor", max_executions=500)
+def test_the_right_cache_holds_in_the_first_traces_of_a_systematic_search() -> None:
+    """No proof: the whole tree has more traces than a test can visit, and the result says so."""
+    result = sim.explore(right_cache, "dpor", max_executions=100)
     result.check()
-    assert result.complete
+    assert result.executions == 100
+    assert not result.complete
 
 
 @pytest.mark.parametrize("strategy", ["random", "dpor"])
