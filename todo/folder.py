@@ -192,6 +192,15 @@ class Folder:
         """Write the shards of `description` beside those that count, and sync them."""
         _write_shards(self.path, description, contents)
 
+    def count_entries(self, description: Description) -> int:
+        """How many entries the shards of `description` have, by their own account."""
+        directory = _shards(self.path, description.generation)
+        entries = 0
+        for index in range(description.workers):
+            with Shard.open(directory / f"{index}.db", identity=description.identity(index)) as shard:
+                entries += sum(summary.entries for summary in shard.lists())
+        return entries
+
     def commit_rewrite(self, description: Description) -> None:
         """Have the shards of `description` count from now on; a rename does it. Then remove the others."""
         _write_description(self.path, description)

@@ -78,7 +78,7 @@ class Sink(GenServer):
     async def handle_continue(self, argument: Any) -> None:
         if argument == ("boom",):
             raise ValueError("boom")
-        steps: tuple[Any, ...] = argument if isinstance(argument, tuple) else (argument,)
+        steps: Any = argument if isinstance(argument, tuple) else (argument,)
         self.seen.append(("continue", steps[0]))
         if len(steps) > 1:
             self.continue_with(steps[1:])

@@ -1,0 +1,156 @@
+"""The formats: what was written comes back, and a bad line is named."""
+
+from __future__ import annotations
+
+import datetime
+from datetime import date
+from typing import Any
+
+import icalendar
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from todo import BadInput, BadLine, Entry
+from todo.formats import READERS, WRITERS, Listed, format_of, todo_txt
+
+words = st.one_of(
+    st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8),
+    st.sampled_from(
+        [
+            "x",
+            "(A)",
+            "2023-12-19",
+            "due:2023-12-19",
+            "pri:B",
+            "list:home",
+            "created:2020-01-01",
+            "\\x",
+            "\\\\(A)",
+            "\\due:1",
+            "+project",
+            '"',
+            ",",
+            "\\",
+            "due:",
+            "due:tomorrow",
+            "pri:low",
+        ]
+    ),
+)
+titles = st.lists(words, min_size=1, max_size=5).map(" ".join).filter(lambda title: title.strip())
+dates = st.none() | st.dates()
+names = st.one_of(
+    st.none(),
+    st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=10),
+    st.sampled_from(["home", "at work", "100 %", "a+b", "c:d"]),
+)
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entry:
+    done = draw(st.booleans())
+    return Entry(
+        title=draw(titles),
+        date=draw(dates),
+        done=done,
+        priority=draw(st.none() | st.sampled_from("ABZ")),
+        created_on=draw(dates),
+        completed_on=draw(dates) if done else None,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+@given(listed=st.lists(st.builds(Listed, names, entries()), max_size=4))
+def test_what_was_written_comes_back(name: str, listed: list[Listed]) -> None:
+    assert list(READERS[name](WRITERS[name](listed), "file")) == listed
+
+
+def one(line: str) -> Listed:
+    (listed,) = todo_txt.read(line)
+    assert isinstance(listed, Listed), listed
+    return listed
+
+
+def test_todo_txt_reads_what_its_users_write() -> None:
+    assert one("(A) 2023-12-01 Call Mom +family @phone due:2023-12-19").entry == Entry(
+        title="Call Mom +family @phone", priority="A", created_on=date(2023, 12, 1), date=date(2023, 12, 19)
+    )
+    assert one("x 2023-12-20 2023-12-01 Call Mom pri:B").entry == Entry(
+        title="Call Mom",
+        done=True,
+        priority="B",
+        completed_on=date(2023, 12, 20),
+        created_on=date(2023, 12, 1),
+    )
+    assert one("x 2023-12-20 Call Mom").entry.completed_on == date(2023, 12, 20)
+    assert one("xylophone lesson").entry == Entry(title="xylophone lesson")
+    assert one("X marks the spot").entry.done is False
+    assert one("(a) not a priority").entry.priority is None
+    assert one("Really gotta call Mom (A) @phone").entry.priority is None
+    assert one("(B)->Submit TPS report").entry.priority is None
+    assert one("Email bob@example.com about 1+1=2").entry.projects == ()
+    assert one("Buy milk list:at%20the%20shop") == Listed("at the shop", Entry(title="Buy milk"))
+
+
+def test_todo_txt_passes_over_empty_lines_and_names_bad_ones() -> None:
+    text = "\ufeffone\r\n\r\n   \ntwo due:2023-02-30\nthree list:%20\nfour\n"
+    read = list(todo_txt.read(text, "my.txt"))
+    assert [item.entry.title for item in read if isinstance(item, Listed)] == ["one", "four"]
+    bad = [item for item in read if isinstance(item, BadLine)]
+    assert [(item.source, item.line) for item in bad] == [("my.txt", 4), ("my.txt", 5)]
+    assert "no day of a calendar: 2023-02-30" in str(bad[0])
+    assert "my.txt, line 4" in str(bad[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "why"),
+    [
+        ("csv", "", 1, "no header"),
+        ("csv", "a,b\n1,2\n", 1, "no header"),
+        ("csv", "title,done\nMilk,maybe\n", 2, "done is yes or no, not 'maybe'"),
+        ("csv", "title,date\nMilk,tomorrow\n", 2, "date is no day"),
+        ("csv", "title,colour\nMilk,red\n", 2, "no field 'colour'"),
+        ("csv", "title\nMilk,more\n", 2, "2 cells"),
+        ("csv", 'title\n"Milk\n', 2, "no CSV"),
+        ("csv", "list,title\nhome,\n", 2, "not empty"),
+        ("json", "{", 1, "no JSON"),
+        ("json", "{}", 1, "no array"),
+        ("json", "[5]", 1, "no object"),
+        ("json", '[{"title": "a"}, {"done": true}]', 2, "no title"),
+        ("json", '[{"title": "a", "done": 1}]', 1, "True or False"),
+        ("json", '[{"title": "a", "list": ""}]', 1, "it is empty"),
+    ],
+)
+def test_bad_row_is_named_with_its_place_and_why(name: str, text: str, line: int, why: str) -> None:
+    (bad,) = [item for item in READERS[name](text, "file") if isinstance(item, BadLine)]
+    assert bad.line == line
+    assert why in str(bad)
+
+
+def test_icalendar_has_a_todo_for_each_entry() -> None:
+    listed = [
+        Listed("home", Entry(title="Milk; eggs, bread", date=date(2023, 12, 19), priority="B", id=1)),
+        Listed(None, Entry(title="Done", done=True, completed_on=date(2023, 12, 20), id=2)),
+    ]
+    calendar: Any = icalendar.Calendar
+    first, second = calendar.from_ical(WRITERS["icalendar"](listed)).walk("VTODO")
+    assert str(first["SUMMARY"]) == "Milk; eggs, bread"
+    assert first.decoded("DUE") == date(2023, 12, 19)
+    assert first["STATUS"] == "NEEDS-ACTION"
+    assert first["PRIORITY"] == 2
+    assert second["STATUS"] == "COMPLETED"
+    assert second.decoded("COMPLETED") == datetime.datetime(2023, 12, 20, tzinfo=datetime.UTC)
+    again = calendar.from_ical(WRITERS["icalendar"](listed)).walk("VTODO")
+    assert again[0]["UID"] == first["UID"] != second["UID"]
+
+
+def test_ending_names_the_format() -> None:
+    assert [format_of(f"a/b.{end}") for end in ("txt", "CSV", "json", "ics")] == [
+        "todo.txt",
+        "csv",
+        "json",
+        "icalendar",
+    ]
+    with pytest.raises(BadInput, match="--format"):
+        format_of("notes")

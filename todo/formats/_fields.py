@@ -1,0 +1,55 @@
+"""What the formats with named fields (CSV, JSON) share: an entry as fields, and fields as an entry."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from todo.entry import Entry, check_list_name
+from todo.errors import BadInput
+
+if TYPE_CHECKING:
+    from . import Listed
+
+__all__ = ["FIELDS", "from_fields", "to_fields"]
+
+FIELDS = ("list", "title", "date", "done", "priority", "created_on", "completed_on")
+_DATES = ("date", "created_on", "completed_on")
+
+
+def to_fields(name: str | None, entry: Entry) -> dict[str, Any]:
+    """The fields in the order of `FIELDS`; dates as ``YYYY-MM-DD``, what is not there as None."""
+    fields: dict[str, Any] = {"list": name}
+    for field in FIELDS[1:]:
+        value = getattr(entry, field)
+        fields[field] = value.isoformat() if isinstance(value, datetime.date) else value
+    return fields
+
+
+def from_fields(fields: Mapping[str, Any]) -> Listed:
+    """The entry of these fields; what is missing or None is not there.
+
+    Raises:
+      BadInput: a field is unknown or has a value that it cannot have; the error names it.
+    """
+    from . import Listed
+
+    unknown = sorted(set(fields) - set(FIELDS))
+    if unknown:
+        raise BadInput(f"there is no field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
+    values = {name: value for name, value in fields.items() if value is not None}
+    name = values.pop("list", None)
+    for field in _DATES:
+        if field in values:
+            values[field] = _date(field, values[field])
+    if "title" not in values:
+        raise BadInput("it has no title")
+    return Listed(None if name is None else check_list_name(name), Entry(**values))
+
+
+def _date(field: str, value: object) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(str(value))
+    except ValueError:
+        raise BadInput(f"{field} is no day of a calendar: {value!r}") from None

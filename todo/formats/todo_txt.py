@@ -1,0 +1,155 @@
+"""todo.txt: one entry a line, made for people and `grep` (the format's rules: version 1.0 at todotxt.org).
+
+::
+
+    (A) 2023-12-01 Call the dentist +health @phone due:2023-12-19
+    x 2023-12-20 2023-12-01 Call the dentist +health @phone due:2023-12-19 pri:A
+
+A day that an entry is for is written ``due:``, the priority of one that is done ``pri:``, the list that it
+belongs to ``list:`` (with ``%20`` for a blank); all three are ``key:value``, which the format leaves to its
+users. What an entry has and the format has no place for is ``created:``, when it is done and the day is
+not known.
+
+The format has no way to say that a word is only a word. A title in which one would be taken for something
+else (a title that begins with ``x``, or has a ``due:2023-12-19`` that is not its day) gets a backslash
+before that word, and reading takes it off again; a word that could not be misread keeps its backslashes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from todo.entry import Entry, check_list_name
+from todo.errors import BadInput, BadLine
+
+if TYPE_CHECKING:
+    from . import Listed, Read
+
+__all__ = ["read", "write"]
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PRIORITY = re.compile(r"\(([A-Z])\)")
+# Words that mean something wherever they stand, and those that do at the beginning.
+_TAG = re.compile(r"(due|pri|list|created):(\S+)")
+_SPECIAL_ANYWHERE = re.compile(r"\\*(?:due:\S+|pri:\S+|list:\S+|created:\S+)")
+_SPECIAL_FIRST = re.compile(r"\\*(?:x|\([A-Z]\)|\d{4}-\d{2}-\d{2})")
+
+
+def read(text: str, source: str = "todo.txt") -> Read:
+    """The entries of a todo.txt file; empty lines are passed over.
+
+    Args:
+      text: the file.
+      source: what it is called in errors.
+    """
+    # Not splitlines(): a form feed or a line separator inside a title is no end of a line here.
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        line = line.removesuffix("\r")
+        if not line.strip():
+            continue
+        try:
+            yield _parse(line.strip(" "))
+        except BadInput as error:
+            yield BadLine(source, number, line, str(error))
+
+
+def _parse(line: str) -> Listed:
+    from . import Listed
+
+    words = line.split(" ")
+    done = words[0] == "x" and len(words) > 1
+    priority: str | None = None
+    dates: list[datetime.date] = []
+    if done:
+        words.pop(0)
+    match = _PRIORITY.fullmatch(words[0])
+    if match and len(words) > 1:
+        priority = match[1]
+        words.pop(0)
+    while len(dates) < (2 if done else 1) and len(words) > 1 and _DATE.fullmatch(words[0]):
+        dates.append(_date("the date at the beginning", words.pop(0)))
+    tags: dict[str, str] = {}
+    title: list[str] = []
+    for word in words:
+        tag = _TAG.fullmatch(word)
+        if tag and tag[1] not in tags and not (tag[1] == "pri" and len(tag[2]) != 1):
+            tags[tag[1]] = tag[2]
+        else:
+            title.append(word)
+    if "pri" in tags:
+        priority = tags["pri"]
+    completed_on = dates.pop(0) if done and dates else None
+    created_on = dates.pop(0) if dates else None
+    if "created" in tags:
+        created_on = _date("created:", tags["created"])
+    entry = Entry(
+        title=_unescaped(title),
+        date=_date("due:", tags["due"]) if "due" in tags else None,
+        done=done,
+        priority=priority,
+        created_on=created_on,
+        completed_on=completed_on,
+    )
+    return Listed(check_list_name(unquote(tags["list"])) if "list" in tags else None, entry)
+
+
+def _date(where: str, text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{where} is no day of a calendar: {text}") from None
+
+
+def _unescaped(words: list[str]) -> str:
+    for index, word in enumerate(words):
+        if word.startswith("\\") and (
+            _SPECIAL_ANYWHERE.fullmatch(word) or (index == 0 and _SPECIAL_FIRST.fullmatch(word))
+        ):
+            words[index] = word[1:]
+    return " ".join(words)
+
+
+def _escaped(title: str) -> str:
+    words = title.split(" ")
+    for index, word in enumerate(words):
+        if _SPECIAL_ANYWHERE.fullmatch(word) or (index == 0 and _SPECIAL_FIRST.fullmatch(word)):
+            words[index] = f"\\{word}"
+    return " ".join(words)
+
+
+def write(listed: Iterable[Listed]) -> str:
+    """The lines of a todo.txt file, one for each entry."""
+    return "".join(f"{_line(name, entry)}\n" for name, entry in listed)
+
+
+def _line(name: str | None, entry: Entry) -> str:
+    words: list[str] = []
+    tags: list[str] = []
+    if entry.done:
+        words.append("x")
+        if entry.priority:
+            tags.append(f"pri:{entry.priority}")
+        if entry.completed_on:
+            words.append(_iso(entry.completed_on))
+            if entry.created_on:
+                words.append(_iso(entry.created_on))
+        elif entry.created_on:
+            tags.append(f"created:{_iso(entry.created_on)}")
+    else:
+        if entry.priority:
+            words.append(f"({entry.priority})")
+        if entry.created_on:
+            words.append(_iso(entry.created_on))
+    if entry.date:
+        tags.append(f"due:{_iso(entry.date)}")
+    if name is not None:
+        tags.append(f"list:{quote(name, safe='')}")
+    return " ".join([*words, _escaped(entry.title), *tags])
+
+
+def _iso(day: datetime.date) -> str:
+    return day.isoformat()
