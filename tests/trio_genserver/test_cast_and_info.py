@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -78,7 +78,7 @@ class Sink(GenServer):
     async def handle_continue(self, argument: Any) -> None:
         if argument == ("boom",):
             raise ValueError("boom")
-        steps: Any = argument if isinstance(argument, tuple) else (argument,)
+        steps = cast("tuple[Any, ...]", argument) if isinstance(argument, tuple) else (argument,)
         self.seen.append(("continue", steps[0]))
         if len(steps) > 1:
             self.continue_with(steps[1:])
