@@ -40,7 +40,7 @@ def executions_to_failure(
     """
     found: list[int | None] = []
     for seed in seeds:
-        result = sim.explore(race.broken, strategy, max_executions, seed)
+        result = sim.explore(race.broken, strategy, max_executions, seed, shrink_failures=False)
         if result.failures:
             found.append(result.executions)
         else:

@@ -59,6 +59,9 @@ class Recorder:
             tasks: the identity of each task; the kernel adds to it.
         """
         self._recording = True
+        # What is made before the first step is the root's, whoever made the last step of the execution
+        # before: one that was abandoned does not end with the root.
+        self._task = ROOT
         self._tasks = tasks
         self._objects = {}
         self._made = {}

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from sim._footprint import Recorder
+from sim.strategies import ROOT, Operation
+
+
+def test_what_is_made_before_the_first_step_is_the_roots_also_after_an_abandoned_execution() -> None:
+    recorder = Recorder()
+    creators: list[tuple[int, ...]] = []
+    for last_to_step in (ROOT, (0,), ROOT):
+        made = object()
+        recorder.begin_execution({})
+        recorder.made(made, "callbacks")
+        recorder.begin_step(last_to_step, True)
+        recorder.touched(made, "callbacks", Operation.READ)
+        creators += [
+            access.object.creator for access in recorder.end_step() if access.object.kind == "callbacks"
+        ]
+        recorder.end_execution()
+    assert creators == [ROOT, ROOT, ROOT]
