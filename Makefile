@@ -9,12 +9,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 FILE ?= examples/todo.txt
 
-.PHONY: help demo test check format torture bench docs clean requirements
+.PHONY: help demo test check conformance format torture bench docs clean requirements
 
 help:
 	@echo 'make demo [FILE=path]   the main job on a real to-do file: import, restart, explore, break, replay'
 	@echo 'make test               the whole test suite'
 	@echo 'make check              lint, format check, both type checkers'
+	@echo 'make conformance        which promises of OTP have a test, and which have none'
 	@echo 'make format             put the code into the format that check wants'
 	@echo 'make torture            the long doses of the kill, crash and determinism tests'
 	@echo 'make bench              the benchmarks, written into docs/'
@@ -46,6 +47,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+# Needs nothing but Python.
+conformance:
+	@$(PYTHON) tools/otp_coverage.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
