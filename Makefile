@@ -42,6 +42,13 @@ test: $(VENV)/dev.stamp
 torture: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture
 
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.bench_genserver
+	$(BIN)/python -m benchmarks.bench_supervisor
+	$(BIN)/python -m benchmarks.bench_linearizability
+	$(BIN)/python -m benchmarks.bench_bugs
+	$(BIN)/python -m benchmarks.sim_throughput
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

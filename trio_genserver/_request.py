@@ -116,6 +116,8 @@ class Request(Envelope, Generic[R]):
             return
         self.state = REPLIED
         self._answer = value
+        if self.executor is None:
+            self.process.deferred.discard(self)
         if self.task is not None:
             trio.lowlevel.reschedule(self.task, outcome.Value(value))
             self.task = None
@@ -137,6 +139,8 @@ class Request(Envelope, Generic[R]):
             return
         self.state = FAILED
         self._answer = error
+        if self.executor is None:
+            self.process.deferred.discard(self)
         if self.task is not None:
             trio.lowlevel.reschedule(self.task, outcome.Error(error))
             self.task = None
@@ -250,6 +254,8 @@ class Request(Envelope, Generic[R]):
         if self.state == QUEUED:
             self.process.drop(self.message, "withdrawn")
         self.state = GIVEN_UP
+        if self.executor is None:
+            self.process.deferred.discard(self)
         self._tell()
 
 

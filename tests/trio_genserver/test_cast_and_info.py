@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import trio
@@ -23,6 +23,10 @@ from trio_genserver import (
     open_server,
     start_server,
 )
+
+
+def as_tuple(argument: Any) -> tuple[Any, ...]:
+    return argument if isinstance(argument, tuple) else (argument,)
 
 
 class Sink(GenServer):
@@ -78,7 +82,7 @@ class Sink(GenServer):
     async def handle_continue(self, argument: Any) -> None:
         if argument == ("boom",):
             raise ValueError("boom")
-        steps = cast("tuple[Any, ...]", argument) if isinstance(argument, tuple) else (argument,)
+        steps = as_tuple(argument)
         self.seen.append(("continue", steps[0]))
         if len(steps) > 1:
             self.continue_with(steps[1:])
