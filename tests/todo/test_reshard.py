@@ -1,0 +1,129 @@
+"""Another number of workers: everything is there afterwards, and a kill anywhere leaves the old or the new
+folder."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from todo import BadInput, Entry, FolderInUse, TodoList
+from todo.folder import Folder
+from todo.operations import AddEntries, DeleteEntry
+from todo.reshard import reshard
+from trio_genserver import stable_hash
+
+NAMES = [f"list {number}" for number in range(40)]
+
+
+def fill(place: Path, workers: int) -> dict[str, TodoList]:
+    """A folder with lists of several sizes, one of them empty but not forgotten."""
+    with Folder.open(place, workers=workers) as folder:
+        for number, name in enumerate(NAMES):
+            entries = tuple(Entry(id=i, title=f"{name}, entry {i}") for i in range(1, number % 7 + 2))
+            with folder.open_shard(stable_hash(name) % workers) as shard:
+                assert shard.apply([AddEntries(name, entries)]) == [None]
+                if number == 0:
+                    assert shard.apply([DeleteEntry(name, 1)]) == [None]
+    return contents(place)
+
+
+def contents(place: Path) -> dict[str, TodoList]:
+    """All lists, each found in the shard that its hash says."""
+    found: dict[str, TodoList] = {}
+    with Folder.open(place) as folder:
+        workers = folder.description.workers
+        for index in range(workers):
+            with folder.open_shard(index) as shard:
+                assert shard.check() == []
+                for name, todo_list in shard.dump():
+                    assert stable_hash(name) % workers == index
+                    assert name not in found
+                    found[name] = todo_list
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, 8])
+def test_everything_is_there_afterwards_in_the_shard_where_it_is_looked_for(
+    tmp_path: Path, workers: int
+) -> None:
+    before = fill(tmp_path / "db", 3)
+    assert reshard(tmp_path / "db", workers) == (3, sum(map(len, before.values())))
+    assert contents(tmp_path / "db") == before
+    with Folder.open(tmp_path / "db") as folder:
+        assert folder.description.workers == workers
+    assert sorted(path.name for path in (tmp_path / "db").iterdir()) == ["lock", "shards-2", "todo.json"]
+
+
+def test_the_same_number_keeps_everything(tmp_path: Path) -> None:
+    before = fill(tmp_path / "db", 3)
+    assert reshard(tmp_path / "db", 3) == (3, sum(map(len, before.values())))
+    assert contents(tmp_path / "db") == before
+
+
+def test_a_folder_in_use_and_a_number_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    before = fill(tmp_path / "db", 2)
+    with Folder.open(tmp_path / "db"), pytest.raises(FolderInUse):
+        reshard(tmp_path / "db", 3)
+    with pytest.raises(BadInput):
+        reshard(tmp_path / "db", 0)
+    assert contents(tmp_path / "db") == before
+
+
+# Ends the process, as a kill does, at the given call of a function that changes what is on disk.
+KILLED = """
+import os, sys
+from todo import folder
+from todo.reshard import reshard
+from todo.shard import Shard
+left = int(sys.argv[2])
+def deadly(function):
+    def call(*args, **kwargs):
+        global left
+        if left == 0:
+            os._exit(77)
+        left -= 1
+        return function(*args, **kwargs)
+    return call
+folder._sync = deadly(folder._sync)
+folder._write_description = deadly(folder._write_description)
+folder._remove_leftovers = deadly(folder._remove_leftovers)
+folder.shutil.rmtree = deadly(folder.shutil.rmtree)
+Shard.restore = deadly(Shard.restore)
+Shard.checkpoint = deadly(Shard.checkpoint)
+os.fsync = deadly(os.fsync)
+reshard(sys.argv[1], 4)
+"""
+
+
+STEPS = 40
+"""More than a reshard from 2 to 4 has."""
+
+
+def kill_at(tmp_path: Path, steps: range) -> list[int]:
+    """Kill a reshard of a copy of the same folder at each of `steps`; returns how each ended."""
+    before = fill(tmp_path / "db", 2)
+    codes: list[int] = []
+    for step in steps:
+        place = tmp_path / f"db {step}"
+        shutil.copytree(tmp_path / "db", place)
+        ended = subprocess.run([sys.executable, "-c", KILLED, str(place), str(step)], check=False)
+        assert contents(place) == before
+        codes.append(ended.returncode)
+    return codes
+
+
+def test_killed_at_some_steps_the_old_or_the_new_folder_is_whole(tmp_path: Path) -> None:
+    codes = kill_at(tmp_path, range(1, STEPS, 8))
+    assert (codes[0], codes[-1]) == (77, 0)
+
+
+@pytest.mark.torture
+def test_killed_at_each_step_the_old_or_the_new_folder_is_whole(tmp_path: Path) -> None:
+    codes = kill_at(tmp_path, range(STEPS))
+    deadly = codes.index(0)
+    assert deadly > 15
+    assert codes == [77] * deadly + [0] * (STEPS - deadly)
