@@ -1,6 +1,6 @@
 """The scheduler: steps the tasks of a scenario one at a time, each where a strategy says.
 
-This is the only module that reaches into Trio. It runs *inside one task of one* `trio.run`: for as
+It runs *inside one task of one* `trio.run`: for as
 long as an exploration lasts, a plain synchronous loop here takes the place of Trio's own. It puts
 its run queue, clock, deadlines and nurseries into the runner, resumes coroutines exactly as Trio's
 loop does, and leaves to Trio everything that a step then does: creating tasks, cancelling,
@@ -11,8 +11,8 @@ hands out one task at a time to Trio's loop: three quarters of the time goes int
 generator frame and its look at epoll between any two steps.
 
 What an execution could leave behind for the next is replaced before each: run queue, tasks,
-deadlines, run-local variables, instruments, callback queue, token. `check_trio` holds the list of
-all that is relied on.
+deadlines, run-local variables, instruments, callback queue, token. `sim._kernel._trio` holds the
+list of all that is relied on.
 """
 # Trio's internals are private by name and untyped where they are reached; being the one place that
 # does so is what this module is for.
@@ -23,18 +23,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-import sys
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import trio
-import trio._core._run as _trio_run
-import trio._core._traps as _trio_traps
-import trio._threads as _trio_threads
 from outcome import Error, Outcome, Value
-from outcome import capture as outcome_of
-from sniffio import thread_local as sniffio_library
-from trio._core._instrumentation import Instruments as _TrioInstruments
 from trio._util import name_asyncgen
 
 from sim._choices import ChoiceLog
@@ -46,11 +39,24 @@ from sim._errors import (
     LeakedTasks,
     StepBudgetExceeded,
     SystemTaskCrashed,
-    UnsupportedTrio,
     members,
 )
 from sim._escapes import PinnedSources, guarded
 from sim._footprint import Recorder
+from sim._kernel._trio import (
+    CHECKPOINT,
+    DETACH,
+    FRAMES_TO_DROP,
+    RESUME,
+    RUN_CONTEXT,
+    WAIT,
+    Deadlines,
+    FastInstruments,
+    crash,
+    fresh_cancel_status,
+    outside_trio,
+    threads_replaced,
+)
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
 from sim._trace import Trace, describe_waiting, short_name
@@ -58,109 +64,8 @@ from sim.faults import FaultKind, FaultPlan, InjectedCrash
 from sim.oracles.invariants import Invariants
 from sim.strategies import ABANDON, CLOCK, ROOT, ChoiceKind, Ending, Step, Strategy, TaskId
 
-_RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
-_CHECKPOINT: Final[Any] = _trio_traps.CancelShieldedCheckpoint
-_WAIT: Final[Any] = _trio_traps.WaitTaskRescheduled
-_DETACH: Final[Any] = _trio_traps.PermanentlyDetachCoroutineObject
-_FRAMES_TO_DROP: Final = 1 + _trio_run.CONTEXT_RUN_TB_FRAMES
-
 # Steps given to tasks to clean up after themselves once an execution is over early.
 _CLEANUP_STEPS: Final = 10_000
-
-_RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
-    _trio_run.Runner: (
-        "asyncgens",
-        "clock",
-        "deadlines",
-        "entry_queue",
-        "instruments",
-        "io_manager",
-        "is_guest",
-        "ki_pending",
-        "_locals",
-        "runq",
-        "system_nursery",
-        "tasks",
-        "trio_token",
-        "waiting_for_idle",
-        "reschedule",
-        "spawn_impl",
-        "task_exited",
-    ),
-    _trio_run.Task: (
-        "_abort_func",
-        "_activate_cancel_status",
-        "_attempt_delivery_of_any_pending_cancel",
-        "_attempt_abort",
-        "_cancel_points",
-        "_child_nurseries",
-        "_next_send",
-        "_next_send_fn",
-        "_schedule_points",
-        "context",
-        "coro",
-        "custom_sleep_data",
-    ),
-    _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
-    _trio_run.CancelStatus: ("_children", "_scope", "_tasks"),
-    _trio_run.CancelScope: ("_cancel_status", "_has_been_entered"),
-    _TrioInstruments: ("add_instrument", "call", "remove_instrument"),
-}
-
-
-def check_trio() -> None:
-    """See that the installed Trio has what this module relies on.
-
-    Raises:
-        UnsupportedTrio: it has not; says what is missing.
-    """
-    missing = [
-        f"{owner.__name__}.{name}"
-        for owner, names in _RELIED_ON.items()
-        for name in names
-        if not hasattr(owner, name)
-        and name not in {field.name for field in getattr(owner, "__attrs_attrs__", ())}
-    ]
-    missing += [
-        f"trio._threads.{name}"
-        for name in ("start_thread_soon", "_send_message_to_trio")
-        if not hasattr(_trio_threads, name)
-    ]
-    if missing:
-        raise UnsupportedTrio(
-            f"Trio {trio.__version__} (Python {sys.version.split()[0]}) is not one this release "
-            f"can control: it has no {', '.join(missing)}; install a release of Trio that this "
-            "one declares, or report it"
-        )
-
-
-class _Resume:
-    """What a task is sent after a checkpoint. One for all: unlike `outcome.Value` it may be
-    unwrapped any number of times."""
-
-    __slots__ = ()
-
-    def unwrap(self) -> None:
-        return None
-
-
-_RESUME: Final = _Resume()
-
-
-class _Instruments(dict[str, Any]):
-    """`trio._core._instrumentation.Instruments` on a dict in C: Trio asks it several times a step
-    whether a hook is there."""
-
-    def __init__(self) -> None:
-        super().__init__(_all={})
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return self
-
-    add_instrument = _TrioInstruments.add_instrument
-    remove_instrument = _TrioInstruments.remove_instrument
-    call = _TrioInstruments.call
 
 
 class Ended:
@@ -198,14 +103,14 @@ class Kernel:
     def __init__(self, runner: Any, max_steps: int, recorder: Recorder | None) -> None:
         self._runner = runner
         self._max_steps = max_steps
-        self._host_task: Any = _RUN_CONTEXT.task
+        self._host_task: Any = RUN_CONTEXT.task
         self.clock = VirtualClock()
         self.log = ChoiceLog()
-        self._threads = ThreadSimulation(self.spawn_background, self._outside_trio, self._refuse)
+        self._threads = ThreadSimulation(self.spawn_background, outside_trio, self._refuse)
         self._pinned = PinnedSources(self.clock, self._threads)
         self._input = NoInput(self._refuse)
         self._system_scope: Any = None
-        self._outer_status: Any = _fresh_cancel_status()
+        self._outer_status: Any = fresh_cancel_status()
         spawn = runner.spawn_impl
         self._main = OuterNursery(spawn, self._outer_status, self._main_finished)
         self._background = OuterNursery(spawn, self._outer_status, self._background_finished)
@@ -237,7 +142,7 @@ class Kernel:
 
     def current_id(self) -> TaskId:
         """The identity of the task that makes the current step."""
-        return self._ids[_RUN_CONTEXT.task]
+        return self._ids[RUN_CONTEXT.task]
 
     def spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
         """Start a task that stands for something outside Trio: a thread, the callback queue."""
@@ -325,11 +230,11 @@ class Kernel:
         if self._callbacks.task is not None or self._callbacks.done:
             self._callbacks = CallbackQueue(self._spawn_callback_task)
         if runner.deadlines._heap:
-            runner.deadlines = _trio_run.Deadlines()
+            runner.deadlines = Deadlines()
         if runner._locals:
             runner._locals = {}
         if len(runner.instruments) > 1:
-            runner.instruments = _Instruments()
+            runner.instruments = FastInstruments()
         if runner.waiting_for_idle:
             runner.waiting_for_idle.clear()
         if runner.asyncgens.alive.used:
@@ -368,7 +273,7 @@ class Kernel:
         choose = strategy.choose
         choose_task = strategy.choose_task if _wants_identities(strategy) else None
         schedule = ChoiceKind.SCHEDULE
-        context = _RUN_CONTEXT
+        context = RUN_CONTEXT
         steps, max_steps = self._steps, self._max_steps
         previous = CLOCK if steps else ROOT
         repeating = False
@@ -417,7 +322,7 @@ class Kernel:
                     # Trio drops the frames of its loop from the traceback; so that a failure
                     # reads the same here, so do we.
                     traceback = error.__traceback__
-                    for _ in range(_FRAMES_TO_DROP):
+                    for _ in range(FRAMES_TO_DROP):
                         if traceback is not None:
                             traceback = traceback.tb_next
                     outcome = Error(error.with_traceback(traceback))
@@ -428,19 +333,19 @@ class Kernel:
                     runner.task_exited(task, outcome)
                 else:
                     task._schedule_points += 1
-                    if message is _CHECKPOINT:
+                    if message is CHECKPOINT:
                         # What runner.reschedule does, but to the front of the queue: alternative
                         # 0 is always to go on with the same task.
                         again = True
                         task._next_send_fn = task.coro.send
-                        task._next_send = _RESUME
+                        task._next_send = RESUME
                         if "task_scheduled" in instruments:
                             instruments.call("task_scheduled", task)
-                    elif type(message) is _WAIT:
+                    elif type(message) is WAIT:
                         task._cancel_points += 1
                         task._abort_func = message.abort_func
                         task._attempt_delivery_of_any_pending_cancel()
-                    elif type(message) is _DETACH:
+                    elif type(message) is DETACH:
                         runner.task_exited(task, message.final_outcome)
                     else:
                         runner.reschedule(
@@ -472,7 +377,7 @@ class Kernel:
                 if recorder is not None and repeating:
                     strategy.step_done(Step(ids[task], (), (), (), Ending.RUNNABLE))
                 elif recorder is not None:
-                    over = outcome is not None or type(message) is _DETACH
+                    over = outcome is not None or type(message) is DETACH
                     self._report_step(recorder, task, over, runnable - 1, made)
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
@@ -614,7 +519,7 @@ class Kernel:
         if kind is FaultKind.CANCEL:
             task._cancel_status._scope.cancel("fault injected by sim")
         else:
-            _crash(task)
+            crash(task)
         return kind.value
 
     # What ends, and how.
@@ -653,7 +558,7 @@ class Kernel:
     def _system_status(self) -> Any:
         """The cancel status of system tasks, made when the first one is."""
         if self._system_scope is None:
-            self._system_scope = _fresh_cancel_status()._scope
+            self._system_scope = fresh_cancel_status()._scope
             if self._root_outcome is not None:
                 self._system_scope.cancel()
         return self._system_scope._cancel_status
@@ -678,7 +583,7 @@ class Kernel:
             runner.runq = []
             runner.tasks = set()
         self._ids = {}
-        _RUN_CONTEXT.task = self._host_task
+        RUN_CONTEXT.task = self._host_task
 
     def _cancel_everything(self) -> None:
         """Let the tasks unwind themselves: cancel them, and step them in turn.
@@ -699,11 +604,11 @@ class Kernel:
             self._run_quietly()
         self._steps = steps
         self._finding, self._root_outcome, self.log = finding, root_outcome, log
-        self._outer_status = _fresh_cancel_status()
+        self._outer_status = fresh_cancel_status()
         for nursery in (self._main, self._background):
             nursery._cancel_status = self._outer_status
             nursery._children.clear()
-        runner.deadlines = _trio_run.Deadlines()
+        runner.deadlines = Deadlines()
 
     def _run_quietly(self) -> None:
         turns = _TakeTurns()
@@ -716,7 +621,7 @@ class Kernel:
         runner = self._runner
         for task in list(runner.tasks):
             # It was told to end and did not; whatever it raises now comes too late to matter.
-            _RUN_CONTEXT.task = task
+            RUN_CONTEXT.task = task
             with contextlib.suppress(BaseException):
                 task.coro.close()
         for task in list(runner.tasks):
@@ -725,43 +630,6 @@ class Kernel:
             parent = task._parent_nursery
             if parent is not None:
                 parent._children.discard(task)
-
-    # Threads.
-
-    @contextlib.contextmanager
-    def _outside_trio(self) -> Generator[Callable[[], None]]:
-        """Make Trio unaware of its run, as it is in a thread; yields what switches back and
-        forth."""
-        kept: dict[str, Any] = {"task": _RUN_CONTEXT.task, "runner": self._runner}
-        inside = True
-
-        def switch() -> None:
-            nonlocal inside
-            inside = not inside
-            sniffio_library.name = "trio" if inside else None
-            for name, value in kept.items():
-                if inside:
-                    setattr(_RUN_CONTEXT, name, value)
-                else:
-                    delattr(_RUN_CONTEXT, name)
-
-        switch()
-        try:
-            yield switch
-        finally:
-            if not inside:
-                switch()
-
-    @contextlib.contextmanager
-    def _simulated_threads(self) -> Generator[None]:
-        module: Any = _trio_threads
-        start, send = module.start_thread_soon, module._send_message_to_trio
-        module.start_thread_soon = self._threads.start
-        module._send_message_to_trio = self._threads.send_message
-        try:
-            yield
-        finally:
-            module.start_thread_soon, module._send_message_to_trio = start, send
 
     # The life of the kernel.
 
@@ -789,19 +657,23 @@ class Kernel:
         runner.waiting_for_idle = type(runner.waiting_for_idle)()
         runner.runq = []
         runner.tasks = set()
-        runner.deadlines = _trio_run.Deadlines()
+        runner.deadlines = Deadlines()
         runner._locals = {}
-        runner.instruments = _Instruments()
+        runner.instruments = FastInstruments()
         runner.system_nursery = _SystemNursery(self)
         runner.asyncgens.alive = AsyncGeneratorSet()
         try:
-            with self._pinned.installed(), guarded(self._refuse), self._simulated_threads():
+            with (
+                self._pinned.installed(),
+                guarded(self._refuse),
+                threads_replaced(self._threads.start, self._threads.send_message),
+            ):
                 yield
         finally:
             for name, value in before.items():
                 setattr(runner, name, value)
             runner.asyncgens.alive = alive
-            _RUN_CONTEXT.task = self._host_task
+            RUN_CONTEXT.task = self._host_task
 
 
 class _SystemNursery(OuterNursery):
@@ -830,21 +702,6 @@ class _TakeTurns(Strategy):
         return alternatives - 1 if kind is ChoiceKind.SCHEDULE else 0
 
 
-def _crash(task: Any) -> None:
-    """Raise an `InjectedCrash` where the task is suspended."""
-
-    def raise_crash() -> NoReturn:
-        raise InjectedCrash(f"sim has crashed the task {short_name(task.name)} here")
-
-    if task._abort_func is not None:
-        # As Trio delivers a KeyboardInterrupt. What cannot be aborted goes on, as it would then.
-        task._attempt_abort(raise_crash)
-    else:
-        # It is about to go on; what it was to be given is lost in the crash.
-        task._next_send_fn = task.coro.send
-        task._next_send = outcome_of(raise_crash)
-
-
 def _only_injected(error: BaseException | None) -> bool:
     """Whether an error is nothing but what faults have raised."""
     if inside := members(error):
@@ -860,14 +717,6 @@ def _wants_identities(strategy: Strategy) -> bool:
     return strategy.wants_identities or strategy.wants_footprints
 
 
-def _fresh_cancel_status() -> Any:
-    """A cancel status with nothing around it, as the one of a whole run is."""
-    scope: Any = trio.CancelScope()
-    scope._has_been_entered = True
-    scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=None)
-    return scope._cancel_status
-
-
 @contextlib.contextmanager
 def nested(max_steps: int, footprints: bool) -> Generator[Kernel]:
     """Inside a task of a Trio run: a kernel that has the run to itself until the block ends.
@@ -878,6 +727,6 @@ def nested(max_steps: int, footprints: bool) -> Generator[Kernel]:
     """
     with contextlib.ExitStack() as stack:
         recorder = stack.enter_context(recorded()) if footprints else None
-        kernel = Kernel(_RUN_CONTEXT.runner, max_steps, recorder)
+        kernel = Kernel(RUN_CONTEXT.runner, max_steps, recorder)
         stack.enter_context(kernel.installed())
         yield kernel

@@ -1,0 +1,189 @@
+"""Everything of Trio's inside that the kernel relies on, under one roof.
+
+`check_trio` holds the list and says what is missing when a release of Trio has moved it.
+"""
+# Trio's internals are private by name and untyped where they are reached; being the place that
+# does so is what this module is for.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Generator
+from typing import Any, Final, NoReturn
+
+import trio
+import trio._core._run as _trio_run
+import trio._core._traps as _trio_traps
+import trio._threads as _trio_threads
+from outcome import capture
+from sniffio import thread_local as sniffio_library
+from trio._core._instrumentation import Instruments as _TrioInstruments
+
+from sim._errors import UnsupportedTrio
+from sim._trace import short_name
+from sim.faults import InjectedCrash
+
+RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
+CHECKPOINT: Final[Any] = _trio_traps.CancelShieldedCheckpoint
+WAIT: Final[Any] = _trio_traps.WaitTaskRescheduled
+DETACH: Final[Any] = _trio_traps.PermanentlyDetachCoroutineObject
+FRAMES_TO_DROP: Final = 1 + _trio_run.CONTEXT_RUN_TB_FRAMES
+
+Deadlines: Final[Any] = _trio_run.Deadlines
+
+_RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
+    _trio_run.Runner: (
+        "asyncgens",
+        "clock",
+        "deadlines",
+        "entry_queue",
+        "instruments",
+        "io_manager",
+        "is_guest",
+        "ki_pending",
+        "_locals",
+        "runq",
+        "system_nursery",
+        "tasks",
+        "trio_token",
+        "waiting_for_idle",
+        "reschedule",
+        "spawn_impl",
+        "task_exited",
+    ),
+    _trio_run.Task: (
+        "_abort_func",
+        "_activate_cancel_status",
+        "_attempt_delivery_of_any_pending_cancel",
+        "_attempt_abort",
+        "_cancel_points",
+        "_child_nurseries",
+        "_next_send",
+        "_next_send_fn",
+        "_schedule_points",
+        "context",
+        "coro",
+        "custom_sleep_data",
+    ),
+    _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
+    _trio_run.CancelStatus: ("_children", "_scope", "_tasks"),
+    _trio_run.CancelScope: ("_cancel_status", "_has_been_entered"),
+    _TrioInstruments: ("add_instrument", "call", "remove_instrument"),
+}
+
+
+def check_trio() -> None:
+    """See that the installed Trio has what this module relies on.
+
+    Raises:
+        UnsupportedTrio: it has not; says what is missing.
+    """
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in _RELIED_ON.items()
+        for name in names
+        if not hasattr(owner, name)
+        and name not in {field.name for field in getattr(owner, "__attrs_attrs__", ())}
+    ]
+    missing += [
+        f"trio._threads.{name}"
+        for name in ("start_thread_soon", "_send_message_to_trio")
+        if not hasattr(_trio_threads, name)
+    ]
+    if missing:
+        raise UnsupportedTrio(
+            f"Trio {trio.__version__} (Python {sys.version.split()[0]}) is not one this release "
+            f"can control: it has no {', '.join(missing)}; install a release of Trio that this "
+            "one declares, or report it"
+        )
+
+
+class _Resume:
+    """What a task is sent after a checkpoint. One for all: unlike `outcome.Value` it may be
+    unwrapped any number of times."""
+
+    __slots__ = ()
+
+    def unwrap(self) -> None:
+        return None
+
+
+RESUME: Final = _Resume()
+
+
+class FastInstruments(dict[str, Any]):
+    """`trio._core._instrumentation.Instruments` on a dict in C: Trio asks it several times a step
+    whether a hook is there."""
+
+    def __init__(self) -> None:
+        super().__init__(_all={})
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self
+
+    add_instrument = _TrioInstruments.add_instrument
+    remove_instrument = _TrioInstruments.remove_instrument
+    call = _TrioInstruments.call
+
+
+def fresh_cancel_status() -> Any:
+    """A cancel status with nothing around it, as the one of a whole run is."""
+    scope: Any = trio.CancelScope()
+    scope._has_been_entered = True
+    scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=None)
+    return scope._cancel_status
+
+
+def crash(task: Any) -> None:
+    """Raise an `InjectedCrash` where the task is suspended."""
+
+    def raise_crash() -> NoReturn:
+        raise InjectedCrash(f"sim has crashed the task {short_name(task.name)} here")
+
+    if task._abort_func is not None:
+        # As Trio delivers a KeyboardInterrupt. What cannot be aborted goes on, as it would then.
+        task._attempt_abort(raise_crash)
+    else:
+        # It is about to go on; what it was to be given is lost in the crash.
+        task._next_send_fn = task.coro.send
+        task._next_send = capture(raise_crash)
+
+
+@contextlib.contextmanager
+def outside_trio() -> Generator[Callable[[], None]]:
+    """Make Trio unaware of its run, as it is in a thread; yields what switches back and
+    forth."""
+    kept: dict[str, Any] = {"task": RUN_CONTEXT.task, "runner": RUN_CONTEXT.runner}
+    inside = True
+
+    def switch() -> None:
+        nonlocal inside
+        inside = not inside
+        sniffio_library.name = "trio" if inside else None
+        for name, value in kept.items():
+            if inside:
+                setattr(RUN_CONTEXT, name, value)
+            else:
+                delattr(RUN_CONTEXT, name)
+
+    switch()
+    try:
+        yield switch
+    finally:
+        if not inside:
+            switch()
+
+
+@contextlib.contextmanager
+def threads_replaced(start: Callable[..., object], send_message: Callable[..., object]) -> Generator[None]:
+    module: Any = _trio_threads
+    before = module.start_thread_soon, module._send_message_to_trio
+    module.start_thread_soon = start
+    module._send_message_to_trio = send_message
+    try:
+        yield
+    finally:
+        module.start_thread_soon, module._send_message_to_trio = before
