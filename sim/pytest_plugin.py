@@ -1,0 +1,125 @@
+"""pytest: an async test marked `sim` is a scenario, and is explored instead of run once.
+
+::
+
+    @pytest.mark.sim(max_executions=2_000)
+    async def test_no_update_is_lost() -> None:
+        ...
+
+The marker's arguments are those of `sim.explore`; fixtures may be used, but not async ones, and each is
+the same object in every execution. A run that fails is kept in pytest's cache and tried first the next
+time. `--sim-token TOKEN` makes one run only, of the tests that are selected; `--sim-executions N` makes more
+or fewer executions of each.
+
+Needs the package `pytest`. To have it, put ``pytest_plugins = ["sim.pytest_plugin"]`` into the conftest.py
+at the root of the tests, or ``-p sim.pytest_plugin`` into pytest's ``addopts``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from sim._errors import InvalidToken, ReplayDiverged, WrongUse
+from sim._explore import Result, Scenario, explore, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CACHE: Final = "sim/failing"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sim", "simulation")
+    group.addoption("--sim-executions", type=int, metavar="N", help="explore each simulated test N times")
+    group.addoption("--sim-token", metavar="TOKEN", help="replay this run of the simulated tests selected")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "sim(strategy=, max_executions=, ...): explore the async test with sim.explore"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    # Before any plugin that runs async tests sees them: what it finds is an ordinary function.
+    for item in items:
+        marker = item.get_closest_marker("sim")
+        if marker is not None and isinstance(item, pytest.Function):
+            item.obj = _explored(config, item.nodeid, item.obj, marker.kwargs)
+
+
+@pytest.fixture
+def sim_explore() -> Callable[..., Result]:
+    """`sim.explore`, which raises the error of a failing run; for scenarios made inside a test."""
+
+    def explore_and_check(scenario: Scenario, *args: Any, **kwargs: Any) -> Result:
+        result = explore(scenario, *args, **kwargs)
+        result.check()
+        return result
+
+    return explore_and_check
+
+
+def _explored(
+    config: pytest.Config, nodeid: str, test: Callable[..., Any], options: Mapping[str, Any]
+) -> Callable[..., None]:
+    """The test that explores `test`."""
+    if not inspect.iscoroutinefunction(test):
+        raise pytest.UsageError(f"{nodeid} is marked sim and is not async: there is no schedule to choose")
+
+    def explored(**fixtures: Any) -> None:
+        __tracebackhide__ = True
+        scenario = partial(test, **fixtures)
+        token: str | None = config.getoption("--sim-token")
+        if token is not None:
+            replay(scenario, token).check()
+            return
+        _try_again(config, nodeid, scenario)
+        chosen = dict(options)
+        executions: int | None = config.getoption("--sim-executions")
+        if executions is not None:
+            chosen["max_executions"] = executions
+        try:
+            result = explore(scenario, **chosen)
+        except TypeError as error:
+            raise WrongUse(f"the marker sim of {nodeid} has wrong arguments: {error}") from None
+        _remember(config, nodeid, result.failures[0].token if result.failures else None)
+        result.check()
+
+    return explored
+
+
+def _try_again(config: pytest.Config, nodeid: str, scenario: Scenario) -> None:
+    """Make the run that failed last, if there is one, and raise what it raises."""
+    __tracebackhide__ = True
+    token = _failing(config).get(nodeid)
+    if token is None:
+        return
+    try:
+        result = replay(scenario, token)
+    except (InvalidToken, ReplayDiverged):
+        return  # the test is another one by now
+    result.check()
+
+
+def _failing(config: pytest.Config) -> dict[str, str]:
+    # Without the cache plugin nothing is remembered.
+    cache = getattr(config, "cache", None)
+    return {} if cache is None else cache.get(_CACHE, {})
+
+
+def _remember(config: pytest.Config, nodeid: str, token: str | None) -> None:
+    cache = getattr(config, "cache", None)
+    failing = _failing(config)
+    if cache is not None and failing.get(nodeid) != token:
+        if token is None:
+            del failing[nodeid]
+        else:
+            failing[nodeid] = token
+        cache.set(_CACHE, failing)

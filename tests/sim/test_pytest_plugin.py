@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import sim
+
+pytest_plugins = ["pytester"]
+
+TESTS = """
+import pytest
+import trio
+import sim
+
+async def add_up(lock):
+    total = sim.Shared(0)
+    async def add():
+        async with lock:
+            seen = total.get()
+            await trio.lowlevel.checkpoint()
+            total.set(seen + 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(add)
+        nursery.start_soon(add)
+    assert total.get() == 2
+
+@pytest.fixture
+def answer():
+    return 42
+
+@pytest.mark.sim(max_executions=50)
+async def test_broken(answer):
+    assert answer == 42
+    await add_up(trio.CapacityLimiter(2))
+
+@pytest.mark.sim(strategy="dpor")
+async def test_right():
+    await add_up(trio.Lock())
+
+def test_by_hand(sim_explore):
+    async def scenario():
+        await add_up(trio.Lock())
+    assert sim_explore(scenario, "dfs").complete
+"""
+
+
+def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
+    # As a process of its own: a simulation does not run inside of another event loop's test.
+    return pytester.runpytest_subprocess("-p", "sim.pytest_plugin", *args)
+
+
+@pytest.fixture(autouse=True)
+def tests_to_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The package under test, also where it is not installed.
+    monkeypatch.setenv("PYTHONPATH", str(Path(sim.__file__).parent.parent))
+    pytester.makepyfile(test_it=TESTS)
+
+
+@pytest.mark.parametrize("mode", ["true", "false"])
+def test_a_marked_test_is_explored_whatever_runs_the_other_async_tests(
+    pytester: pytest.Pytester, mode: str
+) -> None:
+    pytester.makeini(f"[pytest]\ntrio_mode = {mode}\n")
+    outcome = run(pytester)
+    outcome.assert_outcomes(passed=2, failed=1)
+    outcome.stdout.fnmatch_lines(["*found by sim in execution*; replay it with*"])
+
+
+def test_the_token_of_a_failure_replays_it_and_it_is_tried_first_next_time(pytester: pytest.Pytester) -> None:
+    first = run(pytester, "-k", "broken").stdout.str()
+    found = re.search(r"replay it with sim.replay\(test_broken, '(\w+)'\)", first)
+    assert found is not None
+    run(pytester, "-k", "broken", "--sim-token", found[1]).assert_outcomes(failed=1)
+    # One execution finds it: that of the cache, for the first of an exploration does not fail.
+    run(pytester, "-k", "broken", "--sim-executions", "1").assert_outcomes(failed=1)
+
+
+def test_a_marked_test_that_is_not_async_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it="import pytest\n@pytest.mark.sim\ndef test_plain(): ...\n")
+    run(pytester).stderr.fnmatch_lines(["*test_plain is marked sim and is not async*"])
+
+
+def test_a_wrong_argument_of_the_marker_is_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it="import pytest\n@pytest.mark.sim(tries=5)\nasync def test_it(): ...\n")
+    outcome = run(pytester)
+    outcome.assert_outcomes(failed=1)
+    outcome.stdout.fnmatch_lines(["*the marker sim of test_it.py::test_it has wrong arguments*tries*"])
