@@ -15,7 +15,8 @@ from sim._errors import (
     WaitingTask,
     WrongUse,
 )
-from sim._explore import Failure, Result, Scenario, explore, replay
+from sim._explore import Scenario, explore, replay
+from sim._result import Failure, Result
 from sim._shared import Shared
 from sim._trace import TracedStep
 from sim.faults import FaultKind, FaultPlan, InjectedCrash

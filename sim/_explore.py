@@ -6,20 +6,23 @@ the kernel works in themselves.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
 import trio
 
 from sim._choices import ChoiceLog
+from sim._database import FailureDatabase
 from sim._errors import Nondeterminism, WrongUse, members
 from sim._jobs import SAMPLING, Share, run_jobs
 from sim._kernel import Ended, Kernel, check_trio, nested
+from sim._result import Failure, Result
 from sim._shrink import MAX_ATTEMPTS, shrink
-from sim._trace import Trace, TracedStep, first_difference
+from sim._trace import Trace, first_difference
 from sim.faults import FaultPlan
 from sim.strategies import Execution, PreemptionBounded, Strategy, Verdict, make_strategy
 from sim.strategies._replay import Prefix, Replay
@@ -36,83 +39,6 @@ _SHRINKING_STEPS: Final = 200_000
 _real_seconds: Final = time.perf_counter
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One failing run of a scenario.
-
-    Attributes:
-        error: what went wrong: the exception the scenario raised, out of the groups that nurseries
-            wrap around it if there is just one in them, or a finding of the simulator (`Deadlock`,
-            `StepBudgetExceeded`, `Escape` ...).
-        raised: the same as it left the scenario, groups and all.
-        token: replays this run: ``sim.replay(scenario, token)``.
-        scenario: the name of the scenario.
-        steps: the run, step by step.
-        choices: how many choices were made in it.
-    """
-
-    error: BaseException
-    raised: BaseException
-    token: str
-    scenario: str
-    steps: tuple[TracedStep, ...] = field(repr=False)
-    choices: int
-
-    @property
-    def preemptions(self) -> int:
-        """How often a task was made to wait that could have gone on."""
-        return sum(step.preempts for step in self.steps)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an exploration has found.
-
-    Attributes:
-        scenario: the name of the scenario.
-        strategy: the name of the strategy.
-        executions: how many runs were made, those of `abandoned` not counted.
-        complete: whether nothing is left to be explored: every interleaving was, up to what the
-            strategy takes for equivalent.
-        coverage: the same in words: "sampled", "all 1,680 interleavings".
-        failures: the failing runs; at most ``max_failures`` of them.
-        seconds: how long it took, in real seconds.
-        steps: steps of all runs together.
-        abandoned: runs that the strategy dropped half-way.
-        seed: what the strategy was seeded with.
-        never: what `sim.sometimes` named and was true in no run.
-    """
-
-    scenario: str
-    strategy: str
-    executions: int
-    complete: bool
-    coverage: str
-    failures: tuple[Failure, ...]
-    seconds: float
-    steps: int
-    abandoned: int
-    seed: int
-    never: tuple[str, ...] = ()
-
-    @property
-    def executions_per_second(self) -> float:
-        return self.executions / self.seconds if self.seconds else 0.0
-
-    def check(self) -> None:
-        """Raise the error of the first failure, if there is one.
-
-        The token is in a note on it, so that a test's log is all one needs to replay it.
-        """
-        if self.failures:
-            failure = self.failures[0]
-            failure.error.add_note(
-                f"found by sim in execution {self.executions}; "
-                f"replay it with sim.replay({failure.scenario}, {failure.token!r})"
-            )
-            raise failure.error
-
-
 def explore(
     scenario: Scenario,
     strategy: str | Strategy = "random",
@@ -125,6 +51,7 @@ def explore(
     faults: str | FaultPlan | None = None,
     sweep: str | FaultPlan | None = None,
     jobs: int = 1,
+    database: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run a scenario many times, each time with other choices.
@@ -145,6 +72,8 @@ def explore(
             one execution for each point where one may strike. ``seed`` is then the schedule.
         jobs: how many processes share the executions. More than one is for the strategies random,
             pct and pos; each has a seed of its own, so the runs are others than with one.
+        database: a file in which failing runs are kept. Those known of this scenario are tried
+            first, and those that do not fail any more are forgotten.
         progress: called now and then with the number of executions so far.
 
     Raises:
@@ -170,18 +99,33 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
+    options = _Options(max_executions, max_failures, max_steps, shrink_failures, plan, jobs, progress)
+    if database is None:
+        return _explore(scenario, name, chosen, seed, options)
+    known = FailureDatabase(database)
+    return _explore_known_first(scenario, name, chosen, seed, options, known)
+
+
+def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options: _Options) -> Result:
+    """`explore`, its arguments made sense of."""
+    jobs = options.jobs
     if jobs != 1:
         if jobs < 1 or name.partition(":")[0] not in SAMPLING:
             raise WrongUse(
                 f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided, "
                 "among 1 job or more"
             )
-        options = _Options(max_executions, max_failures, max_steps, shrink_failures, plan)
-        return _explore_in_jobs(scenario, name, seed, jobs, options)
+        return _explore_in_jobs(scenario, name, seed, options)
     exploration = _Exploration(
-        scenario, chosen, max_executions, max_failures, progress, shrink_failures, plan
+        scenario,
+        chosen,
+        options.max_executions,
+        options.max_failures,
+        options.progress,
+        options.shrink_failures,
+        options.faults,
     )
-    _run_nested(scenario, chosen, max_steps, exploration.run)
+    _run_nested(scenario, chosen, options.max_steps, exploration.run)
     return Result(
         scenario=scenario_name(scenario),
         strategy=name,
@@ -194,6 +138,59 @@ def explore(
         abandoned=exploration.abandoned,
         seed=seed,
         never=exploration.never,
+    )
+
+
+def _explore_known_first(
+    scenario: Scenario,
+    name: str,
+    chosen: Strategy,
+    seed: int,
+    options: _Options,
+    known: FailureDatabase,
+) -> Result:
+    key = f"{getattr(scenario, '__module__', '')}:{scenario_name(scenario)}"
+    failures: list[Failure] = []
+    executions = steps = 0
+    seconds = 0.0
+    for token in known.tokens(key):
+        if len(failures) == options.max_failures:
+            break
+        try:
+            again = replay(scenario, token, max_steps=options.max_steps)
+        except WrongUse:
+            known.remove(key, token)
+            continue
+        executions, steps = executions + 1, steps + again.steps
+        seconds += again.seconds
+        failures += again.failures
+        if not again.failures:
+            known.remove(key, token)
+    if len(failures) < options.max_failures:
+        left = replace(options, max_failures=options.max_failures - len(failures))
+        result = _explore(scenario, name, chosen, seed, left)
+    else:
+        result = Result(
+            scenario=scenario_name(scenario),
+            strategy=name,
+            executions=0,
+            complete=False,
+            coverage="failing runs of before",
+            failures=(),
+            seconds=0.0,
+            steps=0,
+            abandoned=0,
+            seed=seed,
+        )
+    for failure in result.failures:
+        known.add(key, failure.token)
+    known.save()
+    return replace(
+        result,
+        executions=result.executions + executions,
+        failures=(*failures, *result.failures),
+        seconds=result.seconds + seconds,
+        steps=result.steps + steps,
     )
 
 
@@ -233,16 +230,18 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
 
 @dataclass(frozen=True)
 class _Options:
-    """The arguments of `explore` that are the same in each of its processes."""
+    """The arguments of `explore` that are handed on."""
 
     max_executions: int
     max_failures: int
     max_steps: int
     shrink_failures: bool
     faults: FaultPlan | None
+    jobs: int
+    progress: Progress | None
 
 
-def _explore_in_jobs(scenario: Scenario, name: str, seed: int, jobs: int, options: _Options) -> Result:
+def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options) -> Result:
     def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
         strategy = make_strategy(name, seed)
         exploration = _Exploration(
@@ -258,7 +257,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, jobs: int, option
         )
 
     began = _real_seconds()
-    shares = run_jobs(work, jobs, options.max_executions, seed)
+    shares = run_jobs(work, options.jobs, options.max_executions, seed)
     seconds = _real_seconds() - began
     failures: list[Failure] = []
     for token in [token for share in shares for token in share.tokens][: options.max_failures]:

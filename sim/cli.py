@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 from sim._errors import SimError, WrongUse
-from sim._explore import DEFAULT_MAX_STEPS, Failure, Result, Scenario, explore, replay
+from sim._explore import DEFAULT_MAX_STEPS, Scenario, explore, replay
+from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
 from sim.report import describe_failure, describe_result
 from sim.strategies import STRATEGIES
@@ -71,6 +72,12 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--database",
+    type=click.Path(dir_okay=False),
+    envvar="SIM_DATABASE",
+    help="Keep failing runs in this file, and try those in it first.",
+)
 @click.option("--fault", type=_FAULTS, help="Let one such fault strike, where the strategy chooses.")
 @click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
 @click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
@@ -84,6 +91,7 @@ def explore_command(
     max_steps: int,
     seed: int,
     jobs: int,
+    database: str | None,
     fault: str | None,
     sweep: str | None,
     fault_tasks: str,
@@ -104,6 +112,7 @@ def explore_command(
                 max_failures=max_failures,
                 max_steps=max_steps,
                 jobs=jobs,
+                database=database,
                 faults=_plan(fault, fault_tasks, fault_count),
                 sweep=_plan(sweep, fault_tasks, fault_count),
                 progress=lambda executions: bar.update(executions - bar.pos),

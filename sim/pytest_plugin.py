@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from sim._errors import InvalidToken, ReplayDiverged, WrongUse
-from sim._explore import Result, Scenario, explore, replay
+from sim._explore import Scenario, explore, replay
+from sim._result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

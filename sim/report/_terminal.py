@@ -12,7 +12,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from sim._explore import Failure, Result
+    from sim._result import Failure, Result
     from sim._trace import TracedStep
     from sim.strategies import TaskId
 

@@ -1,0 +1,84 @@
+"""What an exploration has found: the values that `explore` and `replay` return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sim._trace import TracedStep
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failing run of a scenario.
+
+    Attributes:
+        error: what went wrong: the exception the scenario raised, out of the groups that nurseries
+            wrap around it if there is just one in them, or a finding of the simulator (`Deadlock`,
+            `StepBudgetExceeded`, `Escape` ...).
+        raised: the same as it left the scenario, groups and all.
+        token: replays this run: ``sim.replay(scenario, token)``.
+        scenario: the name of the scenario.
+        steps: the run, step by step.
+        choices: how many choices were made in it.
+    """
+
+    error: BaseException
+    raised: BaseException
+    token: str
+    scenario: str
+    steps: tuple[TracedStep, ...] = field(repr=False)
+    choices: int
+
+    @property
+    def preemptions(self) -> int:
+        """How often a task was made to wait that could have gone on."""
+        return sum(step.preempts for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an exploration has found.
+
+    Attributes:
+        scenario: the name of the scenario.
+        strategy: the name of the strategy.
+        executions: how many runs were made, those of `abandoned` not counted.
+        complete: whether nothing is left to be explored: every interleaving was, up to what the
+            strategy takes for equivalent.
+        coverage: the same in words: "sampled", "all 1,680 interleavings".
+        failures: the failing runs; at most ``max_failures`` of them.
+        seconds: how long it took, in real seconds.
+        steps: steps of all runs together.
+        abandoned: runs that the strategy dropped half-way.
+        seed: what the strategy was seeded with.
+        never: what `sim.sometimes` named and was true in no run.
+    """
+
+    scenario: str
+    strategy: str
+    executions: int
+    complete: bool
+    coverage: str
+    failures: tuple[Failure, ...]
+    seconds: float
+    steps: int
+    abandoned: int
+    seed: int
+    never: tuple[str, ...] = ()
+
+    @property
+    def executions_per_second(self) -> float:
+        return self.executions / self.seconds if self.seconds else 0.0
+
+    def check(self) -> None:
+        """Raise the error of the first failure, if there is one.
+
+        The token is in a note on it, so that a test's log is all one needs to replay it.
+        """
+        if self.failures:
+            failure = self.failures[0]
+            failure.error.add_note(
+                f"found by sim in execution {self.executions}; "
+                f"replay it with sim.replay({failure.scenario}, {failure.token!r})"
+            )
+            raise failure.error

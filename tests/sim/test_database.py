@@ -1,0 +1,66 @@
+"""A failing run is kept, tried first next time, and forgotten when it does not fail any more."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+import sim
+
+MENDED = False
+
+
+async def scenario() -> None:
+    cell = sim.Shared(0)
+    lock = trio.Lock()
+
+    async def increment() -> None:
+        if MENDED:
+            await lock.acquire()
+        value = cell.get()
+        await trio.lowlevel.checkpoint()
+        cell.set(value + 1)
+        if MENDED:
+            lock.release()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(increment)
+    assert cell.get() == 3
+
+
+def test_failing_run_is_tried_first_next_time(tmp_path: Path) -> None:
+    database = tmp_path / "folder" / "failures.json"
+    (found,) = sim.explore(scenario, seed=1, database=database).failures
+    assert found.token in database.read_text()
+    again = sim.explore(scenario, seed=99, database=database)
+    assert again.executions == 1
+    assert [failure.token for failure in again.failures] == [found.token]
+    assert again.failures[0].steps == found.steps
+
+
+def test_run_that_does_not_fail_any_more_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "failures.json"
+    assert sim.explore(scenario, database=database).failures
+    monkeypatch.setattr("tests.sim.test_database.MENDED", True)
+    result = sim.explore(scenario, max_executions=20, database=database)
+    assert result.failures == ()
+    assert database.read_text().strip() == "{}"
+
+
+def test_nothing_is_written_when_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "failures.json"
+    monkeypatch.setattr("tests.sim.test_database.MENDED", True)
+    sim.explore(scenario, max_executions=5, database=database)
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": [1]}'])
+def test_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
+    database = tmp_path / "something.json"
+    database.write_text(content)
+    with pytest.raises(sim.WrongUse, match=r"something\.json"):
+        sim.explore(scenario, database=database)
+    assert database.read_text() == content
