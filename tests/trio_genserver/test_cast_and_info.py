@@ -26,7 +26,7 @@ from trio_genserver import (
 
 
 def as_tuple(argument: Any) -> tuple[Any, ...]:
-    return argument if isinstance(argument, tuple) else (argument,)
+    return (argument,) if isinstance(argument, str) else argument
 
 
 class Sink(GenServer):
