@@ -23,6 +23,7 @@ from sim.faults import FaultKind, FaultPlan, InjectedCrash
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised
 from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
+from sim.oracles.isolation import Interference, find_interference
 from sim.oracles.linearizability import (
     NotLinearizable,
     assert_linearizable,
@@ -40,6 +41,7 @@ __all__ = [
     "FaultPlan",
     "History",
     "InjectedCrash",
+    "Interference",
     "InvalidToken",
     "LeakedTasks",
     "Model",
@@ -66,6 +68,7 @@ __all__ = [
     "check_linearizability",
     "eventually",
     "explore",
+    "find_interference",
     "models",
     "replay",
     "sometimes",

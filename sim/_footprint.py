@@ -52,6 +52,11 @@ class Recorder:
         # each, and its hash is that of a nested tuple.
         self._accesses: dict[int, Access] = {}
 
+    @property
+    def tasks(self) -> Mapping[Any, TaskId]:
+        """The identity of each task of the execution."""
+        return self._tasks
+
     def begin_execution(self, tasks: Mapping[Any, TaskId]) -> None:
         """From here on, note what is made and touched.
 

@@ -25,12 +25,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
+from sim._errors import SimError
 from sim.strategies._happens_before import Footprint, HappensBefore, Process, Use
 from sim.strategies._reversal import Plan, Reversal
 from sim.strategies._wakeup_tree import Branch, insert
 
 
-class ReplayDiverged(RuntimeError):
+class RepetitionDiverged(SimError):
     """A process that could run in an earlier execution cannot run in the repetition of it.
 
     The program depends on something that the choices do not determine, or what a step used was
@@ -161,7 +162,7 @@ class OptimalDpor:
             The index of one of them, or None if the execution is redundant and has to be given up.
 
         Raises:
-            ReplayDiverged: who is to run cannot.
+            RepetitionDiverged: who is to run cannot.
         """
         depth = self._depth
         path = self._path
@@ -177,7 +178,7 @@ class OptimalDpor:
         try:
             return runnable.index(process)
         except ValueError:
-            raise ReplayDiverged(depth, process, runnable) from None
+            raise RepetitionDiverged(depth, process, runnable) from None
 
     def draw(self, alternatives: int) -> int:
         """The outcome of a choice inside the step.

@@ -37,7 +37,7 @@ class Dpor(Strategy):
     def __init__(self, seed: int = 0) -> None:
         del seed
         self._search = OptimalDpor()
-        self._cut_short = 0
+        self._failed = 0
 
     def begin_execution(self) -> bool:
         return self._search.begin()
@@ -66,7 +66,7 @@ class Dpor(Strategy):
 
     def end_execution(self, execution: Execution) -> None:
         if execution.verdict is Verdict.FAILED:
-            self._cut_short += 1
+            self._failed += 1
         self._search.end()
 
     @property
@@ -84,6 +84,8 @@ class Dpor(Strategy):
     def coverage(self) -> str:
         search = self._search
         quantity = "all" if search.exhausted else "the first"
+        failed = f", {self._failed:,} of them failing" if self._failed else ""
         if search.drawn:
-            return f"{quantity} traces, in {search.executions:,} executions"
-        return f"{quantity} {search.executions:,} trace{'s' if search.executions != 1 else ''}"
+            return f"{quantity} traces, in {search.executions:,} executions{failed}"
+        traces = f"{search.executions:,} trace{'s' if search.executions != 1 else ''}"
+        return f"{quantity} {traces}{failed}"

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from sim.strategies._optimal_dpor import OptimalDpor, ReplayDiverged
+from sim.strategies._optimal_dpor import OptimalDpor, RepetitionDiverged
 from tests.sim.strategies.abstract_program import Program, Thread, World, brute_force, by_dpor
 from tests.sim.strategies.random_program import random_program
 
@@ -219,5 +219,5 @@ def test_a_process_that_cannot_run_in_the_repetition_is_reported() -> None:
         search.ran([("x", 2)], [])
     search.end()
     assert search.begin()
-    with pytest.raises(ReplayDiverged, match="step 0: 'b' ran here"):
+    with pytest.raises(RepetitionDiverged, match="step 0: 'b' ran here"):
         search.choose(["c"])
