@@ -68,7 +68,7 @@ class Child(Execution):
         except trio.Cancelled:
             # The server ends; its `_end` answers, when it knows why.
             if request is not None:
-                self.process.deferred.add(request)
+                self.process.defer(request)
             raise
         except Refuse as refusal:
             if request is not None and request.unanswered:

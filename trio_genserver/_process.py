@@ -680,10 +680,14 @@ class Process(Execution):
         else:
             scope.deadline = trio.current_time() + self.timeout
 
-    async def _handle_noreply(self, handler: Handler, message: Any, request: Request[Any]) -> None:
-        if self.deferred is _NONE:
+    def defer(self, request: Request[Any]) -> None:
+        """Note that it is somebody's duty to answer `request`; if nobody does, the end will."""
+        if self.deferred is _NONE:  # which all servers share that have deferred nothing
             self.deferred = set()
         self.deferred.add(request)
+
+    async def _handle_noreply(self, handler: Handler, message: Any, request: Request[Any]) -> None:
+        self.defer(request)
         request.executor = None
         returned = handler.function(self.instance, From(request), *message.args, **dict(message.kwargs))
         if handler.is_async:

@@ -6,7 +6,15 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import GenServer, ServerNotRunning, ServerRef, handle_call, open_server, start_server
+from trio_genserver import (
+    GenServer,
+    ServerNotRunning,
+    ServerRef,
+    ServerStopped,
+    handle_call,
+    open_server,
+    start_server,
+)
 
 
 class Leaving(GenServer):
@@ -89,3 +97,21 @@ async def test_a_server_can_stop_itself_in_handle_continue(nursery: trio.Nursery
     server = await start_server(nursery, Continuing, stops=True)
     instance(server).let_go.set()
     assert await server.wait_stopped() == "done"
+
+
+async def test_a_call_handled_in_a_child_task_at_the_end_is_no_duty_of_other_servers() -> None:
+    class Slow(GenServer):
+        @handle_call(child=True)
+        async def wait(self) -> None:
+            await trio.sleep_forever()
+
+    async with open_server(Slow) as other, trio.open_nursery() as nursery:
+
+        async def caller(server: ServerRef[Slow]) -> None:
+            with pytest.raises(ServerStopped):
+                await server.call(Slow.wait())
+
+        async with open_server(Slow) as server:
+            nursery.start_soon(caller, server)
+            await trio.testing.wait_all_tasks_blocked()
+        assert not other._process.deferred
