@@ -1,10 +1,9 @@
 """The scheduler: steps the tasks of a scenario one at a time, each where a strategy says.
 
-It runs *inside one task of one* `trio.run`: for as
-long as an exploration lasts, a plain synchronous loop here takes the place of Trio's own. It puts
-its run queue, clock, deadlines and nurseries into the runner, resumes coroutines exactly as Trio's
-loop does, and leaves to Trio everything that a step then does: creating tasks, cancelling,
-rescheduling, closing nurseries are Trio's own code, unmodified.
+It runs *inside one task of one* `trio.run`: for as long as an exploration lasts, a plain synchronous
+loop here takes the place of Trio's own. It puts its run queue, clock, deadlines and nurseries into
+the runner, resumes coroutines exactly as Trio's loop does, and leaves to Trio everything that a step
+then does: creating tasks, cancelling, rescheduling, closing nurseries are Trio's own code, unmodified.
 
 Why not one `trio.run` an execution: it costs more than the execution. And why not a run queue that
 hands out one task at a time to Trio's loop: three quarters of the time goes into its batches, its
