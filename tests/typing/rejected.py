@@ -1,0 +1,130 @@
+"""What both type checkers reject, each mistake on a line of its own; checked by test_typing, never run.
+
+A line that ends in ``error: mypy[...] pyright[...]`` must have exactly these errors, every other line none.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from trio_genserver import (
+    ChildSpec,
+    From,
+    GenServer,
+    KeyedPool,
+    ServerRef,
+    child_spec,
+    handle_call,
+    handle_cast,
+    open_server,
+    start_server,
+)
+
+
+class Counter(GenServer):
+    def __init__(self, start: int = 0) -> None:
+        self.value = start
+
+    @handle_call
+    def increment(self, by: int = 1) -> int:
+        return self.value
+
+    @handle_call
+    async def settle(self) -> str:
+        return ""
+
+    @handle_call(noreply=True)
+    def later(self, from_: From[bytes], size: int) -> None:
+        from_.reply("text")  # error: mypy[arg-type] pyright[reportArgumentType]
+
+    @handle_cast
+    def reset(self) -> None: ...
+
+
+class Sub(Counter):
+    @handle_call
+    def more(self) -> int:
+        return 0
+
+
+class Other(GenServer):
+    @handle_call
+    def get(self) -> str:
+        return ""
+
+    @handle_cast
+    def put(self) -> None: ...
+
+
+async def a_message_for_another_server(counter: ServerRef[Counter]) -> None:
+    await counter.call(Other.get())  # error: mypy[arg-type] pyright[reportArgumentType]
+    await counter.cast(Other.put())  # error: mypy[arg-type] pyright[reportArgumentType]
+    counter.cast_nowait(Other.put())  # error: mypy[arg-type] pyright[reportArgumentType]
+    counter.send_request(Other.get())  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
+async def a_message_of_a_subclass(counter: ServerRef[Counter], sub: ServerRef[Sub]) -> None:
+    await counter.call(Sub.more())  # error: mypy[arg-type] pyright[reportArgumentType]
+    down: ServerRef[Sub] = counter  # error: mypy[assignment] pyright[reportAssignmentType]
+    assert down is not sub
+
+
+async def a_call_that_is_cast_and_a_cast_that_is_called(counter: ServerRef[Counter]) -> None:
+    await counter.cast(Counter.increment(5))  # error: mypy[arg-type] pyright[reportArgumentType]
+    counter.cast_nowait(Counter.increment(5))  # error: mypy[arg-type] pyright[reportArgumentType]
+    await counter.call(Counter.reset())  # error: mypy[arg-type] pyright[reportArgumentType]
+    counter.send_request(Counter.reset())  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
+async def what_is_no_message(counter: ServerRef[Counter]) -> None:
+    await counter.call("increment")  # error: mypy[arg-type] pyright[reportArgumentType]
+    await counter.call(Counter.increment)  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
+async def wrong_arguments(counter: ServerRef[Counter]) -> None:
+    await counter.call(Counter.increment("5"))  # error: mypy[arg-type] pyright[reportArgumentType]
+    await counter.call(Counter.increment(1, 2))  # error: mypy[call-arg] pyright[reportCallIssue]
+    await counter.call(Counter.increment(to=5))  # error: mypy[call-arg] pyright[reportCallIssue]
+    await counter.call(Counter.later())  # error: mypy[call-arg] pyright[reportCallIssue]
+
+
+async def wrong_use_of_the_reply(server: ServerRef[Counter]) -> None:
+    one: str = await server.call(Counter.increment())  # error: mypy[arg-type] pyright[reportAssignmentType]
+    two: int = await server.call(Counter.later(1))  # error: mypy[arg-type] pyright[reportAssignmentType]
+    three: int = server.call(Counter.increment())  # error: mypy[assignment] pyright[reportAssignmentType]
+    request = server.send_request(Counter.settle())
+    four: int = await request.wait()  # error: mypy[assignment] pyright[reportAssignmentType]
+    five: int = request.check()  # error: mypy[assignment] pyright[reportAssignmentType]
+    reply = await server.call(Counter.settle())
+    reply.bit_length()  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue]
+    assert [one, two, three, four, five]
+
+
+async def wrong_starts(nursery: trio.Nursery) -> None:
+    open_server(Counter, "10")  # error: mypy[call-overload] pyright[reportArgumentType]
+    open_server(Counter, 10, 11)  # error: mypy[call-overload] pyright[reportCallIssue]
+    open_server(Counter, begin=10)  # error: mypy[call-overload] pyright[reportCallIssue]
+    child_spec(Counter, "10")  # error: mypy[arg-type] pyright[reportArgumentType]
+    await start_server(nursery, Counter, "10")  # error: mypy[call-overload] pyright[reportArgumentType]
+    spec: ChildSpec[Other] = child_spec(Counter)  # error: mypy[arg-type] pyright[reportAssignmentType]
+    assert spec
+
+
+async def pools_know_their_servers(pool: KeyedPool[Counter]) -> None:
+    await pool.worker_for("key").call(Other.get())  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
+class Mistaken(GenServer):
+    @handle_cast  # error: mypy[arg-type] pyright[reportArgumentType]
+    def returns_something(self) -> int:
+        return 1
+
+    @handle_call(child=True)  # error: mypy[arg-type] pyright[reportArgumentType]
+    def is_no_coroutine(self) -> int:
+        return 1
+
+    @handle_call(noreply=True)  # error: mypy[arg-type] pyright[reportArgumentType]
+    def takes_no_from(self) -> None: ...
+
+    async def init(self) -> int:  # error: mypy[override] pyright[reportIncompatibleMethodOverride]
+        return 1
