@@ -161,7 +161,7 @@ class Process(Execution):
         self.new_tasks: list[tuple[Callable[..., Awaitable[object]], tuple[Any, ...]]] | None = None
         self.system: deque[Callable[[], None]] | None = None
         self.timeout_scope: trio.CancelScope | None = None
-        self.deferred: set[Request[Any]] = _NONE
+        self.deferred: set[Request[Any]] | frozenset[Request[Any]] = _NONE
         self._ended: trio.Event | None = None
 
     def __repr__(self) -> str:
@@ -352,6 +352,17 @@ class Process(Execution):
     def suspend(self, suspended: bool) -> None:
         self.suspended = suspended
         self.wake()
+
+    def defer(self, request: Request[Any]) -> None:
+        """Answer `request` at the end of the server at the latest, if nobody does before."""
+        if not isinstance(self.deferred, set):
+            self.deferred = set()
+        self.deferred.add(request)
+
+    def answered(self, request: Request[Any]) -> None:
+        """Take `defer` back."""
+        if isinstance(self.deferred, set):
+            self.deferred.discard(request)
 
     def child_ended(self) -> None:
         if self.idle:
@@ -680,12 +691,6 @@ class Process(Execution):
         else:
             scope.deadline = trio.current_time() + self.timeout
 
-    def defer(self, request: Request[Any]) -> None:
-        """Note that it is somebody's duty to answer `request`; if nobody does, the end will."""
-        if self.deferred is _NONE:  # which all servers share that have deferred nothing
-            self.deferred = set()
-        self.deferred.add(request)
-
     async def _handle_noreply(self, handler: Handler, message: Any, request: Request[Any]) -> None:
         self.defer(request)
         request.executor = None
@@ -894,6 +899,7 @@ def message_of(item: Any) -> object:
     return item.message if isinstance(item, Envelope) else item
 
 
-_NONE: set[Request[Any]] = set()
+# What all servers share that have deferred nothing; so nothing can be put into it.
+_NONE: frozenset[Request[Any]] = frozenset()
 _STOP: Any = object()
 _NOTHING: Any = object()

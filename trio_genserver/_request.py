@@ -117,7 +117,7 @@ class Request(Envelope, Generic[R]):
         self.state = REPLIED
         self._answer = value
         if self.executor is None:
-            self.process.deferred.discard(self)
+            self.process.answered(self)
         if self.task is not None:
             trio.lowlevel.reschedule(self.task, outcome.Value(value))
             self.task = None
@@ -140,7 +140,7 @@ class Request(Envelope, Generic[R]):
         self.state = FAILED
         self._answer = error
         if self.executor is None:
-            self.process.deferred.discard(self)
+            self.process.answered(self)
         if self.task is not None:
             trio.lowlevel.reschedule(self.task, outcome.Error(error))
             self.task = None
@@ -255,7 +255,7 @@ class Request(Envelope, Generic[R]):
             self.process.drop(self.message, "withdrawn")
         self.state = GIVEN_UP
         if self.executor is None:
-            self.process.deferred.discard(self)
+            self.process.answered(self)
         self._tell()
 
 

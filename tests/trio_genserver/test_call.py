@@ -287,6 +287,18 @@ async def test_stopping_fails_every_call_that_waits(path: str) -> None:
     )
 
 
+async def test_child_tasks_of_one_server_that_ends_are_no_concern_of_another(path: str) -> None:
+    async with open_server(Desk) as other:
+        async with trio.open_nursery() as nursery:
+            desk = await started(nursery)
+            request = desk.send_request(Desk.wait_in_child())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        with pytest.raises(ServerStopped):
+            request.check()
+        assert not other._process.deferred
+
+
 async def test_stop_handles_what_waits_and_fails_what_comes_after(path: str) -> None:
     async with trio.open_nursery() as nursery:
         desk = await started(nursery)
