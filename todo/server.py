@@ -16,11 +16,20 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import trio
 
-from trio_genserver import GenServer, Refuse, ServerError, ServerRef, handle_call, handle_cast
+from trio_genserver import (
+    Call,
+    GenServer,
+    Refuse,
+    ServerError,
+    ServerNotRunning,
+    ServerRef,
+    handle_call,
+    handle_cast,
+)
 
 from .database_worker import DatabaseWorker
 from .entry import Entry
@@ -31,6 +40,11 @@ from .operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
 __all__ = ["TodoServer"]
 
 logger = logging.getLogger("todo")
+
+R = TypeVar("R")
+
+RESTART_PAUSES: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
+"""Seconds between the attempts to reach a worker that is being started again; then its callers are told."""
 
 
 class TodoServer(GenServer):
@@ -59,7 +73,7 @@ class TodoServer(GenServer):
         """Load the list, before the next message; if that fails, refuse that one and try again."""
         del argument
         try:
-            self._list = await self._worker.call(DatabaseWorker.load(self.name))
+            self._list = await self._ask(DatabaseWorker.load(self.name))
             self._failure = None
         except (StorageError, ServerError) as error:
             logger.warning("list %r could not be loaded: %s", self.name, error)
@@ -209,10 +223,19 @@ class TodoServer(GenServer):
         """The size of the list, not what is in it: entries are private, and logs are not."""
         return {"name": self.name, "entries": len(self._list), "next_id": self._list.next_id}
 
+    async def _ask(self, message: Call[DatabaseWorker, R]) -> R:
+        """The worker's answer, also if it is just being started again: then the message was not sent."""
+        for pause in RESTART_PAUSES:
+            try:
+                return await self._worker.call(message)
+            except ServerNotRunning:
+                await trio.sleep(pause)
+        return await self._worker.call(message)
+
     async def _save(self, operation: Operation, changed: TodoList) -> None:
         """Have `operation` on disk, then let `changed` be the list."""
         try:
-            await self._worker.call(DatabaseWorker.apply(operation))
+            await self._ask(DatabaseWorker.apply(operation))
         except OperationRefused as error:
             logger.warning("list %r: %s", self.name, error)
             raise Refuse(error) from error
