@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 # Worker processes for the tests: two, as the smallest machine we promise five minutes on has.
 WORKERS ?= 2
+# Under how many orders of Trio's scheduler `make torture` runs the tests of trio_genserver.
+SEEDS ?= 10
 FILE ?= examples/todo.txt
 
 .PHONY: help demo test check conformance format torture bench docs clean requirements
@@ -41,6 +43,8 @@ test: $(VENV)/dev.stamp
 
 torture: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not torture' --scheduler-seed 1 --scheduler-seeds $(SEEDS) \
+	  tests/trio_genserver tests/test_scheduler_seed.py
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.bench_genserver

@@ -1,8 +1,38 @@
-"""What all tests share: Hypothesis judges results, not how busy the machine is."""
+"""What all tests share: Hypothesis judges results, not how busy the machine is; Trio's dice have a seed.
+
+Trio runs the tasks that are ready in an order that it draws. Each test begins with a seed of its own choice
+for that, so that it does the same again, and ``--scheduler-seeds 20`` runs each under seeds 0 to 19.
+"""
 
 from __future__ import annotations
 
+import pytest
+import trio
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("trio's scheduler")
+    group.addoption("--scheduler-seed", type=int, default=0, help="the first seed of Trio's scheduler")
+    group.addoption("--scheduler-seeds", type=int, default=1, help="under how many seeds to run each test")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    first: int = metafunc.config.option.scheduler_seed
+    count: int = metafunc.config.option.scheduler_seeds
+    if count != 1:
+        seeds = range(first, first + count)
+        ids = [f"seed {seed}" for seed in seeds]
+        metafunc.parametrize("scheduler_seed", seeds, indirect=True, ids=ids)
+
+
+@pytest.fixture(autouse=True)
+def scheduler_seed(request: pytest.FixtureRequest) -> int:
+    """The seed under which Trio orders the tasks of this test."""
+    seed: int = getattr(request, "param", request.config.option.scheduler_seed)
+    # The generator has no public name; tests that are to be repeatable have used this one for years.
+    trio._core._run._r.seed(seed)
+    return seed
