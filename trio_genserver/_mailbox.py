@@ -3,8 +3,8 @@
 A server that waits at an empty mailbox is handed its message directly (see `Process.deliver`), so a
 mailbox is made only when a first message has to wait: an idle server costs no channel.
 
-`waiting` counts what `take` would return. The count is ours because asking the channel costs an exception
-or a statistics object, at each message.
+`ready` counts what `take` can give. The count is ours because asking the channel costs an exception or a
+statistics object, at each message; only while somebody waits for room is it asked.
 """
 
 from __future__ import annotations
@@ -42,85 +42,103 @@ class Mailbox(Generic[Item]):
     __slots__ = (
         "_extra",
         "_receive",
+        "_receive_nowait",
         "_send",
+        "_send_nowait",
         "_taken",
+        "_waiters",
         "capacity",
-        "receive_nowait",
-        "send_nowait",
-        "waiting",
+        "ready",
     )
 
     def __init__(self, capacity: float) -> None:
         self._send, self._receive = trio.open_memory_channel[Item](capacity)
         # For the two places that a message passes most often: `put` and `take` are these, counted.
-        self.send_nowait = self._send.send_nowait
-        self.receive_nowait = self._receive.receive_nowait
+        self._send_nowait = self._send.send_nowait
+        self._receive_nowait = self._receive.receive_nowait
         self.capacity = capacity
-        self.waiting = 0
+        # How many messages `take` can give without a sender having to move up: what is in the channel's
+        # buffer, and `_extra`.
+        self.ready = 0
+        # How many tasks are in `put_wait`. More than wait in the channel, for a moment: one that got its
+        # message in, or was cancelled, is out of the channel before it runs again and can be counted out.
+        self._waiters = 0
         # What was put in beyond the bound, each with the count of `_taken` at which its turn comes.
         self._extra: deque[tuple[int, Item]] | None = None
         self._taken = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait, those that wait for room included."""
+        return self.ready + self._waiting_for_room
+
+    @property
+    def _waiting_for_room(self) -> int:
+        # The channel alone knows exactly; asking it makes an object, so only if it can be more than none.
+        return self._send.statistics().tasks_waiting_send if self._waiters else 0
+
     def put(self, item: Item) -> bool:
         """Leave `item`, or say False: there is no room. Not a checkpoint."""
-        if self.waiting >= self.capacity and self._in_channel >= self.capacity:
+        if self.ready >= self.capacity and self._buffered >= self.capacity:
             return False
-        self.send_nowait(item)
-        self.waiting += 1
+        self._send_nowait(item)
+        self.ready += 1
         return True
 
     async def put_wait(self, item: Item) -> None:
-        """Leave `item`, waiting for room in order of arrival. A checkpoint.
+        """Leave `item`, waiting for room in order of arrival; only after `put` said False. A checkpoint.
 
         Raises:
           trio.BrokenResourceError: the server ended meanwhile.
         """
-        self.waiting += 1
+        self._waiters += 1
         try:
             await self._send.send(item)
-        except (trio.Cancelled, trio.BrokenResourceError):
-            # The channel guarantees that the item is then not in it.
-            self.waiting -= 1
-            raise
+        finally:
+            self._waiters -= 1
 
     def force(self, item: Item) -> None:
         """Leave `item` though there is no room; its turn comes after all that waits now."""
         if self._extra is None:
             self._extra = deque()
             self._taken = 0
-        self._extra.append((self._taken + self._in_channel, item))
-        self.waiting += 1
+        self._extra.append((self._taken + self._buffered + self._waiting_for_room, item))
+        self.ready += 1
 
     @property
-    def _in_channel(self) -> int:
-        """How many wait in the channel, those that wait for room in it included."""
-        return self.waiting - (0 if self._extra is None else len(self._extra))
+    def _buffered(self) -> int:
+        """How many are in the channel's buffer."""
+        return self.ready if self._extra is None else self.ready - len(self._extra)
 
     def take(self) -> Item:
-        """The message that has waited longest; only while `waiting` is above 0."""
-        if self._extra is not None:
-            return self._take_with_extra(self._extra)
-        self.waiting -= 1
-        return self.receive_nowait()
+        """The message that has waited longest; only while `ready` is above 0."""
+        if self._extra is not None or self._waiters:
+            return self._take_carefully()
+        self.ready -= 1
+        return self._receive_nowait()
 
-    def _take_with_extra(self, extra: deque[tuple[int, Item]]) -> Item:
-        if extra[0][0] > self._taken and self._in_channel:
+    def _take_carefully(self) -> Item:
+        extra = self._extra
+        if extra is None or (extra[0][0] > self._taken and self._buffered):
             return self.take_oldest()
         item = extra.popleft()[1]
-        self.waiting -= 1
+        self.ready -= 1
         if not extra:
             self._extra = None
         return item
 
     def take_oldest(self) -> Item:
-        """The same, but nothing that was put in by `force`; only while the channel is full."""
-        self.waiting -= 1
+        """The same, but nothing that was put in by `force`; only while something is in the channel."""
+        if not self._waiting_for_room:  # else the first of those moves up
+            self.ready -= 1
         self._taken += 1
-        return self._receive.receive_nowait()
+        return self._receive_nowait()
 
     def close(self) -> list[Item]:
         """Take no more, and return all that waited, also what was waiting for room."""
-        left = [self.take() for _ in range(self.waiting)]
+        left: list[Item] = []
+        while self.ready:
+            left.append(self.take())
         self._receive.close()
         return left
 

@@ -228,9 +228,11 @@ class Process(Execution):
             if self.stop_left:
                 self.stop_left -= 1
             message = message_of(oldest)
-            if isinstance(oldest, Request):
+            if not isinstance(oldest, Request):
+                self.drop(message, "mailbox full")
+            elif oldest.unanswered:
                 oldest.fail(MailboxFull(self.name, message, mailbox.capacity))
-            self.drop(message, "mailbox full")
+                self.drop(message, "mailbox full")
             mailbox.put(item)
             return True
         self.drop(message_of(item), "mailbox full")
@@ -554,7 +556,7 @@ class Process(Execution):
                     await trio.lowlevel.wait_task_rescheduled(self._abort_park)
                     continue
                 mailbox = self.mailbox
-                if mailbox is not None and mailbox.waiting:
+                if mailbox is not None and mailbox.ready:
                     if budget == 0:
                         budget = BATCH
                         await trio.lowlevel.checkpoint()
@@ -741,7 +743,8 @@ class Process(Execution):
                 self.system.popleft()()
             if self.reason is not _UNSET:
                 self.attention = True
-                if self.stop_left == 0 or self.suspended:
+                # Some of those that were to come first may have been withdrawn while they waited for room.
+                if self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready):
                     return _STOP
             if not self.continues:
                 return None

@@ -234,7 +234,7 @@ class SupervisorProcess(Process):
                 verdict = await super()._attend()
                 if verdict is not None:
                     return verdict
-            if not self.exits and self.mailbox is not None and self.mailbox.waiting:
+            if not self.exits and self.mailbox is not None and self.mailbox.ready:
                 self.attention = bool(self.retries)
                 break
         return None
