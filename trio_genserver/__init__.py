@@ -53,6 +53,7 @@ from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
 from ._request import Envelope, From, Request, as_completed, wait_all
 from ._server import GenServer, Ignore, Refuse, Stop
+from ._shared_state import SharedState, shared_state
 from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec
 from ._start import open_server, run_server, start_server
 from ._supervision import ChildCounts, ChildInfo, ChildStatus
@@ -145,6 +146,7 @@ __all__ = [
     "ServerRef",
     "ServerStopped",
     "Settled",
+    "SharedState",
     "Shutdown",
     "Stop",
     "Strategy",
@@ -178,6 +180,7 @@ __all__ = [
     "poll_many",
     "remove_instrument",
     "run_server",
+    "shared_state",
     "stable_hash",
     "start_server",
     "supervisor_spec",

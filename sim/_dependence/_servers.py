@@ -6,18 +6,17 @@ object, and written by each step of its task and of the tasks that it has create
 which somebody calls, casts, stops, monitors or asks it, and by each that answers, awaits or gives up
 a request to it. Messages to different servers commute, two to one server do not.
 
-This reaches behind the package's instruments, from where `sim` looks at it otherwise: with one
-installed no handler is run by its caller, and the program explored would be another one. The package
-is imported only when footprints are wanted.
+The package itself says which calls touch which server (`trio_genserver.shared_state`, part of its instrument
+interface). An instrument alone would not do: it is told of messages and not of looks, and with one installed
+no handler is run by its caller, so the program explored would be another one. The package is imported only
+when footprints are wanted.
 """
-
-# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -25,41 +24,28 @@ from sim._dependence._wrap import Wrapper, making
 from sim._footprint import Recorder
 from sim.strategies import Operation
 
-_KIND = "server"
-
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     try:
-        processes: Any = importlib.import_module("trio_genserver._process")
+        package: Any = importlib.import_module("trio_genserver")
     except ImportError:  # sim is used without it
         return
-    process: Any = processes.Process
-    run = process.run
+    for shared in package.shared_state():
+        if shared.is_it:
+            yield making(recorder, shared.owner, shared.kind)
+        if shared.task is not None:
+            yield shared.owner, shared.task, _task(recorder, getattr(shared.owner, shared.task), shared.kind)
+        # What is called from outside, or in the server's own steps, which write it anyway.
+        yield from _touching(recorder, shared.owner, shared.of, kind=shared.kind, but=(shared.task,))
 
+
+def _task(recorder: Recorder, run: Callable[[Any], Awaitable[Any]], kind: str) -> Callable[[Any], Any]:
     @functools.wraps(run)
     async def ran(self: Any) -> Any:
-        recorder.belongs(self, _KIND)
+        recorder.belongs(self, kind)
         return await run(self)
 
-    yield making(recorder, process, _KIND)
-    yield process, "run", ran
-    # Called from outside, or in the server's own steps, which write it anyway.
-    yield from _touching(recorder, process, lambda self: self, but=("run",))
-    references: Any = importlib.import_module("trio_genserver._ref")
-    yield from _touching(recorder, references.ServerRef, _behind)
-    requests: Any = importlib.import_module("trio_genserver._request")
-    yield from _touching(recorder, requests.Request, lambda self: self.process)
-    registries: Any = importlib.import_module("trio_genserver._registry")
-    yield making(recorder, registries.BaseRegistry, "registry")
-    yield from _touching(recorder, registries.BaseRegistry, lambda self: self, kind="registry")
-
-
-def _behind(reference: Any) -> object:
-    """The process behind a reference; for a name that nobody has, the reference."""
-    try:
-        return reference._process
-    except Exception:  # noqa: BLE001 - the call that is being noted will raise it again
-        return reference
+    return ran
 
 
 def _touching(
@@ -67,8 +53,8 @@ def _touching(
     owner: Any,
     touched: Callable[[Any], object],
     *,
-    kind: str = _KIND,
-    but: tuple[str, ...] = (),
+    kind: str,
+    but: tuple[str | None, ...],
 ) -> Iterable[Wrapper]:
     """Note a call of any method of a class as a write of something."""
     members: Mapping[str, Any] = owner.__dict__
