@@ -49,6 +49,7 @@ torture: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.bench_genserver
 	$(BIN)/python -m benchmarks.bench_supervisor
+	$(BIN)/python -m benchmarks.bench_todo
 	$(BIN)/python -m benchmarks.bench_linearizability
 	$(BIN)/python -m benchmarks.bench_bugs
 	$(BIN)/python -m benchmarks.sim_throughput
