@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ._message import Handler
-    from ._process import Process
+    from ._process import Item, Process
 
 __all__ = ["Child", "ChildTasks"]
 
@@ -30,7 +30,7 @@ __all__ = ["Child", "ChildTasks"]
 class Child(Execution):
     """One message that is handled, or will be, in a child task."""
 
-    __slots__ = ("args", "handler", "kwargs", "process", "request", "tasks")
+    __slots__ = ("args", "handler", "item", "kwargs", "process", "request", "tasks")
 
     def __init__(
         self,
@@ -38,12 +38,14 @@ class Child(Execution):
         handler: Handler,
         message: Any,
         request: Request[Any] | None,
+        item: Item,
     ) -> None:
         self.task = None
         self.waiting = None
         self.tasks = tasks
         self.process = tasks.process
         self.handler = handler
+        self.item = item
         self.request = request
         self.args = message.args
         self.kwargs = dict(message.kwargs)
@@ -75,6 +77,7 @@ class Child(Execution):
                 request.fail(refusal.error)
             else:
                 self.process.drop(self.handler if request is None else request.message, "refused")
+            self.process._handled(self.item)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
             if request is not None:
                 request.crash(error)
@@ -88,6 +91,7 @@ class Child(Execution):
                     request.reply(reply)
                 else:
                     self.process.drop(request.message, "late reply")
+            self.process._handled(self.item)
         finally:
             self.tasks.ended(self)
 
@@ -103,8 +107,8 @@ class ChildTasks:
         self.running: dict[Handler, set[Child]] = {}
         self.pending: dict[Handler, deque[Child]] = {}
 
-    def start(self, handler: Handler, message: Any, request: Request[Any] | None) -> None:
-        child = Child(self, handler, message, request)
+    def start(self, handler: Handler, message: Any, request: Request[Any] | None, item: Item) -> None:
+        child = Child(self, handler, message, request, item)
         bound = handler.max_children
         if bound is not None:
             running = self.running.setdefault(handler, set())

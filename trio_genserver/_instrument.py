@@ -11,6 +11,7 @@ Instruments belong to a Trio run, not to the process: two runs in two threads do
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import trio.lowlevel
@@ -43,6 +44,14 @@ class Instrument:
     def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """`server` took a message out of its mailbox and begins to handle it."""
 
+    def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        """The handler of a message has ended, in the main task or in a child task, and `server` goes on.
+
+        Comes after `message_replied` for a call that is answered by what its handler returns, possibly
+        before it for one that is answered later. It does not come for a handler that crashed or was
+        cancelled.
+        """
+
     def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """A call to `server` was answered, with a value or with an error."""
 
@@ -50,7 +59,8 @@ class Instrument:
         """A message to `server` will not be handled.
 
         `why` is one of ``"not running"``, ``"mailbox full"``, ``"stopped"``, ``"withdrawn"`` (its caller
-        gave up) and ``"late reply"`` (handled, but its caller gave up).
+        gave up), ``"late reply"`` (handled, but its caller gave up) and ``"refused"`` (a cast whose handler
+        raised `Refuse`). `message` is the message itself: a queue's bound may drop what was never sent.
         """
 
     def server_crashed(
@@ -75,6 +85,7 @@ HOOKS = (
     "server_started",
     "message_sent",
     "message_received",
+    "message_handled",
     "message_replied",
     "message_dropped",
     "server_crashed",
@@ -82,7 +93,7 @@ HOOKS = (
     "server_stopped",
     "task_crashed",
 )
-MESSAGE_HOOKS = ("message_sent", "message_received", "message_replied")
+MESSAGE_HOOKS = ("message_sent", "message_received", "message_handled", "message_replied")
 
 logger = logging.getLogger("trio_genserver")
 
@@ -92,16 +103,21 @@ class Hooks:
 
     `messages` is the flag that the path of a message tests: true if anyone looks at messages. A call
     is then never run inline by its caller, so that what an instrument sees is always the long way:
-    sent, received, replied.
+    sent, received, replied, handled.
+
+    One server may have hooks of its own, with an instrument more (`of_one_server`; `sys` puts one there).
+    They follow what is installed in the run.
     """
 
-    __slots__ = ("instruments", "messages", *HOOKS)
+    __slots__ = ("__weakref__", "derived", "instruments", "messages", "parent", *HOOKS)
 
     instruments: list[Instrument]
+    parent: Hooks | None
     messages: bool
     server_started: tuple[Instrument, ...]
     message_sent: tuple[Instrument, ...]
     message_received: tuple[Instrument, ...]
+    message_handled: tuple[Instrument, ...]
     message_replied: tuple[Instrument, ...]
     message_dropped: tuple[Instrument, ...]
     server_crashed: tuple[Instrument, ...]
@@ -109,26 +125,48 @@ class Hooks:
     server_stopped: tuple[Instrument, ...]
     task_crashed: tuple[Instrument, ...]
 
-    def __init__(self, instruments: list[Instrument]) -> None:
+    def __init__(self, instruments: list[Instrument], parent: Hooks | None = None) -> None:
         self.instruments = instruments
+        self.parent = parent
+        # Weakly: a server that has ended takes its own with it.
+        self.derived: weakref.WeakSet[Hooks] | None = None
         self.sort()
 
+    def of_one_server(self, instrument: Instrument) -> Hooks:
+        """These, and `instrument` after them."""
+        hooks = Hooks([instrument], self)
+        if self.derived is None:
+            self.derived = weakref.WeakSet()
+        self.derived.add(hooks)
+        return hooks
+
     def sort(self) -> None:
+        everyone = self.instruments if self.parent is None else self.parent.instruments + self.instruments
         for hook in HOOKS:
             empty = getattr(Instrument, hook)
-            wanted = [i for i in self.instruments if getattr(type(i), hook) is not empty]
+            wanted = [i for i in everyone if getattr(type(i), hook) is not empty]
             setattr(self, hook, tuple(wanted))
         self.messages = any(getattr(self, hook) for hook in MESSAGE_HOOKS)
+        for hooks in self.derived or ():
+            hooks.sort()
 
     def tell(self, hook: str, *args: object) -> None:
         """Call `hook` on every instrument that overrides it; one that raises is removed."""
+        # The tuple is the one of when it happened: who is installed or removed meanwhile changes nothing.
         for instrument in getattr(self, hook):
             try:
                 getattr(instrument, hook)(*args)
             except Exception:
                 logger.exception("%s of instrument %r raised; the instrument is removed", hook, instrument)
-                self.instruments.remove(instrument)
-                self.sort()
+                self.discard(instrument)
+
+    def discard(self, instrument: Instrument) -> None:
+        """Remove `instrument`, if it is still there: it may raise twice at a time, or remove itself."""
+        if any(installed is instrument for installed in self.instruments):
+            self.instruments[:] = [i for i in self.instruments if i is not instrument]
+            self.sort()
+        elif self.parent is not None:
+            self.parent.discard(instrument)
 
 
 class LoggingInstrument(Instrument):
@@ -190,7 +228,7 @@ def add_instrument(instrument: Instrument) -> None:
       RuntimeError: outside of Trio.
     """
     hooks = current_hooks()
-    if instrument not in hooks.instruments:
+    if not any(installed is instrument for installed in hooks.instruments):
         hooks.instruments.append(instrument)
         hooks.sort()
 
@@ -209,5 +247,5 @@ def remove_instrument(instrument: Instrument | type[Instrument]) -> None:
         gone = [i for i in hooks.instruments if i is instrument]
     if not gone:
         raise KeyError(f"{instrument!r} is not installed in this run")
-    hooks.instruments[:] = [i for i in hooks.instruments if i not in gone]
-    hooks.sort()
+    for each in gone:
+        hooks.discard(each)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ._ref import ServerRef
     from ._registry import ServerName
     from ._spec import ChildSpec
+    from .sys import SystemRequest
 
 __all__ = ["Process"]
 
@@ -159,7 +160,7 @@ class Process(Execution):
         self.children: ChildTasks | None = None
         self.continues: deque[object] | None = None
         self.new_tasks: list[tuple[Callable[..., Awaitable[object]], tuple[Any, ...]]] | None = None
-        self.system: deque[Callable[[], None]] | None = None
+        self.system: deque[SystemRequest[Any]] | None = None
         self.timeout_scope: trio.CancelScope | None = None
         self.deferred: set[Request[Any]] | frozenset[Request[Any]] = _NONE
         self._ended: trio.Event | None = None
@@ -344,8 +345,8 @@ class Process(Execution):
             raise ValueError(f"a timeout is some seconds from 0, not {seconds!r}")
         self.timeout = seconds
 
-    def run_system(self, request: Callable[[], None]) -> None:
-        """Have the server's task call `request` between two messages, before those that wait."""
+    def run_system(self, request: SystemRequest[Any]) -> None:
+        """Have the server's task serve `request` between two messages, before those that wait."""
         if self.system is None:
             self.system = deque()
         self.system.append(request)
@@ -618,18 +619,23 @@ class Process(Execution):
             # Handle it.
             if request is not None:
                 request.state = BEGUN
-            if kind is not Cast and self.hooks.message_received:
-                self.hooks.tell("message_received", self.ref, item)
+            if self.hooks.messages:
+                if kind is Cast:
+                    # It was sent when nobody looked.
+                    item = Envelope(message)
+                if self.hooks.message_received:
+                    self.hooks.tell("message_received", self.ref, item)
             self.timeout = None
             try:
                 if handler.special:
                     if handler.in_child:
                         if self.children is None:
                             self.children = ChildTasks(self)
-                        self.children.start(handler, message, request)
+                        self.children.start(handler, message, request, item)
                     else:
                         # The sender of a cast reads no reply; whoever gives it needs not know.
                         await self._handle_noreply(handler, message, request or cast_request(self, message))
+                        self._handled(item)
                     item = None
                     continue
                 if message.kwargs:
@@ -650,6 +656,7 @@ class Process(Execution):
                     self.drop(message, "refused")
                 elif request.unanswered:
                     request.fail(refusal.error)
+                self._handled(item)
                 item = None
                 continue
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is a crash
@@ -665,7 +672,13 @@ class Process(Execution):
                 self.current = item
                 self.crashed(BadReturnValue(self.name, handler.name, message, reply), message)
                 return None
+            if self.hooks.messages:
+                self._handled(item)
             item = None
+
+    def _handled(self, item: Item) -> None:
+        if self.hooks.message_handled and item.__class__ is not Cast:
+            self.hooks.tell("message_handled", self.ref, item)
 
     def _abort_park(self, _: object) -> trio.lowlevel.Abort:
         self.parked = self.idle = False
@@ -724,6 +737,9 @@ class Process(Execution):
             self.stop_now(stop.reason)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is a crash
             self.crashed(error, message)
+            return
+        if item is not None:
+            self._handled(item)
 
     async def _attend(self) -> Any:
         """Do what is unusual. None: go on; `_STOP`; `_NOTHING`: a nursery is needed first."""
@@ -740,7 +756,7 @@ class Process(Execution):
                 for async_fn, args in tasks:
                     self.start_task(async_fn, args)
             while self.system:
-                self.system.popleft()()
+                self.system.popleft().serve()
             if self.reason is not _UNSET:
                 self.attention = True
                 # Some of those that were to come first may have been withdrawn while they waited for room.
@@ -823,6 +839,8 @@ class Process(Execution):
             item, self.current = self.current, None
             if isinstance(item, Request):
                 self._fail(cast("Any", item))
+        while self.system:
+            self._fail(self.system.popleft())
         if self.mailbox is not None:
             for item in self.mailbox.close():
                 self._fail_item(item)

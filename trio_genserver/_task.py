@@ -236,6 +236,7 @@ class Task(Request[R]):
                 process.drop(self.message, "late reply")
             else:
                 self.reply(value)
+            process._handled(self)
         except trio.Cancelled:
             self._stopped()
             raise
