@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import logging
 import math
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -283,6 +285,46 @@ async def test_a_list_that_cannot_be_loaded_says_so_and_recovers(
                 await trio.lowlevel.checkpoint()
         else:
             pytest.fail("it did not recover")
+
+
+async def test_a_damaged_page_is_told_to_who_needs_it_and_the_others_go_on(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_system(place, workers=1) as system:
+        for name in ("bob", "ann"):
+            many = [Entry(title=f"{name} {number} {'x' * 500}") for number in range(200)]
+            await system.call(name, TodoServer.add_entries(many))
+    shard = place / "shards-1" / "0.db"
+    content = bytearray(shard.read_bytes())
+    # A page in the midst of the entries of the second list, far from the tables' own descriptions.
+    page = content.index(b"ann 100 ") // 4096 * 4096
+    content[page : page + 4096] = b"\xff" * 4096
+    shard.write_bytes(content)
+    async with open_system(place) as system:
+        with caplog.at_level(logging.CRITICAL), pytest.raises(StorageFailed, match="malformed") as caught:
+            await system.call("ann", TodoServer.entries())
+        assert "todo check" in str(caught.value)
+        assert len(await titles(system, "bob")) == 200
+        assert any(
+            "malformed" in problem or "SQLite" in problem for (problem, *_) in await system.database.check()
+        )
+
+
+async def test_a_shard_that_another_program_locks_is_told_and_works_again_afterwards(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    impatient = partial(Shard.open, busy_seconds=0.01)
+    monkeypatch.setattr("todo.folder.Shard.open", impatient)
+    async with open_system(place, workers=1) as system:
+        await system.call("bob", TodoServer.add_entry(Entry(title="before")))
+        other = sqlite3.connect(place / "shards-1" / "0.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with caplog.at_level(logging.CRITICAL), pytest.raises(StorageFailed, match="locked"):
+            await system.call("bob", TodoServer.add_entry(Entry(title="refused")))
+        other.execute("ROLLBACK")
+        other.close()
+        await system.call("bob", TodoServer.add_entry(Entry(title="after")))
+        assert await titles(system, "bob") == ["before", "after"]
 
 
 async def test_a_backup_of_a_running_system_is_a_folder_of_its_own(place: Path, tmp_path: Path) -> None:
