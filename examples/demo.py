@@ -140,9 +140,6 @@ def explore_both() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run it all. Returns the exit code: 0 all is well, 1 it is not, 2 the file cannot be used."""
-    # The broken system's own warnings are expected, and would come between the lines.
-    for name in ("todo", "trio_genserver"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     path = Path(arguments[0]) if arguments and arguments[0] else EXAMPLE
     began = time.perf_counter()
     try:
@@ -160,4 +157,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # The broken system's own warnings are expected, and would come between the lines.
+    for name in ("todo", "trio_genserver"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.exit(main(sys.argv[1:]))
