@@ -8,9 +8,10 @@ the disk to itself.
 
 Callers that gave up before their batch was begun are left out of it.
 
-When the file or the connection cannot be trusted any more (an I/O error, a damaged page), the callers get
-the error, and the worker crashes, so that its supervisor starts one that opens the file anew. After what
-passes by itself (a full disk, another program's lock) it goes on.
+When a write fails so that the connection cannot be trusted any more (an I/O error), the callers get the
+error, and the worker crashes, so that its supervisor starts one that opens the file anew. After what passes
+by itself (a full disk, another program's lock), after what opening anew does not cure (a damaged page), and
+after a failed read it goes on: one bad list must not use up the restarts of all.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from trio_genserver import From, GenServer, handle_call
 from .errors import StorageError
 from .list import TodoList
 from .operations import Operation
-from .shard import Found, ListSummary, Shard, is_passing
+from .shard import Found, ListSummary, Shard, needs_reopening
 from .worker_thread import DedicatedThread, WorkerThread
 
 __all__ = ["MAX_BATCH", "DatabaseWorker", "OpenShard"]
@@ -142,10 +143,11 @@ class DatabaseWorker(GenServer):
                 continue
             answers = await thread.run(partial(_do, shard, jobs))
             broken: StorageError | None = None
-            for (from_, _, _), answer in zip(jobs, answers, strict=True):
+            for (from_, operation, _), answer in zip(jobs, answers, strict=True):
                 if isinstance(answer, StorageError):
                     from_.reply_error(answer)
-                    if not is_passing(answer):
+                    # What could not be read harms nobody else, however often it is asked for.
+                    if operation is not None and needs_reopening(answer):
                         broken = answer
                 elif isinstance(answer, BaseException):
                     raise answer

@@ -40,9 +40,12 @@ _UPDATE: Final = (
     " WHERE list_id = ? AND id = ?"
 )
 
-# SQLite's primary result codes after which the file or the connection is not to be trusted any more. A full
-# disk and a lock are not among them: those pass, and the connection is as good as before.
-_PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# SQLite's primary result codes of a failed write after which opening the file anew would not help: a full
+# disk and a lock pass, and a damaged page stays what it is; the transaction was rolled back, and the rest
+# of the file is good.
+_REOPENING_DOES_NOT_HELP: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CORRUPT}
+)
 
 
 class ListSummary(NamedTuple):
@@ -440,12 +443,12 @@ class Shard:
             raise _failure(self.path, action, error) from error
 
 
-def is_passing(error: StorageError) -> bool:
-    """Whether the shard is as good as before `error`: a full disk, a lock. Else it should be opened again."""
+def needs_reopening(error: StorageError) -> bool:
+    """Whether to open the file anew after a write that failed with `error`."""
     if isinstance(error, OperationRefused):
-        return True
+        return False
     cause = error.__cause__
-    return isinstance(cause, sqlite3.Error) and _code(cause) in _PASSING
+    return not (isinstance(cause, sqlite3.Error) and _code(cause) in _REOPENING_DOES_NOT_HELP)
 
 
 def _code(error: sqlite3.Error) -> int:

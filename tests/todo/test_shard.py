@@ -12,7 +12,7 @@ import pytest
 from todo import Entry, NewerVersion, NotADatabase, OperationRefused, StorageFailed, TodoList, WrongShard
 from todo.operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
 from todo.schema import SCHEMA_VERSION
-from todo.shard import Shard, is_passing
+from todo.shard import Shard, needs_reopening
 
 DAY = datetime.date(2023, 12, 19)
 FULL = Entry(
@@ -188,7 +188,7 @@ def test_a_file_that_another_program_holds_locked_is_an_error_that_passes(path: 
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageFailed, match="locked") as caught:
         shard.apply([add("bob", 1)])
-    assert is_passing(caught.value)
+    assert not needs_reopening(caught.value)
     other.execute("ROLLBACK")
     other.close()
     assert shard.apply([add("bob", 1)]) == [None]
@@ -200,7 +200,7 @@ def test_a_full_disk_fails_the_batch_whole_and_passes(shard: Shard) -> None:
     shard.database.conn.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageFailed, match="full") as caught:
         shard.apply([add("bob", 2), add("bob", *range(3, 2000))])
-    assert is_passing(caught.value)
+    assert not needs_reopening(caught.value)
     assert len(shard.load("bob")) == 1
     shard.database.conn.execute("PRAGMA max_page_count = 1000000")
     assert shard.apply([add("bob", 2)]) == [None]

@@ -301,13 +301,14 @@ async def test_a_damaged_page_is_told_to_who_needs_it_and_the_others_go_on(
     content[page : page + 4096] = b"\xff" * 4096
     shard.write_bytes(content)
     async with open_system(place) as system:
-        with caplog.at_level(logging.CRITICAL), pytest.raises(StorageFailed, match="malformed") as caught:
-            await system.call("ann", TodoServer.entries())
-        assert "todo check" in str(caught.value)
-        assert len(await titles(system, "bob")) == 200
-        assert any(
-            "malformed" in problem or "SQLite" in problem for (problem, *_) in await system.database.check()
-        )
+        # However often: one damaged list does not take the others down.
+        for _ in range(10):
+            with caplog.at_level(logging.CRITICAL), pytest.raises(StorageFailed, match="malformed") as caught:
+                await system.call("ann", TodoServer.entries())
+            assert "todo check" in str(caught.value)
+            assert len(await titles(system, "bob")) == 200
+        (problems,) = await system.database.check()
+        assert problems
 
 
 async def test_a_shard_that_another_program_locks_is_told_and_works_again_afterwards(
