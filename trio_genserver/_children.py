@@ -16,7 +16,7 @@ import trio.lowlevel
 from ._cycle import Execution, cycle_of_pending, execution_var
 from ._errors import CallCycle
 from ._request import Request
-from ._server import Refuse
+from ._server import Refuse, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,6 +77,11 @@ class Child(Execution):
                 request.fail(refusal.error)
             else:
                 self.process.drop(self.handler if request is None else request.message, "refused")
+            self.process._handled(self.item)
+        except Stop as stop:
+            if request is not None:
+                self.process.defer(request)
+            self.process.stop_now(stop.reason)
             self.process._handled(self.item)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
             if request is not None:

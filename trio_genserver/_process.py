@@ -286,8 +286,9 @@ class Process(Execution):
         """End after the callback that runs."""
         if self.reason is _UNSET:
             self.reason = reason
-            self.attention = True
         self.stop_left = 0
+        # Asked for in a child task, it finds the loop waiting.
+        self.wake()
 
     def stop_in_order(self, reason: object) -> None:
         """End when what is in the mailbox now has been handled."""
@@ -328,7 +329,7 @@ class Process(Execution):
         if self.continues is None:
             self.continues = deque()
         self.continues.append(argument)
-        self.attention = True
+        self.wake()
 
     def start_task(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         if self.nursery is not None:
@@ -344,6 +345,9 @@ class Process(Execution):
         if seconds is not None and not seconds >= 0:
             raise ValueError(f"a timeout is some seconds from 0, not {seconds!r}")
         self.timeout = seconds
+        if self.parked and execution_var.get() is not self:
+            # Set in a child task: the loop waits already, for another time or for none.
+            self.wake()
 
     def run_system(self, request: SystemRequest[Any]) -> None:
         """Have the server's task serve `request` between two messages, before those that wait."""
