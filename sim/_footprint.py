@@ -1,7 +1,7 @@
 """Which objects a step has touched, and how: what partial-order reduction works on.
 
 A `Recorder` gathers the accesses of one step after another. It is told of them by `sim.Shared`,
-and by the wrappers that `sim._dependence` puts around the methods of Trio's own objects for as long
+and by the wrappers that `sim._kernel._dependence` puts around the methods of Trio's own objects for as long
 as a strategy wants footprints. With any other strategy nothing is wrapped and nothing recorded.
 
 An object gets its name when it is made: the task that makes it, and how many that task had made

@@ -1,6 +1,7 @@
 """What takes the place of Trio's loop: the only package that reaches into Trio's run.
 
-`_trio` names all of Trio's inside that is relied on; `_scheduler` steps the tasks.
+`_trio` names what is relied on of Trio's inside and checks that it is there, `_scheduler` steps the tasks, and
+`_dependence` wraps what tells which steps commute.
 """
 
 from sim._kernel._scheduler import Ended, Kernel, nested

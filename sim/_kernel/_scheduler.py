@@ -31,7 +31,6 @@ from trio._util import name_asyncgen
 
 from sim._choices import ChoiceLog
 from sim._clock import VirtualClock
-from sim._dependence import recorded
 from sim._errors import (
     Deadlock,
     Escape,
@@ -42,6 +41,7 @@ from sim._errors import (
 )
 from sim._escapes import PinnedSources, guarded
 from sim._footprint import Recorder
+from sim._kernel._dependence import recorded
 from sim._kernel._trio import (
     CHECKPOINT,
     DETACH,

@@ -15,7 +15,8 @@ import contextlib
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-from sim._dependence import (
+from sim._footprint import Active, Recorder
+from sim._kernel._dependence import (
     _cancellation,
     _channels,
     _events,
@@ -25,7 +26,6 @@ from sim._dependence import (
     _testing,
     _waiting,
 )
-from sim._footprint import Active, Recorder
 
 _KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables, _servers, _testing)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import trio
 
-from sim._dependence._wrap import Wrapper, calling, making, reading
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, calling, making, reading
 from sim.strategies import Operation
 
 _LOT = "lot"

@@ -19,8 +19,8 @@ from typing import Any
 
 import trio
 
-from sim._dependence._wrap import Wrapper, calling, making
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, calling, making
 from sim.strategies import Operation
 
 _KIND = "scope"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import trio
 
-from sim._dependence._wrap import Wrapper, calling
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, calling
 from sim.strategies import Operation
 
 _KIND = "run variable"

@@ -19,8 +19,8 @@ from typing import Any
 import trio
 import trio._core._run as _trio_run
 
-from sim._dependence._wrap import Wrapper, making, reading
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, making, reading
 from sim.strategies import Operation
 
 _KIND = "nursery"

@@ -18,8 +18,8 @@ import trio.testing
 import trio.testing._memory_streams as _trio_streams
 from trio._util import ConflictDetector
 
-from sim._dependence._wrap import Wrapper, calling, making
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, calling, making
 from sim.strategies import Operation
 
 _QUEUE = "byte queue"

@@ -14,8 +14,8 @@ from typing import Any
 import trio
 import trio._channel as _trio_channel
 
-from sim._dependence._wrap import Wrapper, making
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, making
 from sim.strategies import Operation
 
 _KIND = "channel"

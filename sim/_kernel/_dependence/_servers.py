@@ -20,8 +20,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
-from sim._dependence._wrap import Wrapper, making
 from sim._footprint import Recorder
+from sim._kernel._dependence._wrap import Wrapper, making
 from sim.strategies import Operation
 
 
