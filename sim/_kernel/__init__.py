@@ -1,6 +1,6 @@
 """What takes the place of Trio's loop: the only package that reaches into Trio's run.
 
-`_trio` names what is relied on of Trio's inside and checks that it is there, `_scheduler` steps the tasks, and
+`_trio` names what is relied on of Trio's inside, and checks that it is there; `_scheduler` steps the tasks;
 `_dependence` wraps what tells which steps commute.
 """
 
