@@ -22,6 +22,7 @@ from trio_genserver import (
     handle_cast,
     open_server,
     start_server,
+    sys,
     wait_all,
 )
 
@@ -114,6 +115,12 @@ async def requests_keep_the_type(counter: ServerRef[Counter]) -> None:
     assert_type(await wait_all(requests), list[int])
     async for answered in as_completed(requests):
         assert_type(answered.check(), int)
+
+
+async def sys_answers_with_values_of_its_own(counter: ServerRef[Counter]) -> None:
+    assert_type(await sys.get_status(counter), sys.Status)
+    assert_type(await sys.statistics(counter), sys.Statistics)
+    assert_type(await sys.install(counter, lambda count, event: count + 1, 0), bool)
 
 
 async def starting_knows_the_class(nursery: trio.Nursery) -> None:

@@ -85,6 +85,7 @@ async def wrong_arguments(counter: ServerRef[Counter]) -> None:
     await counter.call(Counter.increment("5"))  # error: mypy[arg-type] pyright[reportArgumentType]
     await counter.call(Counter.increment(1, 2))  # error: mypy[call-arg] pyright[reportCallIssue]
     await counter.call(Counter.increment(to=5))  # error: mypy[call-arg] pyright[reportCallIssue]
+    await counter.call(Counter.later(None, 1))  # error: mypy[call-arg] pyright[reportCallIssue]
     await counter.call(Counter.later())  # error: mypy[call-arg] pyright[reportCallIssue]
 
 
