@@ -8,6 +8,8 @@ nursery, both are gone before `terminate` runs, and an exception in either is th
 from __future__ import annotations
 
 from collections import deque
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -30,7 +32,7 @@ __all__ = ["Child", "ChildTasks"]
 class Child(Execution):
     """One message that is handled, or will be, in a child task."""
 
-    __slots__ = ("args", "handler", "item", "kwargs", "process", "request", "tasks")
+    __slots__ = ("context", "handler", "item", "message", "process", "request", "tasks")
 
     def __init__(
         self,
@@ -47,8 +49,9 @@ class Child(Execution):
         self.handler = handler
         self.item = item
         self.request = request
-        self.args = message.args
-        self.kwargs = dict(message.kwargs)
+        self.message = message
+        # The server's own, now. It may be another child whose end lets this one begin.
+        self.context = copy_context()
         if request is not None:
             request.executor = self
 
@@ -66,17 +69,21 @@ class Child(Execution):
         execution_var.set(self)
         request = self.request
         try:
-            reply = await self.handler.function(self.process.instance, *self.args, **self.kwargs)
+            reply = await self.handler.function(
+                self.process.instance, *self.message.args, **dict(self.message.kwargs)
+            )
         except trio.Cancelled:
             # The server ends; its `_end` answers, when it knows why.
             if request is not None:
                 self.process.defer(request)
             raise
         except Refuse as refusal:
-            if request is not None and request.unanswered:
+            if request is None:
+                self.process.drop(self.item, "refused")
+            elif request.unanswered:
                 request.fail(refusal.error)
             else:
-                self.process.drop(self.handler if request is None else request.message, "refused")
+                self.process.drop(request, "late reply")
             self.process._handled(self.item)
         except Stop as stop:
             if request is not None:
@@ -86,16 +93,13 @@ class Child(Execution):
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
             if request is not None:
                 request.crash(error)
-                message = request.message
-            else:
-                message = self.handler
-            self.process.crashed(error, message)
+            self.process.crashed(error, self.message)
         else:
             if request is not None:
                 if request.unanswered:
                     request.reply(reply)
                 else:
-                    self.process.drop(request.message, "late reply")
+                    self.process.drop(request, "late reply")
             self.process._handled(self.item)
         finally:
             self.tasks.ended(self)
@@ -130,7 +134,12 @@ class ChildTasks:
     def _spawn(self, child: Child) -> None:
         nursery = self.process.nursery
         assert nursery is not None
-        nursery.start_soon(child.run, name=f"{self.process.name}.{child.handler.name}")
+        hooks = self.process.hooks
+        if hooks.message_received:
+            # In the child's context: what an instrument puts there is there while this message is handled.
+            child.context.run(hooks.tell, "message_received", self.process.ref, child.item)
+        name = f"{self.process.name}.{child.handler.name}"
+        child.context.run(partial(nursery.start_soon, child.run, name=name))
 
     @property
     def waiting(self) -> int:
@@ -145,13 +154,15 @@ class ChildTasks:
         pending = self.pending.get(child.handler)
         while pending:
             following = pending.popleft()
-            if following.request is None or following.request.unanswered:
-                if self.process.ending:
-                    pending.appendleft(following)
-                    return
-                running.add(following)
-                self._spawn(following)
-                break
+            if following.request is not None and not following.request.unanswered:
+                self.process.drop(following.item, "withdrawn")
+                continue
+            if self.process.ending:
+                pending.appendleft(following)
+                return
+            running.add(following)
+            self._spawn(following)
+            break
         self.process.child_ended()
 
     def close(self) -> list[Child]:

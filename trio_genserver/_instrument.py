@@ -39,13 +39,18 @@ class Instrument:
         """`server` has finished its `init` and takes messages."""
 
     def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        """A message was handed over to `server`: it is in the mailbox."""
+        """A message is handed over to `server`: it goes into the mailbox, or waits for room there."""
 
     def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        """`server` took a message out of its mailbox and begins to handle it."""
+        """`server` begins to handle a message: in its main task, or in a child task whose turn has come.
+
+        Called in the context (`contextvars`) in which the handler is going to run, be it in the main task
+        or in a child task: a variable that is set here has this value there. In the main task it keeps it
+        until it is set again; `message_handled` is the place for that.
+        """
 
     def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        """The handler of a message has ended, in the main task or in a child task, and `server` goes on.
+        """The handler of a message has ended, in the main task or in a child task, and was no crash.
 
         Comes after `message_replied` for a call that is answered by what its handler returns, possibly
         before it for one that is answered later. It does not come for a handler that crashed or was
@@ -55,12 +60,21 @@ class Instrument:
     def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """A call to `server` was answered, with a value or with an error."""
 
-    def message_dropped(self, server: ServerRef[Any], message: object, why: str) -> None:
-        """A message to `server` will not be handled.
+    def message_abandoned(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        """The caller of a call to `server` gives up: it was cancelled, or called `Request.abandon`.
 
-        `why` is one of ``"not running"``, ``"mailbox full"``, ``"stopped"``, ``"withdrawn"`` (its caller
-        gave up), ``"late reply"`` (handled, but its caller gave up) and ``"refused"`` (a cast whose handler
-        raised `Refuse`). `message` is the message itself: a queue's bound may drop what was never sent.
+        There will be no `message_replied`. If the call was not begun, it is dropped as ``"withdrawn"``; if it
+        was, its reply is dropped as a ``"late reply"``, should there be one.
+        """
+
+    def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
+        """A message to `server` will not be handled, or its reply is wanted by nobody.
+
+        `why` is one of ``"not running"``, ``"mailbox full"``, ``"stopped"``, ``"withdrawn"`` (its sender gave
+        up), ``"late reply"`` (handled, but its caller gave up) and ``"refused"`` (a cast whose handler raised
+        `Refuse`). A message to a server that is not running was never sent, and its envelope is new.
+
+        A call that the server's end left unhandled is not dropped: it is answered, with an error.
         """
 
     def server_crashed(
@@ -87,13 +101,20 @@ HOOKS = (
     "message_received",
     "message_handled",
     "message_replied",
+    "message_abandoned",
     "message_dropped",
     "server_crashed",
     "server_restarted",
     "server_stopped",
     "task_crashed",
 )
-MESSAGE_HOOKS = ("message_sent", "message_received", "message_handled", "message_replied")
+MESSAGE_HOOKS = (
+    "message_sent",
+    "message_received",
+    "message_handled",
+    "message_replied",
+    "message_abandoned",
+)
 
 logger = logging.getLogger("trio_genserver")
 
@@ -119,6 +140,7 @@ class Hooks:
     message_received: tuple[Instrument, ...]
     message_handled: tuple[Instrument, ...]
     message_replied: tuple[Instrument, ...]
+    message_abandoned: tuple[Instrument, ...]
     message_dropped: tuple[Instrument, ...]
     server_crashed: tuple[Instrument, ...]
     server_restarted: tuple[Instrument, ...]

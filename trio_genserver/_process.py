@@ -225,21 +225,29 @@ class Process(Execution):
         if overflow == "wait":
             return False
         if overflow == "drop_oldest":
-            oldest = mailbox.take_oldest()
+            oldest: Any = mailbox.take_oldest()
             if self.stop_left:
                 self.stop_left -= 1
-            message = message_of(oldest)
-            if not isinstance(oldest, Request):
-                self.drop(message, "mailbox full")
+            if oldest.__class__ is not Request:
+                self.drop(oldest, "mailbox full")
             elif oldest.unanswered:
-                oldest.fail(MailboxFull(self.name, message, mailbox.capacity))
-                self.drop(message, "mailbox full")
+                self.drop(oldest, "mailbox full")
+                oldest.fail(MailboxFull(self.name, oldest.message, mailbox.capacity))
             mailbox.put(item)
             return True
-        self.drop(message_of(item), "mailbox full")
-        if overflow == "drop_newest" and not isinstance(item, Request):
+        if overflow == "drop_newest" and item.__class__ is not Request:
+            self.drop(item, "mailbox full")
             return True
-        raise MailboxFull(self.name, message_of(item), mailbox.capacity)
+        raise self.full(item)
+
+    def full(self, item: Item) -> MailboxFull:
+        """`item` is not taken: the error for its sender. Everybody else knows."""
+        assert self.mailbox is not None
+        self.drop(item, "mailbox full")
+        error = MailboxFull(self.name, message_of(item), self.mailbox.capacity)
+        if isinstance(item, Request):
+            item.fail(error)
+        return error
 
     def deliver_always(self, item: Item) -> None:
         """Hand `item` over or leave it in the mailbox, also beyond its bound.
@@ -248,7 +256,7 @@ class Process(Execution):
         elsewhere: by the monitors and the tasks that a server asked to hear of. Nobody could wait.
         """
         if not self.alive:
-            self.drop(message_of(item), "not running")
+            self.drop(item, "not running")
             return
         if self.hooks.message_sent:
             self.hooks.tell("message_sent", self.ref, item)
@@ -265,12 +273,19 @@ class Process(Execution):
             if isinstance(item, Request):
                 item.stop(self.reason)
             else:
-                self.drop(message_of(item), "stopped")
+                self.drop(item, "stopped")
+        except trio.Cancelled:
+            if isinstance(item, Request):
+                item.abandon()
+            else:
+                self.drop(item, "withdrawn")
+            raise
 
-    def drop(self, message: object, why: str) -> None:
+    def drop(self, item: Item | Call[Any, Any], why: str) -> None:
         self.dropped += 1
         if self.hooks.message_dropped:
-            self.hooks.tell("message_dropped", self.ref, message, why)
+            envelope = item if isinstance(item, Envelope) else Envelope(item)
+            self.hooks.tell("message_dropped", self.ref, envelope, why)
 
     # What callbacks and others ask of it.
 
@@ -600,6 +615,7 @@ class Process(Execution):
                 message = item
             elif kind is Info:
                 if item.withdrawn:
+                    self.drop(item, "withdrawn")
                     item = None
                     continue
                 if self.nursery is None:
@@ -627,7 +643,7 @@ class Process(Execution):
                 if kind is Cast:
                     # It was sent when nobody looked.
                     item = Envelope(message)
-                if self.hooks.message_received:
+                if self.hooks.message_received and not handler.in_child:
                     self.hooks.tell("message_received", self.ref, item)
             self.timeout = None
             try:
@@ -652,14 +668,18 @@ class Process(Execution):
                 self.current = item
                 raise
             except Stop as stop:
-                self.current = item
+                if request is not None:
+                    self.current = request
                 self.stop_now(stop.reason)
+                self._handled(item)
                 return None
             except Refuse as refusal:
                 if request is None:
-                    self.drop(message, "refused")
+                    self.drop(item, "refused")
                 elif request.unanswered:
                     request.fail(refusal.error)
+                else:
+                    self.drop(item, "late reply")
                 self._handled(item)
                 item = None
                 continue
@@ -671,7 +691,7 @@ class Process(Execution):
                 if request.state == BEGUN:
                     request.reply(reply)
                 else:
-                    self.drop(message, "late reply")
+                    self.drop(item, "late reply")
             elif reply is not None and handler.message_type is Cast:
                 self.current = item
                 self.crashed(BadReturnValue(self.name, handler.name, message, reply), message)
@@ -851,14 +871,13 @@ class Process(Execution):
             self.mailbox = None
         if self.children is not None:
             for child in self.children.close():
-                if child.request is not None:
-                    self._fail(child.request)
+                self._fail_item(child.item)
 
     def _fail_item(self, item: Item) -> None:
         if item.__class__ is Request:
             self._fail(item)
         else:
-            self.drop(message_of(item), "stopped")
+            self.drop(item, "stopped")
 
     def _fail(self, request: Any) -> None:
         if self.crash is not None:

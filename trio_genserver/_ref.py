@@ -194,9 +194,7 @@ class ServerRef(Generic[S_co]):
         if process.hooks.message_sent:
             process.hooks.tell("message_sent", process.ref, request)
         if not (process.deliver(request) or process.deliver_full(request)):
-            assert process.mailbox is not None
-            process.drop(message, "mailbox full")
-            raise MailboxFull(process.name, message, process.mailbox.capacity)
+            raise process.full(request)
         return request
 
     async def cast(self, message: Cast[S_co]) -> None:
@@ -249,15 +247,12 @@ class ServerRef(Generic[S_co]):
         process = self._process
         prepared = self._prepare(process, item)
         if prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared)):
-            assert process.mailbox is not None
-            message = prepared.message if isinstance(prepared, Envelope) else prepared
-            process.drop(message, "mailbox full")
-            raise MailboxFull(process.name, message, process.mailbox.capacity)
+            raise process.full(prepared)
 
     def _prepare(self, process: Process, item: Item) -> Item | None:
         """`item` as the mailbox takes it, or None: nobody is there to handle it."""
         if not process.alive:
-            process.drop(item.message if isinstance(item, Envelope) else item, "not running")
+            process.drop(item, "not running")
             return None
         if isinstance(item, Cast):
             if item.handler not in process.handlers:

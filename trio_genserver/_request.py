@@ -164,7 +164,7 @@ class Request(Envelope, Generic[R]):
             # Dropped, as everything after a caller has gone. The next one is the second.
             if self._answer is None:
                 self._answer = (answer,)
-                self.process.drop(self.message, "late reply")
+                self.process.drop(self, "late reply")
                 return
             first = self._answer[0]
         else:
@@ -251,9 +251,12 @@ class Request(Envelope, Generic[R]):
         """
         if self.state > BEGUN:
             return
-        if self.state == QUEUED:
-            self.process.drop(self.message, "withdrawn")
+        was_queued = self.state == QUEUED
         self.state = GIVEN_UP
+        if self.process.hooks.message_abandoned:
+            self.process.hooks.tell("message_abandoned", self.process.ref, self)
+        if was_queued:
+            self.process.drop(self, "withdrawn")
         if self.executor is None:
             self.process.answered(self)
         self._tell()

@@ -233,7 +233,7 @@ class Task(Request[R]):
             if self._scope.cancelled_caught:
                 self._stopped()
             elif self.state == GIVEN_UP:
-                process.drop(self.message, "late reply")
+                process.drop(self, "late reply")
             else:
                 self.reply(value)
             process._handled(self)

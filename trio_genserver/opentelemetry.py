@@ -1,150 +1,311 @@
-"""Traces and counters of servers for OpenTelemetry; needs the extra ``trio-genserver[opentelemetry]``.
+"""Traces and figures of servers for OpenTelemetry; needs the extra ``trio-genserver[opentelemetry]``.
 
-A message is one span, from when it was sent to when it was answered or handled; a child of the span that
-was current where it was sent. It is current in turn while the message is handled, so what the handler sends
-becomes a child of it: a trace follows a request through any number of servers.
+A message is two spans, as the conventions for messaging have it: one of whoever sent it, and one of the
+server while it handles it. The first is a child of the span that was current where the message was sent, the
+second is a child of the first, and is current itself while the handler runs, in a child task as well. So
+what a handler sends, and the spans that it makes itself, become children of it: a trace follows a request
+through any number of servers, and the gap between two spans is the time in a mailbox. Baggage goes along.
+
+What links them is carried by the envelope of the message, and by nothing else: there is no table to leak.
 
 Only the API of OpenTelemetry is used. Which SDK collects, and where to, is the program's choice.
 """
 
 from __future__ import annotations
 
-from contextvars import Token
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-import trio.lowlevel
+import trio
 from opentelemetry import context, metrics, trace
+from opentelemetry.trace import SpanKind, StatusCode
 
 from ._instrument import Instrument
-from ._request import FAILED, Envelope, Request
+from ._request import FAILED, Envelope, Info, Request
+from ._task import Task
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
     from ._ref import ServerRef
 
 __all__ = ["OpenTelemetryInstrument"]
 
 NAME = "trio_genserver"
 
+# Upper bounds in seconds, from what a handler of a server in the same process takes.
+BUCKETS = (0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# The message that is handled in a context, for a crash in it.
+_HANDLED = context.create_key(f"{NAME}.message")
+
+
+class _Way:
+    """One message on its way.
+
+    Attributes:
+      name: the handler's, as ``Counter.increment``.
+      operation: how it was sent: ``"call"``, ``"cast"``, ``"send"``, ``"start"`` (a task).
+      sender: the span of a call until it has ended; those of other messages end where they are sent.
+      context: what the server's span is a child of.
+      sent, received: when, on Trio's clock; None: not while this instrument was there.
+      ref, server: who handles it, and the span of that; while it is handled.
+      outer: the context that was current in the server's task before.
+    """
+
+    __slots__ = ("context", "name", "operation", "outer", "received", "ref", "sender", "sent", "server")
+
+    def __init__(self, envelope: Envelope) -> None:
+        handler = getattr(envelope.message, "handler", None)
+        if isinstance(envelope, Task):
+            self.operation, self.name = "start", str(envelope.name)
+        elif isinstance(envelope, Info):
+            self.operation, self.name = "send", type(envelope.message).__name__
+        else:
+            self.operation = "call" if isinstance(envelope, Request) else "cast"
+            self.name = f"{handler.owner.__name__}.{handler.name}" if handler is not None else ""
+        self.sender: trace.Span | None = None
+        self.context: Context = context.Context()
+        self.sent: float | None = None
+        self.received: float | None = None
+        self.ref: ServerRef[Any] | None = None
+        self.server: trace.Span | None = None
+        self.outer: Context | None = None
+
 
 class OpenTelemetryInstrument(Instrument):
-    """Install it with `add_instrument`.
+    """Spans and metrics of every server of a run. Install it with `add_instrument`.
 
-    Spans are named ``"<server> <handler>"``: of kind CLIENT for calls, PRODUCER for casts and others. Their
-    attributes: ``trio_genserver.server``, ``trio_genserver.message`` (the handler's name, never the
-    arguments, which may be secret), ``trio_genserver.dropped`` (why it was not handled, or its answer not
-    wanted). An event ``received`` marks the end of the wait in the mailbox. A call that fails has the
-    status ERROR and its exception.
+    Spans are named ``"call Counter.increment"`` where the message is sent (kind CLIENT for calls and tasks,
+    until the reply; PRODUCER for others, which nobody waits for) and ``"process Counter.increment"`` where it
+    is handled (SERVER or CONSUMER). Besides the attributes of the conventions for messaging
+    (``messaging.system``, ``messaging.operation.name`` and ``.type``, ``messaging.destination.name``: the
+    server, ``messaging.destination.template``: its class, ``error.type``) they have
+    ``trio_genserver.message``: the handler's name. Never the arguments, which may be secret. A span has the
+    status ERROR if the call failed or was given up (``error.type`` is then ``"abandoned"``), or the handler
+    crashed.
 
-    Counters, with the server's name: ``trio_genserver.messages.handled``,
-    ``trio_genserver.messages.dropped`` (with ``why``), ``trio_genserver.crashes``,
-    ``trio_genserver.restarts``.
+    Metrics, with the server's class and the operation as attributes; times in seconds of Trio's clock:
+
+    - ``messaging.client.sent.messages``, ``messaging.client.consumed.messages``: counters.
+    - ``messaging.client.operation.duration``: histogram, of calls: from sending to the reply.
+    - ``messaging.process.duration``: histogram, of handlers; its count is what was handled.
+    - ``trio_genserver.mailbox.wait``: histogram, from sending to the begin of the handler.
+    - ``trio_genserver.messages.dropped``: counter, with ``trio_genserver.reason``.
+    - ``trio_genserver.crashes``, ``trio_genserver.restarts``: counters.
+    - ``trio_genserver.servers``: how many run, of those that were started since this was installed.
 
     Args:
       tracer_provider, meter_provider: None: the global ones.
+      server_names_in_metrics: whether metrics have the server's name (``messaging.destination.name``), too.
+        Only for programs with few names: each makes series of its own.
     """
 
     def __init__(
         self,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
+        *,
+        server_names_in_metrics: bool = False,
     ) -> None:
-        self._tracer = trace.get_tracer(NAME, tracer_provider=tracer_provider)
-        meter = metrics.get_meter(NAME, meter_provider=meter_provider)
-        self._handled = meter.create_counter(f"{NAME}.messages.handled", "{message}")
-        self._dropped = meter.create_counter(f"{NAME}.messages.dropped", "{message}")
-        self._crashes = meter.create_counter(f"{NAME}.crashes", "{crash}")
-        self._restarts = meter.create_counter(f"{NAME}.restarts", "{restart}")
-        # The messages on their way to each server. By identity: equal messages are several.
-        self._open: dict[ServerRef[Any], dict[int, list[Envelope]]] = {}
-        # What to restore in the context of each server's main task.
-        self._tokens: dict[ServerRef[Any], Token[context.Context]] = {}
+        version = _version()
+        self._tracer = trace.get_tracer(NAME, version, tracer_provider)
+        meter = metrics.get_meter(NAME, version or "", meter_provider)
+        self._names_in_metrics = server_names_in_metrics
+        self._sent = meter.create_counter(
+            "messaging.client.sent.messages", "{message}", "Messages that were sent to servers"
+        )
+        self._consumed = meter.create_counter(
+            "messaging.client.consumed.messages", "{message}", "Messages that servers began to handle"
+        )
+        self._call_time = _seconds(
+            meter, "messaging.client.operation.duration", "Time from a call to its end"
+        )
+        self._handler_time = _seconds(meter, "messaging.process.duration", "Time that a handler took")
+        self._wait_time = _seconds(
+            meter, f"{NAME}.mailbox.wait", "Time from the sending of a message to the begin of its handler"
+        )
+        self._dropped = meter.create_counter(
+            f"{NAME}.messages.dropped", "{message}", "Messages not handled, and replies not wanted"
+        )
+        self._crashes = meter.create_counter(f"{NAME}.crashes", "{crash}", "Crashes of servers and tasks")
+        self._restarts = meter.create_counter(f"{NAME}.restarts", "{restart}", "Restarts by supervisors")
+        self._servers = meter.create_up_down_counter(f"{NAME}.servers", "{server}", "Servers that run")
+        self._running: set[ServerRef[Any]] = set()
+        # What each server handles now: ended with it, if nothing has ended it before.
+        self._handling: dict[ServerRef[Any], dict[_Way, None]] = {}
+
+    # A message.
 
     def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        handler = getattr(envelope.message, "handler", None)
-        name: str = getattr(handler, "name", type(envelope.message).__name__)
+        way = self._way(envelope)
+        is_call = _is_call(envelope)
         span = self._tracer.start_span(
-            f"{server.name} {name}",
-            kind=trace.SpanKind.CLIENT if _is_call(envelope) else trace.SpanKind.PRODUCER,
-            attributes={f"{NAME}.server": server.name, f"{NAME}.message": name},
+            f"{way.operation} {way.name}",
+            kind=SpanKind.CLIENT if is_call else SpanKind.PRODUCER,
+            attributes=_attributes(server, way, "send"),
         )
-        if envelope.data is None:
-            envelope.data = {}
-        envelope.data[self] = span
-        self._open.setdefault(server, {}).setdefault(id(envelope.message), []).append(envelope)
+        way.context = trace.set_span_in_context(span)
+        way.sent = trio.current_time()
+        self._sent.add(1, self._metric(server, way.operation))
+        if is_call:
+            way.sender = span
+        else:
+            span.end()
 
     def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        span = self._span(envelope)
-        if span is None:
-            return
-        span.add_event("received")
-        if trio.lowlevel.current_task() is server._process.task:
-            self._restore(server)
-            self._tokens[server] = context.attach(trace.set_span_in_context(span))
+        way = self._way(envelope)
+        is_call = _is_call(envelope)
+        way.received = trio.current_time()
+        way.outer = context.get_current()
+        attributes = self._metric(server, way.operation)
+        self._consumed.add(1, attributes)
+        if way.sent is not None:
+            self._wait_time.record(way.received - way.sent, attributes)
+        way.ref = server
+        way.server = self._tracer.start_span(
+            f"process {way.name}",
+            context=way.context,
+            kind=SpanKind.SERVER if is_call else SpanKind.CONSUMER,
+            attributes=_attributes(server, way, "process"),
+        )
+        self._handling.setdefault(server, {})[way] = None
+        context.attach(context.set_value(_HANDLED, way, trace.set_span_in_context(way.server, way.context)))
 
     def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        self._handled.add(1, {"server": server.name})
-        if trio.lowlevel.current_task() is server._process.task:
-            self._restore(server)
-        if not _is_call(envelope):
-            self._end(server, envelope)
+        self._processed(self._way(envelope))
 
     def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        way = self._way(envelope)
         request: Any = envelope
-        span = self._span(envelope)
-        if span is not None and request.state == FAILED:
-            span.record_exception(request._answer)
-            span.set_status(trace.StatusCode.ERROR, repr(request._answer))
-        self._end(server, envelope)
+        error = request._answer if request.state == FAILED else None
+        self._answered(server, way, error)
+        if error is not None and way.operation == "start":
+            # The task was cancelled, or has raised; neither is handled.
+            self._processed(way, error)
 
-    def message_dropped(self, server: ServerRef[Any], message: object, why: str) -> None:
-        self._dropped.add(1, {"server": server.name, "why": why})
-        envelopes = self._open.get(server, {}).get(id(message))
-        if envelopes:
-            self._end(server, envelopes[0], why)
+    def message_abandoned(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        self._answered(server, self._way(envelope), "abandoned")
+
+    def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
+        self._dropped.add(1, self._metric(server, self._way(envelope).operation) | {f"{NAME}.reason": why})
+
+    # A server.
+
+    def server_started(self, server: ServerRef[Any]) -> None:
+        self._running.add(server)
+        self._servers.add(1, self._metric(server))
 
     def server_crashed(
         self, server: ServerRef[Any], error: BaseException, message: object, state: object
     ) -> None:
-        self._crashes.add(1, {"server": server.name})
-        for envelope in self._open.get(server, {}).get(id(message), [])[:1]:
-            span = self._span(envelope)
-            if span is not None and not _is_call(envelope):
-                span.record_exception(error)
-                span.set_status(trace.StatusCode.ERROR, repr(error))
+        self._crashes.add(1, self._metric(server) | {"error.type": _type_name(error)})
+        way = context.get_value(_HANDLED)
+        if isinstance(way, _Way) and way.ref is server:
+            # Not one of the server that started this one, whose context it inherits.
+            self._processed(way, error)
+
+    def task_crashed(self, task: Task[Any], error: BaseException) -> None:
+        server = task.process.ref
+        self._crashes.add(1, self._metric(server) | {"error.type": _type_name(error)})
+        self._processed(self._way(task), error)
 
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
-        self._restarts.add(1, {"server": server.name})
+        self._restarts.add(1, self._metric(server))
 
     def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
-        # Its task, and the context with it, is about to end.
-        self._tokens.pop(server, None)
-        for envelopes in list(self._open.get(server, {}).values()):
-            for envelope in list(envelopes):
-                self._end(server, envelope, "stopped")
+        for way in list(self._handling.get(server, ())):
+            self._processed(way, "cancelled")
+        if server in self._running:
+            self._running.remove(server)
+            self._servers.add(-1, self._metric(server))
 
-    def _span(self, envelope: Envelope) -> trace.Span | None:
-        return None if envelope.data is None else envelope.data.get(self)
+    # How they come about.
 
-    def _restore(self, server: ServerRef[Any]) -> None:
-        token = self._tokens.pop(server, None)
-        if token is not None:
-            context.detach(token)
+    def _way(self, envelope: Envelope) -> _Way:
+        if envelope.data is None:
+            envelope.data = {}
+        way = envelope.data.get(self)
+        if way is None:
+            way = envelope.data[self] = _Way(envelope)
+        return way
 
-    def _end(self, server: ServerRef[Any], envelope: Envelope, dropped: str | None = None) -> None:
-        span = None if envelope.data is None else envelope.data.pop(self, None)
-        if span is None:
+    def _answered(self, server: ServerRef[Any], way: _Way, error: BaseException | str | None) -> None:
+        """A call has ended for its caller."""
+        span, way.sender = way.sender, None
+        if span is None or way.sent is None:
             return
-        if dropped is not None:
-            span.set_attribute(f"{NAME}.dropped", dropped)
-        span.end()
-        messages = self._open[server]
-        envelopes = messages[id(envelope.message)]
-        envelopes.remove(envelope)
-        if not envelopes:
-            del messages[id(envelope.message)]
-        if not messages:
-            del self._open[server]
+        attributes = self._metric(server, way.operation) | _end(span, error)
+        self._call_time.record(trio.current_time() - way.sent, attributes)
+
+    def _processed(self, way: _Way, error: BaseException | str | None = None) -> None:
+        """A message has been handled, or has ended its server, or has been ended by it."""
+        span, server = way.server, way.ref
+        if span is None or server is None or way.received is None:
+            return
+        way.server = way.ref = None
+        if way.outer is not None and context.get_value(_HANDLED) is way:
+            context.attach(way.outer)
+        way.outer = None
+        attributes = self._metric(server, way.operation) | _end(span, error)
+        self._handler_time.record(trio.current_time() - way.received, attributes)
+        handling = self._handling[server]
+        del handling[way]
+        if not handling:
+            del self._handling[server]
+
+    def _metric(self, server: ServerRef[Any], operation: str | None = None) -> dict[str, str]:
+        attributes = {"messaging.system": NAME, "messaging.destination.template": _class_name(server)}
+        if operation is not None:
+            attributes["messaging.operation.name"] = operation
+        if self._names_in_metrics:
+            attributes["messaging.destination.name"] = server.name
+        return attributes
+
+
+def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
+    return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=BUCKETS)
 
 
 def _is_call(envelope: object) -> bool:
     return isinstance(envelope, Request)
+
+
+def _attributes(server: ServerRef[Any], way: _Way, kind: str) -> dict[str, str]:
+    return {
+        "messaging.system": NAME,
+        "messaging.operation.name": way.operation if kind == "send" else kind,
+        "messaging.operation.type": kind,
+        "messaging.destination.name": server.name,
+        "messaging.destination.template": _class_name(server),
+        f"{NAME}.message": way.name,
+    }
+
+
+def _end(span: trace.Span, error: BaseException | str | None) -> dict[str, str]:
+    """End `span`; the attributes that metrics have for it."""
+    attributes: dict[str, str] = {}
+    if error is not None:
+        attributes["error.type"] = error if isinstance(error, str) else _type_name(error)
+        if isinstance(error, BaseException):
+            span.record_exception(error)
+        span.set_status(StatusCode.ERROR, str(error))
+        span.set_attributes(attributes)
+    span.end()
+    return attributes
+
+
+def _class_name(server: ServerRef[Any]) -> str:
+    return server._process.spec.server_class.__name__
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _version() -> str | None:
+    try:
+        return importlib.metadata.version("trio-genserver")
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a copy of the source

@@ -554,10 +554,10 @@ class Debug(Instrument):
     def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
         self._tell("handled", envelope.message)
 
-    def message_dropped(self, server: ServerRef[Any], message: object, why: str) -> None:
+    def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
         if self.counts is not None:
             self.counts.dropped += 1
-        self._tell("dropped", message, why)
+        self._tell("dropped", envelope.message, why)
 
     def server_crashed(
         self, server: ServerRef[Any], error: BaseException, message: object, state: object

@@ -97,8 +97,13 @@ class Recorder(Instrument):
         self.envelopes.append(envelope)
         self.note("replied", envelope.message)
 
-    def message_dropped(self, server: ServerRef[Any], message: object, why: str) -> None:
-        self.note(f"dropped, {why}:", message)
+    def message_abandoned(self, server: ServerRef[Any], envelope: Envelope) -> None:
+        self.envelopes.append(envelope)
+        self.note("abandoned", envelope.message)
+
+    def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
+        self.envelopes.append(envelope)
+        self.note(f"dropped, {why}:", envelope.message)
 
     def server_crashed(
         self, server: ServerRef[Any], error: BaseException, message: object, state: object
@@ -189,7 +194,7 @@ async def test_a_call_that_is_given_up_is_seen_as_withdrawn_or_as_a_late_reply(
     assert seen.events == [
         "started Desk",
         *("sent wait", "received wait", "sent add"),
-        "dropped, withdrawn: add",
+        *("abandoned add", "dropped, withdrawn: add", "abandoned wait"),
         *("dropped, late reply: wait", "handled wait"),
         "stopped 'normal'",
     ]

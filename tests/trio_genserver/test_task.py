@@ -654,8 +654,8 @@ async def test_instruments_see_a_task_as_a_request_to_its_supervisor() -> None:
         def message_replied(self, server: ServerRef[Any], envelope: Any) -> None:
             log.append(f"replied {envelope.message!r}")
 
-        def message_dropped(self, server: ServerRef[Any], message: object, why: str) -> None:
-            log.append(f"dropped {message!r} {why}")
+        def message_dropped(self, server: ServerRef[Any], envelope: Any, why: str) -> None:
+            log.append(f"dropped {envelope.message!r} {why}")
 
         def task_crashed(self, task: Task[Any], error: BaseException) -> None:
             log.append(f"crashed {task.message!r} {error!r}")
