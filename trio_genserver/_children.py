@@ -73,7 +73,7 @@ class Child(Execution):
                 self.process.instance, *self.message.args, **dict(self.message.kwargs)
             )
         except trio.Cancelled:
-            # The server ends; its `_end` answers, when it knows why.
+            # The server ends; its `_end` answers, when it knows why. Nobody else's turn comes.
             if request is not None:
                 self.process.defer(request)
             raise
@@ -101,8 +101,7 @@ class Child(Execution):
                 else:
                     self.process.drop(request, "late reply")
             self.process._handled(self.item)
-        finally:
-            self.tasks.ended(self)
+        self.tasks.ended(self)
 
 
 class ChildTasks:

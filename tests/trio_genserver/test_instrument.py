@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ from trio_genserver import (
     GenServer,
     Instrument,
     LoggingInstrument,
+    MailboxFull,
     Refuse,
+    Request,
     ServerCrashed,
     ServerNotRunning,
     ServerRef,
+    ServerStopped,
+    Stop,
     add_instrument,
     child_spec,
     handle_call,
@@ -24,6 +29,7 @@ from trio_genserver import (
     open_server,
     open_supervisor,
     remove_instrument,
+    wait_all,
 )
 
 
@@ -336,3 +342,165 @@ async def test_the_default_logging_can_be_removed(caplog: pytest.LogCaptureFixtu
             await root.child("Desk").call(Desk.crash())
         await wait_all_tasks_blocked()
     assert caplog.records == []
+
+
+class Stopping(Desk):
+    @handle_call
+    def stop_by_raising(self) -> None:
+        raise Stop("enough")
+
+    @handle_cast
+    def stop_on_cast(self) -> None:
+        raise Stop("enough")
+
+    @handle_call(child=True, max_children=1)
+    async def take_turns(self, event: trio.Event) -> None:
+        await event.wait()
+
+    @handle_cast(child=True, max_children=1)
+    async def take_turns_unseen(self, event: trio.Event) -> None:
+        await event.wait()
+
+
+async def test_a_call_that_finds_the_mailbox_full_is_answered_with_that(seen: Recorder) -> None:
+    async with open_server(child_spec(Desk).replace(mailbox_size=1)) as desk, trio.open_nursery() as nursery:
+        event = trio.Event()
+        nursery.start_soon(desk.call, Desk.wait(event))
+        await wait_all_tasks_blocked()
+        desk.cast_nowait(Desk.put(1))
+        del seen.events[:]
+        with pytest.raises(MailboxFull):
+            desk.send_request(Desk.add(1))
+        assert seen.events == ["sent add", "dropped, mailbox full: add", "replied add"]
+        del seen.events[:]
+        with pytest.raises(MailboxFull):
+            desk.cast_nowait(Desk.put(2))
+        assert seen.events == ["sent put", "dropped, mailbox full: put"]
+        event.set()
+
+
+async def test_what_is_given_up_while_it_waits_for_room_is_withdrawn(seen: Recorder) -> None:
+    async with open_server(child_spec(Desk).replace(mailbox_size=1)) as desk, trio.open_nursery() as nursery:
+        event = trio.Event()
+        nursery.start_soon(desk.call, Desk.wait(event))
+        await wait_all_tasks_blocked()
+        desk.cast_nowait(Desk.put(1))
+        for send, message, abandoned in (
+            (desk.call, Desk.add(1), ["abandoned add"]),
+            (desk.cast, Desk.put(2), []),
+        ):
+            del seen.events[:]
+            waiting: Any = send
+            async with trio.open_nursery() as waits:
+                waits.start_soon(waiting, message)
+                await wait_all_tasks_blocked()
+                waits.cancel_scope.cancel()
+            name = message.handler.name
+            assert seen.events == [f"sent {name}", *abandoned, f"dropped, withdrawn: {name}"]
+        assert desk.dropped == 2
+        event.set()
+
+
+async def test_a_handler_that_stops_its_server_is_seen_to_end(seen: Recorder) -> None:
+    async with open_server(Stopping) as desk:
+        with pytest.raises(ServerStopped):
+            await desk.call(Stopping.stop_by_raising())
+    sent = ["sent stop_by_raising", "received stop_by_raising"]
+    assert seen.events[1:] == [
+        *sent,
+        "handled stop_by_raising",
+        "replied stop_by_raising",
+        "stopped 'enough'",
+    ]
+    del seen.events[:]
+    async with open_server(Stopping) as desk:
+        await desk.cast(Stopping.stop_on_cast())
+        await desk.wait_stopped()
+    assert seen.events[1:] == [
+        *("sent stop_on_cast", "received stop_on_cast", "handled stop_on_cast"),
+        "stopped 'enough'",
+    ]
+
+
+async def test_what_waits_for_its_turn_in_a_child_task_is_received_when_that_comes(seen: Recorder) -> None:
+    async with open_server(Stopping) as desk:
+        event = trio.Event()
+        requests = [desk.send_request(Stopping.take_turns(event)) for _ in range(3)]
+        await wait_all_tasks_blocked()
+        assert seen.events[1:] == ["sent take_turns"] * 3 + ["received take_turns"]
+        del seen.events[:]
+        requests[1].abandon()
+        assert seen.events == ["abandoned take_turns"]
+        event.set()
+        await requests[2].wait()
+        await wait_all_tasks_blocked()
+        ended = ["replied take_turns", "handled take_turns"]
+        assert seen.events[1:] == [*ended, "dropped, withdrawn: take_turns", "received take_turns", *ended]
+
+
+async def test_what_never_had_its_turn_is_answered_or_dropped_at_the_end(seen: Recorder) -> None:
+    with trio.CancelScope() as scope:
+        async with open_server(Stopping) as desk:
+            for _ in range(2):
+                desk.send_request(Stopping.take_turns(trio.Event()))
+                desk.cast_nowait(Stopping.take_turns_unseen(trio.Event()))
+            await wait_all_tasks_blocked()
+            del seen.events[:]
+            scope.cancel()
+    assert sorted(seen.events) == sorted(
+        ["replied take_turns"] * 2 + ["dropped, stopped: take_turns_unseen", "stopped 'normal'"]
+    )
+
+
+async def test_a_crash_in_a_child_task_names_the_message_with_its_arguments(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Fragile(GenServer):
+        @handle_cast(child=True)
+        async def fail(self, what: str) -> None:
+            raise RuntimeError(what)
+
+    with pytest.raises(RuntimeError):
+        async with open_server(Fragile) as fragile:
+            await fragile.cast(Fragile.fail("this"))
+            await trio.sleep_forever()
+    assert vars(caplog.records[0])["message_handled"] == Fragile.fail("this")
+
+
+tag: ContextVar[str] = ContextVar("tag", default="unset")
+
+
+async def test_what_an_instrument_sets_at_the_receipt_the_handler_sees() -> None:
+    # OTP 174
+    class Carrying(Instrument):
+        """Carries the sender's `tag` along with each message."""
+
+        def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
+            envelope.data = {self: tag.get()}
+
+        def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
+            assert envelope.data is not None
+            tag.set(envelope.data[self])
+
+    class Reader(GenServer):
+        @handle_call
+        def read(self) -> str:
+            return tag.get()
+
+        @handle_call(child=True, max_children=1)
+        async def read_in_child(self, event: trio.Event) -> str:
+            await event.wait()
+            return tag.get()
+
+    add_instrument(Carrying())
+    async with open_server(Reader) as reader:
+        event = trio.Event()
+        requests: list[Request[str]] = []
+        for name in ("first", "second", "third"):
+            tag.set(name)
+            # With one at a time, the end of each begins the next: it must not inherit its context.
+            requests.append(reader.send_request(Reader.read_in_child(event)))
+        tag.set("caller")
+        assert await reader.call(Reader.read()) == "caller"
+        event.set()
+        assert await wait_all(requests) == ["first", "second", "third"]
