@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.lowlevel
 
+from ._cancellation import is_cancellation
 from ._cycle import Execution, cycle_of_pending, execution_var
 from ._errors import CallCycle
 from ._request import Request
@@ -72,11 +73,6 @@ class Child(Execution):
             reply = await self.handler.function(
                 self.process.instance, *self.message.args, **dict(self.message.kwargs)
             )
-        except trio.Cancelled:
-            # The server ends; its `_end` answers, when it knows why. Nobody else's turn comes.
-            if request is not None:
-                self.process.defer(request)
-            raise
         except Refuse as refusal:
             if request is None:
                 self.process.drop(self.item, "refused")
@@ -90,7 +86,12 @@ class Child(Execution):
                 self.process.defer(request)
             self.process.stop_now(stop.reason)
             self.process._handled(self.item)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
+        except BaseException as error:
+            if is_cancellation(error):
+                # The server ends; its `_end` answers, when it knows why. Nobody else's turn comes.
+                if request is not None:
+                    self.process.defer(request)
+                raise
             if request is not None:
                 request.crash(error)
             self.process.crashed(error, self.message)
@@ -179,7 +180,7 @@ async def run_task(
     execution_var.set(None)
     try:
         await async_fn(*args)
-    except trio.Cancelled:
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the server's crash
+    except BaseException as error:
+        if is_cancellation(error):
+            raise
         process.crashed(error, None)

@@ -28,6 +28,7 @@ import outcome
 import trio
 import trio.lowlevel
 
+from ._cancellation import is_cancellation
 from ._children import ChildTasks, run_task
 from ._cycle import Execution, execution_var
 from ._errors import (
@@ -533,9 +534,10 @@ class Process(Execution):
             returned: object = await self.instance.init()
             if returned is not None:
                 raise BadReturnValue(self.name, "init", None, returned)
-        except trio.Cancelled:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the starter gets it, whatever it is
+        except BaseException as error:
+            if is_cancellation(error):
+                raise
+            # The starter gets it, whatever it is.
             self._start_failed(error)
             return False
         if self.reason is not _UNSET and not self.killed:
@@ -664,9 +666,6 @@ class Process(Execution):
                     reply = handler.function(instance, *message.args)
                 if handler.is_async:
                     reply = await reply
-            except trio.Cancelled:
-                self.current = item
-                raise
             except Stop as stop:
                 if request is not None:
                     self.current = request
@@ -683,8 +682,10 @@ class Process(Execution):
                 self._handled(item)
                 item = None
                 continue
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is a crash
+            except BaseException as error:
                 self.current = item
+                if is_cancellation(error):
+                    raise
                 self.crashed(error, message)
                 return None
             if request is not None:
@@ -755,11 +756,11 @@ class Process(Execution):
             returned = await (callback() if argument is _UNSET else callback(argument))
             if returned is not None:
                 raise BadReturnValue(self.name, name, message, returned)
-        except trio.Cancelled:
-            raise
         except Stop as stop:
             self.stop_now(stop.reason)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is a crash
+        except BaseException as error:
+            if is_cancellation(error):
+                raise
             self.crashed(error, message)
             return
         if item is not None:
@@ -845,9 +846,10 @@ class Process(Execution):
             self.timeout_scope = scope
             try:
                 await self.instance.terminate(self.reason)
-            except trio.Cancelled:
-                raise
-            except BaseException as error:  # noqa: BLE001 - reported; the first crash is the reason
+            except BaseException as error:
+                if is_cancellation(error):
+                    raise
+                # Reported; the first crash is the reason.
                 if self.hooks.server_crashed:
                     self.hooks.tell("server_crashed", self.ref, error, "terminate()", self.shown_state())
                 if self.crash is None:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, ca
 
 import trio
 
+from ._cancellation import is_cancellation
 from ._errors import InitIgnored, ServerNotRunning
 from ._process import _UNSET, ENDED, OnExit, Process
 from ._ref import ServerRef
@@ -225,9 +226,10 @@ class SupervisorProcess(Process):
                     await policy._child_exited(self.exits.popleft())
                 else:
                     await policy._try_again(self.retries.popleft())
-            except trio.Cancelled:
-                raise
-            except BaseException as error:  # noqa: BLE001 - no child's: the supervisor's own crash
+            except BaseException as error:
+                if is_cancellation(error):
+                    raise
+                # No child's: the supervisor's own crash.
                 self.crashed(error, None)
             if self.attention:
                 # It has been woken up meanwhile: perhaps to stop.

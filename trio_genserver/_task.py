@@ -26,6 +26,7 @@ import trio
 import trio.lowlevel
 from outcome import Error, Outcome, Value
 
+from ._cancellation import is_cancellation
 from ._cycle import Execution, execution_var
 from ._errors import ServerNotRunning, TaskStopped
 from ._process import _UNSET
@@ -237,10 +238,11 @@ class Task(Request[R]):
             else:
                 self.reply(value)
             process._handled(self)
-        except trio.Cancelled:
-            self._stopped()
-            raise
-        except BaseException as error:  # noqa: BLE001 - it is kept for those who wait, and reported
+        except BaseException as error:
+            if is_cancellation(error):
+                self._stopped()
+                raise
+            # It is kept for those who wait, and reported.
             self._failed(error)
         finally:
             self._supervisor._forget(self)
