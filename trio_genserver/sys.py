@@ -30,7 +30,7 @@ from ._cycle import execution_var, waiting_for
 from ._errors import ServerError, ServerNotRunning
 from ._instrument import Instrument
 from ._process import attributes
-from ._request import BEGUN, FAILED, REPLIED, Envelope, Request
+from ._request import BEGUN, FAILED, GIVEN_UP, REPLIED, Envelope, Request
 
 if TYPE_CHECKING:
     from ._process import Process
@@ -190,6 +190,10 @@ class SystemRequest(Request[R]):
 
     def fail(self, error: BaseException) -> None:
         self._settle(FAILED, error, outcome.Error(error))
+
+    def abandon(self) -> None:
+        if self.unanswered:
+            self.state = GIVEN_UP
 
     def _settle(self, state: int, answer: object, result: outcome.Outcome[Any]) -> None:
         self.state = state

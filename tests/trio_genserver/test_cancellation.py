@@ -8,7 +8,6 @@ alive or properly ended, did `terminate` run as often as it should, is no task l
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 import trio
@@ -16,10 +15,8 @@ import trio.testing
 
 from trio_genserver import (
     Call,
-    Envelope,
     From,
     GenServer,
-    Instrument,
     ServerError,
     ServerRef,
     add_instrument,
@@ -29,6 +26,8 @@ from trio_genserver import (
     open_server,
     start_server,
 )
+
+from .balance import Balance
 
 
 class After(trio.abc.Instrument):
@@ -47,11 +46,6 @@ class After(trio.abc.Instrument):
             self.steps += 1
             if self.steps == self.k:
                 self.act()
-
-
-class Plain(Instrument):
-    def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        pass
 
 
 class Desk(GenServer):
@@ -110,10 +104,14 @@ def simulate(plain: bool, main: Callable[[], Awaitable[int]]) -> int:
     """Run `main` in virtual time. Whoever waits for ever is found by the clock, which runs out."""
 
     async def limited() -> int:
+        # It has every message take the long way, and every one must be accounted for.
+        balance = Balance()
         if plain:
-            add_instrument(Plain())
+            add_instrument(balance)
         with trio.fail_after(1000):
-            return await main()
+            steps = await main()
+        balance.check()
+        return steps
 
     return trio.run(limited, clock=trio.testing.MockClock(autojump_threshold=0))
 
