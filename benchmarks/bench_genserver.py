@@ -1,8 +1,8 @@
-"""trio_genserver against Trio written by hand, and against its peers: `make bench`.
+"""trio_genserver against Trio written by hand, and against itself without its instrument hooks: `make bench`.
 
 Every measurement is one function that returns the cost of one operation; `harness.interleave` takes them
-in turns. Our code without its instrument hooks, for the row that asks what the hooks cost, is our code with
-the tests for them cut out of its syntax tree, in a process of its own (`without_hooks`).
+in turns. What the hooks cost is measured by `bench_hooks`, other libraries by `bench_peers`, and supervision
+by `bench_supervisor`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import sys
 import time
 import tracemalloc
@@ -34,8 +33,8 @@ from trio_genserver import (
     wait_all,
 )
 
-from . import by_hand, peers
-from .harness import Row, interleave, machine, markdown, svg
+from . import bench_hooks, by_hand
+from .harness import Row, interleave, machine, markdown, svg, verdicts
 
 __all__ = ["main"]
 
@@ -173,44 +172,83 @@ def run(async_fn: Callable[..., Awaitable[float]], *args: Any) -> Callable[[], f
     return partial(trio.run, async_fn, *args)
 
 
-def rows(repeats: int, calls: int, servers: int, with_peers: bool) -> list[Row]:
-    """Measure everything."""
-    ours, hand, lean, tutorial = "trio_genserver", "two channels", "nowait", "channel a call"
+OURS = "trio_genserver"
+# The columns: what a Trio programmer writes by hand, the leanest first.
+LEAN, BY_HAND = "two channels", "by hand"
+UNBOUNDED = "two channels, unbounded, nowait both ways"
+TUTORIAL = "a channel and a timeout a call"
+
+
+def calls_rows(repeats: int, calls: int) -> list[Row]:
     table: list[Row] = []
-    others = peers.installed() if with_peers else {}
     for clients, targets in ((1, (0.30, 0.80)), (100, (0.20, 0.35))):
         columns = {
-            f"{ours} sync": run(call, True, clients, calls),
-            f"{ours} async": run(call, False, clients, calls),
-            hand: run(by_hand.call, clients, calls),
-            lean: run(by_hand.call_nowait, clients, calls),
-            tutorial: run(by_hand.call_with_timeout, clients, calls),
+            "sync": run(call, True, clients, calls),
+            "async": run(call, False, clients, calls),
+            LEAN: run(by_hand.call, clients, calls),
+            UNBOUNDED: run(by_hand.call_nowait, clients, calls),
+            TUTORIAL: run(by_hand.call_with_timeout, clients, calls),
         }
-        columns |= {name: partial(peer.call, clients, calls) for name, peer in others.items()}
         samples = interleave(columns, repeats, progress=f"call, {clients} client(s)")
         who = "1 client" if clients == 1 else f"{clients} clients"
         for kind, target in zip(("sync", "async"), targets, strict=True):
-            shown = {ours: samples[f"{ours} {kind}"]} | {
-                name: values for name, values in samples.items() if not name.startswith(ours)
-            }
-            table.append(Row(f"call, {kind} handler, {who}", "us", shown, ours, hand, target))
-    columns = {ours: run(in_flight, calls), hand: run(by_hand.call, 1, calls)}
-    table.append(Row(f"call in flight, depth {DEPTH}", "us", interleave(columns, repeats), ours, hand, 0.08))
-    columns = {ours: run(one_way, calls), hand: run(by_hand.one_way, calls)}
-    columns |= {name: partial(peer.cast, calls) for name, peer in others.items() if peer.has("cast")}
-    table.append(
-        Row("cast, one way, handled", "us", interleave(columns, repeats, progress="cast"), ours, hand, 1.2)
-    )
-    columns = {ours: run(spawn_stop, servers), hand: run(by_hand.spawn_stop, servers)}
-    columns |= {name: partial(peer.spawn, servers) for name, peer in others.items() if peer.has("spawn")}
-    table.append(
-        Row(
-            f"spawn and stop {servers}", "us", interleave(columns, repeats, progress="spawn"), ours, hand, 1.5
-        )
-    )
-    columns = {ours: run(memory, servers // 5), hand: run(memory_by_hand, servers // 5)}
-    table.append(Row("memory a server", "bytes", interleave(columns, 3), ours, hand, 1.3))
+            shown = {OURS: samples[kind]} | {name: samples[name] for name in (LEAN, UNBOUNDED, TUTORIAL)}
+            table.append(Row(f"call, {kind} handler, {who}", "us", shown, OURS, LEAN, target))
+    columns = {
+        OURS: run(in_flight, calls),
+        LEAN: run(by_hand.call, 1, calls),
+        UNBOUNDED: run(by_hand.call_nowait, 1, calls),
+        TUTORIAL: run(by_hand.call_with_timeout, 1, calls),
+    }
+    samples = interleave(columns, repeats, progress="in flight")
+    table.append(Row(f"calls in flight, depth {DEPTH}", "us", samples, OURS, LEAN, 0.08))
     return table
+
+
+def other_rows(repeats: int, calls: int, servers: int) -> list[Row]:
+    def row(
+        name: str, ours: Callable[[], float], hand: Callable[[], float], target: float, *, unit: str = "us"
+    ) -> Row:
+        samples = interleave({OURS: ours, BY_HAND: hand}, repeats, progress=name)
+        return Row(name, unit, samples, OURS, BY_HAND, target)
+
+    return [
+        row("cast_nowait, until handled", run(one_way, calls), run(by_hand.one_way, calls), 1.2),
+        row(f"start and stop, {servers:,}", run(spawn_stop, servers), run(by_hand.spawn_stop, servers), 1.5),
+        row(
+            "memory a server", run(memory, servers // 5), run(memory_by_hand, servers // 5), 1.3, unit="bytes"
+        ),
+    ]
+
+
+def document(parts: list[tuple[str, list[Row]]], repeats: int, calls: int) -> str:
+    everything = [row for _, rows in parts for row in rows]
+    return (
+        "# trio_genserver, measured\n\n"
+        "What counts is the ratio: how long ours takes, divided by how long the other takes, in the same "
+        "run. "
+        "The microseconds are those of one machine, and another one has others: "
+        f"{machine()}; medians of {repeats} interleaved turns, {calls:,} calls each. "
+        "`make bench` measures again. See also "
+        "[supervision and pools](bench_supervisor.md).\n\n"
+        "![The ratios as bars](bench_genserver.svg)\n\n"
+        f"{verdicts(everything)}\n" + "\n".join(f"{text}\n\n{markdown(rows)}" for text, rows in parts)
+    )
+
+
+CALLS_TEXT = f"""## Calls
+
+Against three ways to ask a task by hand. *{LEAN.capitalize()}*: one to the server and one back that lasts,
+both without a buffer. *{UNBOUNDED.capitalize()}*: the least that answers at all, without backpressure.
+*{TUTORIAL.capitalize()}*: a new channel for each reply inside `trio.fail_after`."""
+OTHERS_TEXT = """## Casts, start and stop, memory
+
+By hand: `send_nowait` into a memory channel and `receive`; a task started in a nursery with a memory channel,
+and ended by closing it; the same, waiting."""
+HOOKS_TEXT = """## What instruments cost that are not installed
+
+Against the same code with its instrument hooks cut out. The unchanged copy shows what this measurement cannot
+tell apart: it is our code once more."""
 
 
 def main() -> None:
@@ -218,26 +256,23 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--servers", type=int, default=10_000)
-    parser.add_argument("--no-peers", action="store_true", help="only against Trio by hand")
     parser.add_argument("--json", action="store_true", help="print the samples, write nothing")
     arguments = parser.parse_args()
-    table = rows(arguments.repeats, arguments.calls, arguments.servers, not arguments.no_peers)
+    parts = [
+        (CALLS_TEXT, calls_rows(arguments.repeats, arguments.calls)),
+        (OTHERS_TEXT, other_rows(arguments.repeats, arguments.calls, arguments.servers)),
+        (HOOKS_TEXT, bench_hooks.rows()),
+    ]
+    table = [row for _, rows in parts for row in rows]
     if arguments.json:
         json.dump([{"row": row.name, "samples": row.samples} for row in table], sys.stdout)
         return
-    text = markdown(table)
+    text = document(parts, arguments.repeats, arguments.calls)
     print(text)
-    DOCS.mkdir(exist_ok=True)
     (DOCS / "bench_genserver.svg").write_text(
         svg(table, "trio_genserver / Trio written by hand"), encoding="utf-8"
     )
-    (DOCS / "bench_genserver.md").write_text(
-        "# trio_genserver, measured\n\n"
-        f"{machine()}; medians of {arguments.repeats} interleaved turns, "
-        f"{statistics.median([arguments.calls]):,} calls each. `make bench` measures again.\n\n"
-        "![The ratios as bars](bench_genserver.svg)\n\n" + text,
-        encoding="utf-8",
-    )
+    (DOCS / "bench_genserver.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,13 +18,15 @@ from html import escape
 
 import trio
 
-__all__ = ["Row", "interleave", "machine", "markdown", "ratio", "svg"]
+__all__ = ["Row", "interleave", "machine", "markdown", "ratio", "svg", "verdicts"]
 
 Samples = dict[str, list[float]]
 
 
 def interleave(columns: Mapping[str, Callable[[], float]], repeats: int, *, progress: str = "") -> Samples:
     """Measure every column `repeats` times, in turns; one uncounted turn first.
+
+    Each turn begins with another column, so that none always comes after the same one.
 
     Args:
       columns: name -> a function that measures once and returns the cost of one operation.
@@ -35,12 +37,14 @@ def interleave(columns: Mapping[str, Callable[[], float]], repeats: int, *, prog
       name -> the `repeats` samples, sample i of each column from the same turn.
     """
     samples: Samples = {name: [] for name in columns}
+    order = list(columns)
     for turn in range(-1, repeats):
         if progress and sys.stderr.isatty():
             print(f"\r{progress}: turn {turn + 1} of {repeats}\033[K", end="", file=sys.stderr)
-        for name, measure in columns.items():
+        first = turn % len(order)
+        for name in order[first:] + order[:first]:
             gc.collect()
-            sample = measure()
+            sample = columns[name]()
             if turn >= 0:
                 samples[name].append(sample)
     if progress and sys.stderr.isatty():
@@ -64,6 +68,7 @@ class Row:
       ours: the column that is ours.
       against: the column that the target names.
       at_most: the target: ours / against; None for a row that has none.
+      digits: how many of the ratio are worth showing after the point.
     """
 
     name: str
@@ -72,10 +77,15 @@ class Row:
     ours: str
     against: str
     at_most: float | None = None
+    digits: int = 2
 
     @property
     def ratio(self) -> float:
         return ratio(self.samples, self.ours, self.against)
+
+    def against_ratio(self, column: str) -> float:
+        """Ours against another column than the one of the target."""
+        return ratio(self.samples, self.ours, column)
 
     @property
     def verdict(self) -> str:
@@ -109,9 +119,19 @@ def markdown(rows: Sequence[Row]) -> str:
         lines.append(
             f"| {row.name} | {row.unit} | "
             + " | ".join(cells)
-            + f" | **{row.ratio:.2f}** | {row.against} | {at_most} | {row.verdict} |"
+            + f" | **{row.ratio:.{row.digits}f}** | {row.against} | {at_most} | {row.verdict} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def verdicts(rows: Sequence[Row]) -> str:
+    """One sentence: which targets were reached, and by how much the others were missed."""
+    aimed = [row for row in rows if row.at_most is not None]
+    missed = [row for row in aimed if row.verdict != "reached"]
+    text = f"{len(aimed) - len(missed)} of {len(aimed)} targets reached."
+    for row in missed:
+        text += f" Not reached: {row.name}, {row.ratio:.{row.digits}f} where {row.at_most:.2f} was aimed at."
+    return text + "\n"
 
 
 def svg(rows: Sequence[Row], title: str) -> str:
@@ -140,7 +160,7 @@ def svg(rows: Sequence[Row], title: str) -> str:
         )
         if row.at_most is not None:
             parts.append(f'<rect x="{x(row.at_most):.1f}" y="{y - 1}" width="2.5" height="22" fill="#222"/>')
-        parts.append(f'<text x="{x(row.ratio) + 8:.1f}" y="{y + 15}">{row.ratio:.2f}</text>')
+        parts.append(f'<text x="{x(row.ratio) + 8:.1f}" y="{y + 15}">{row.ratio:.{row.digits}f}</text>')
     if longest > 1:
         parts.append(
             f'<line x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{top - 4}" y2="{height - 30}" '
