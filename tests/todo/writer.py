@@ -7,9 +7,10 @@ events::
     begin LIST add 3 TITLE        about to ask
     done LIST add 3 TITLE         the reply is there
 
-Modes: ``serve`` is a single-threaded parent that forks one writer for each line on its input, a folder and
-a seed (importing everything for each would take far longer than being killed); ``once FOLDER SEED
-OPERATIONS [careless]`` writes so much and ends.
+Modes: ``serve MOMENTS`` is a single-threaded parent that forks one writer for each line on its input, a
+folder and a seed (importing everything for each would take far longer than being killed); the writers note
+in the file MOMENTS what they are doing, see `tests.todo.moments`. ``once FOLDER SEED OPERATIONS
+[careless]`` writes so much and ends.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import random
 import sys
 import zlib
 from functools import partial
+from pathlib import Path
 
 import trio
 
+from tests.todo.moments import note_moments
 from todo import Entry, System, TodoServer, open_system
 from todo.shard import Shard
 
@@ -73,8 +76,9 @@ async def write(folder: str, seed: int, operations: float, lists: list[str], wor
             nursery.start_soon(client, system, name, seed, operations)
 
 
-def serve() -> None:
+def serve(moments: Path) -> None:
     """Fork a writer for each line of the input; say which process it is, and that it ended."""
+    note_moments(moments)
     for line in sys.stdin:
         folder, seed = line.rstrip("\n").split("\t")
         child = os.fork()
@@ -99,7 +103,7 @@ def lower_durability() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve()
+        serve(Path(sys.argv[2]))
     else:
         if sys.argv[5:] == ["careless"]:
             lower_durability()
