@@ -29,7 +29,8 @@ from trio_genserver import From, GenServer, handle_call
 from .errors import StorageError
 from .list import TodoList
 from .operations import Operation
-from .shard import Found, ListSummary, Shard, needs_reopening
+from .shard import Found, ListSummary, Shard
+from .sqlite_errors import needs_reopening
 from .worker_thread import DedicatedThread, WorkerThread
 
 __all__ = ["MAX_BATCH", "DatabaseWorker", "OpenShard"]

@@ -1,8 +1,7 @@
 """`Shard`, one SQLite file with the lists that hash to it: plain and synchronous, for one thread at a time.
 
 Rows, not blobs: a change writes the rows that it concerns, whatever the size of the list. A batch of
-operations is one transaction (group commit): one sync of the disk for all of them, since the sync is what a
-write costs. An operation that contradicts what is stored fails alone.
+operations is one transaction, see `todo.batch`.
 
 `synchronous=FULL` with a write-ahead log syncs the log at each commit; when `Shard.apply` has returned, the
 batch survives the death of the process and of the machine. What is lost at ``NORMAL`` is shown by the
@@ -17,35 +16,23 @@ import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from sqlite_utils import Database
 
 from . import schema
+from .batch import BatchWriter
 from .entry import Entry
-from .errors import NotADatabase, OperationRefused, StorageError, StorageFailed, WrongShard
+from .errors import NotADatabase, StorageError, StorageFailed, WrongShard
 from .list import TodoList
-from .operations import AddEntries, Operation, ReplaceEntry
+from .operations import Operation
+from .rows import QUALIFIED, entry_of
+from .sqlite_errors import failure
 
 __all__ = ["Found", "ListSummary", "Shard"]
 
 BUSY_SECONDS: Final = 5.0
 """How long to wait for another process that holds the file locked, such as a SQLite shell."""
-
-_COLUMNS: Final = "id, title, date, done, priority, created_on, completed_on"
-_PLACES: Final = "?, ?, ?, ?, ?, ?, ?"
-_INSERT: Final = f"INSERT INTO entries (list_id, {_COLUMNS}) VALUES (?, {_PLACES})"
-_UPDATE: Final = (
-    "UPDATE entries SET title = ?, date = ?, done = ?, priority = ?, created_on = ?, completed_on = ?"
-    " WHERE list_id = ? AND id = ?"
-)
-
-# SQLite's primary result codes of a failed write after which opening the file anew would not help: a full
-# disk and a lock pass, and a damaged page stays what it is; the transaction was rolled back, and the rest
-# of the file is good.
-_REOPENING_DOES_NOT_HELP: Final = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CORRUPT}
-)
 
 
 class ListSummary(NamedTuple):
@@ -88,7 +75,7 @@ class Shard:
         self.path = path
         self.database = Database(connection)
         self._connection = connection
-        self._list_ids: dict[str, int] = {}
+        self._writer = BatchWriter(connection, path)
 
     @classmethod
     def open(
@@ -131,7 +118,7 @@ class Shard:
         except sqlite3.Error as error:
             if connection is not None:
                 _close_quietly(connection)
-            raise _failure(path, "opening the database", error) from error
+            raise failure(path, "opening the database", error) from error
         except BaseException:
             if connection is not None:
                 _close_quietly(connection)
@@ -199,100 +186,30 @@ class Shard:
           StorageFailed: nothing of the batch counts as done. After a failed sync some of it may yet turn up
             when the file is opened again; after a full disk, nothing will.
         """
-        connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._apply_one(operation) for operation in operations]
-            connection.execute("COMMIT")
+            return self._writer.write(operations)
         except sqlite3.Error as error:
-            self._list_ids.clear()
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-            raise _failure(self.path, f"writing {len(operations)} operations", error) from error
-        except BaseException:
-            self._list_ids.clear()
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return outcomes
+            raise failure(self.path, f"writing {len(operations)} operations", error) from error
 
-    def _apply_one(self, operation: Operation) -> StorageError | None:
-        """One operation, whole or not at all. A single statement is that by itself, more need a savepoint."""
-        execute = self._connection.execute
+    def restore(self, lists: Iterable[tuple[str, TodoList]]) -> int:
+        """Write whole lists, which the shard has not, in one transaction.
+
+        Returns:
+          how many entries.
+        """
         try:
-            if isinstance(operation, AddEntries):
-                list_id = self._list_ids.get(operation.list)
-                if list_id is not None and len(operation.entries) == 1:
-                    execute(_INSERT, (list_id, *_row(operation.entries[0])))
-                    return None
-                with self._savepoint():
-                    if list_id is None:
-                        list_id = self._make_list(operation.list)
-                    self._connection.executemany(
-                        _INSERT, [(list_id, *_row(entry)) for entry in operation.entries]
-                    )
-                self._list_ids[operation.list] = list_id
-                return None
-            list_id = self._find_list(operation.list)
-            if isinstance(operation, ReplaceEntry):
-                entry = operation.entry
-                if not execute(_UPDATE, (*_row(entry)[1:], list_id, entry.id)).rowcount:
-                    return OperationRefused(self.path, operation, "the list has no entry of that id")
-                return None
-            with self._savepoint():
-                deleted = execute(
-                    "DELETE FROM entries WHERE list_id = ? AND id = ?", (list_id, operation.id)
-                ).rowcount
-                if deleted:
-                    # The highest id is not given again, though no entry tells of it any more.
-                    execute(
-                        "UPDATE lists SET next_entry_id = max(next_entry_id, ?) WHERE id = ?",
-                        (operation.id + 1, list_id),
-                    )
-            if not deleted:
-                return OperationRefused(self.path, operation, "the list has no entry of that id")
-        except sqlite3.IntegrityError as error:
-            return OperationRefused(self.path, operation, str(error))
-        except (sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError) as error:
-            return OperationRefused(self.path, operation, f"it cannot be stored: {error}")
-        return None
+            return self._writer.write_lists(lists)
+        except sqlite3.Error as error:
+            raise failure(self.path, "writing lists", error) from error
 
-    @contextlib.contextmanager
-    def _savepoint(self) -> Generator[None]:
-        execute = self._connection.execute
-        execute("SAVEPOINT operation")
-        try:
-            yield
-        except BaseException:
-            # A full disk or a failed write has ended the whole transaction already.
-            if self._connection.in_transaction:
-                execute("ROLLBACK TO operation")
-                execute("RELEASE operation")
-            raise
-        execute("RELEASE operation")
+    def checkpoint(self) -> None:
+        """Write what is in the log into the file itself.
 
-    def _find_list(self, name: str) -> int | None:
-        list_id = self._list_ids.get(name)
-        if list_id is None:
-            row = self._connection.execute("SELECT id FROM lists WHERE name = ?", (name,)).fetchone()
-            if row is not None:
-                list_id = int(row[0])
-                self._remember(name, list_id)
-        return list_id
-
-    def _make_list(self, name: str) -> int:
-        list_id = self._find_list(name)
-        if list_id is None:
-            list_id = self._connection.execute("INSERT INTO lists (name) VALUES (?)", (name,)).lastrowid
-            assert list_id is not None
-        return list_id
-
-    def _remember(self, name: str, list_id: int) -> None:
-        # A bound, not a policy: looking one up again is a few microseconds.
-        if len(self._list_ids) >= 50_000:
-            self._list_ids.clear()
-        self._list_ids[name] = list_id
+        Raises:
+          StorageFailed: it could not be done; the log is as it was.
+        """
+        with self._reading("emptying the log"):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     # Questions.
 
@@ -300,7 +217,7 @@ class Shard:
         """The list of that name; an empty one if nothing was ever stored under it. One query."""
         with self._reading("loading a list"):
             rows = self._connection.execute(
-                f"SELECT lists.next_entry_id, {_qualified('entries')}"
+                f"SELECT lists.next_entry_id, {QUALIFIED}"
                 " FROM lists LEFT JOIN entries ON entries.list_id = lists.id"
                 " WHERE lists.name = ? ORDER BY entries.id",
                 (name,),
@@ -310,7 +227,7 @@ class Shard:
         next_id = rows[0][0]
         if rows[0][1] is None:
             return TodoList.restore((), next_id)
-        return TodoList.restore((_entry(row[1:]) for row in rows), next_id)
+        return TodoList.restore((entry_of(row[1:]) for row in rows), next_id)
 
     def lists(self) -> list[ListSummary]:
         """Every list that was ever added to, in the order of their names."""
@@ -334,24 +251,24 @@ class Shard:
             return []
         with self._reading("searching"):
             rows = self._connection.execute(
-                f"SELECT lists.name, entries_fts.rank, {_qualified('entries')}"
+                f"SELECT lists.name, entries_fts.rank, {QUALIFIED}"
                 " FROM entries_fts JOIN entries ON entries.key = entries_fts.rowid"
                 " JOIN lists ON lists.id = entries.list_id"
                 " WHERE entries_fts MATCH ? ORDER BY entries_fts.rank, lists.name, entries.id LIMIT ?",
                 (query, limit),
             ).fetchall()
-        return [Found(row[0], _entry(row[2:]), row[1]) for row in rows]
+        return [Found(row[0], entry_of(row[2:]), row[1]) for row in rows]
 
     def between(self, first: datetime.date, last: datetime.date) -> list[Found]:
         """Entries of all lists from one day to another, both included: by day, list, id."""
         with self._reading("looking up days"):
             rows = self._connection.execute(
-                f"SELECT lists.name, {_qualified('entries')} FROM entries"
+                f"SELECT lists.name, {QUALIFIED} FROM entries"
                 " JOIN lists ON lists.id = entries.list_id"
                 " WHERE date BETWEEN ? AND ? ORDER BY date, lists.name, entries.id",
                 (first.isoformat(), last.isoformat()),
             ).fetchall()
-        return [Found(row[0], _entry(row[1:]), 0.0) for row in rows]
+        return [Found(row[0], entry_of(row[1:]), 0.0) for row in rows]
 
     def check(self) -> list[str]:
         """What is wrong with the file, in words; empty if nothing is. Reads all of it."""
@@ -368,9 +285,9 @@ class Shard:
                 )
             except sqlite3.DatabaseError as error:
                 problems.append(f"the search index does not fit the entries: {error}")
-            for key, *row in self._connection.execute(f"SELECT key, {_COLUMNS} FROM entries"):
+            for key, *row in self._connection.execute(f"SELECT key, {QUALIFIED} FROM entries"):
                 try:
-                    _entry(row)
+                    entry_of(row)
                 except (ValueError, TypeError) as error:
                     problems.append(f"row {key} of entries is no entry: {error}")
         except sqlite3.Error as error:
@@ -402,75 +319,12 @@ class Shard:
         for summary in self.lists():
             yield summary.name, self.load(summary.name)
 
-    def restore(self, lists: Iterable[tuple[str, TodoList]]) -> int:
-        """Write whole lists, which the shard has not, in one transaction.
-
-        Returns:
-          how many entries.
-        """
-        written = 0
-        execute = self._connection.execute
-        try:
-            execute("BEGIN IMMEDIATE")
-            for name, todo_list in lists:
-                list_id = execute(
-                    "INSERT INTO lists (name, next_entry_id) VALUES (?, ?)", (name, todo_list.next_id)
-                ).lastrowid
-                self._connection.executemany(_INSERT, ((list_id, *_row(entry)) for entry in todo_list))
-                written += len(todo_list)
-            execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    execute("ROLLBACK")
-            raise _failure(self.path, "writing lists", error) from error
-        return written
-
-    def checkpoint(self) -> None:
-        """Write what is in the log into the file itself.
-
-        Raises:
-          StorageFailed: it could not be done; the log is as it was.
-        """
-        with self._reading("emptying the log"):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
     @contextlib.contextmanager
     def _reading(self, action: str) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise _failure(self.path, action, error) from error
-
-
-def needs_reopening(error: StorageError) -> bool:
-    """Whether to open the file anew after a write that failed with `error`."""
-    if isinstance(error, OperationRefused):
-        return False
-    cause = error.__cause__
-    return not (isinstance(cause, sqlite3.Error) and _code(cause) in _REOPENING_DOES_NOT_HELP)
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _failure(path: Path, action: str, error: sqlite3.Error) -> StorageError:
-    code = _code(error)
-    if code == sqlite3.SQLITE_NOTADB:
-        wrong = NotADatabase(path, str(error))
-        wrong.__cause__ = error
-        return wrong
-    advice = {
-        sqlite3.SQLITE_FULL: "nothing of it was written; make room on the disk and try again",
-        sqlite3.SQLITE_BUSY: "another program holds the file locked, so nothing was written; end that",
-        sqlite3.SQLITE_IOERR: "it may be written or not; look at the disk and at the system's log",
-        sqlite3.SQLITE_CORRUPT: "the file is damaged; see `todo check`, and put a backup in its place",
-        sqlite3.SQLITE_CANTOPEN: "may this user read and write the file and its folder?",
-        sqlite3.SQLITE_READONLY: "may this user write the file and its folder?",
-    }.get(code, "")
-    return StorageFailed(path, action, error, advice=advice)
+            raise failure(self.path, action, error) from error
 
 
 def _close_quietly(connection: sqlite3.Connection) -> None:
@@ -485,34 +339,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _qualified(table: str) -> str:
-    return ", ".join(f"{table}.{column}" for column in _COLUMNS.split(", "))
-
-
-def _row(entry: Entry) -> tuple[Any, ...]:
-    date, created, completed = entry.date, entry.created_on, entry.completed_on
-    return (
-        entry.id,
-        entry.title,
-        None if date is None else date.isoformat(),
-        1 if entry.done else 0,
-        entry.priority,
-        None if created is None else created.isoformat(),
-        None if completed is None else completed.isoformat(),
-    )
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    id_, title, date, done, priority, created, completed = row
-    parse = datetime.date.fromisoformat
-    return Entry(
-        id=id_,
-        title=title,
-        date=None if date is None else parse(date),
-        done=done == 1,
-        priority=priority,
-        created_on=None if created is None else parse(created),
-        completed_on=None if completed is None else parse(completed),
-    )

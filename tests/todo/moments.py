@@ -76,7 +76,8 @@ def _moment_of(sql: str, in_transaction: bool) -> int:
     head = sql.lstrip()[:30].upper()
     if head.startswith("CREATE"):
         return _TABLES
-    if head.startswith("COMMIT"):
+    if head.startswith("COMMIT") or (head.startswith("INSERT") and not in_transaction):
+        # The second is a transaction by itself.
         return _COMMIT
     if head.startswith("PRAGMA WAL_CHECKPOINT"):
         return _CHECKPOINT

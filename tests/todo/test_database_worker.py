@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,18 @@ import pytest
 import trio
 import trio.testing
 
-from todo import DatabaseWorker, Entry, NotADatabase, OperationRefused, StorageFailed, TodoList
-from todo.operations import AddEntries
+from todo import (
+    DatabaseWorker,
+    Entry,
+    NotADatabase,
+    OperationRefused,
+    StorageError,
+    StorageFailed,
+    TodoList,
+)
+from todo.operations import AddEntries, Operation
 from todo.shard import Shard
+from todo.sqlite_errors import failure
 from trio_genserver import Request, ServerCrashed, child_spec, open_server, open_supervisor
 
 
@@ -134,13 +144,13 @@ async def test_after_an_error_of_the_disk_the_file_is_opened_anew(
     opened: list[Shard] = []
 
     class Failing(Shard):
-        def _apply_one(self, operation):  # type: ignore[no-untyped-def]  # as its base
+        def apply(self, operations: Sequence[Operation]) -> list[StorageError | None]:
             if failing[0]:
                 failing[0] = False
                 error = sqlite3.OperationalError("disk I/O error")
                 error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-                raise error
-            return super()._apply_one(operation)
+                raise failure(self.path, "writing", error) from error
+            return super().apply(operations)
 
     def open_shard() -> Shard:
         opened.append(Failing.open(tmp_path / "0.db", create=True))

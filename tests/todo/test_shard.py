@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from todo import Entry, NewerVersion, NotADatabase, OperationRefused, StorageFailed, TodoList, WrongShard
-from todo.operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
+from todo import Entry, NewerVersion, NotADatabase, StorageFailed, TodoList, WrongShard
+from todo.operations import AddEntries, DeleteEntry, ReplaceEntry
 from todo.schema import SCHEMA_VERSION
-from todo.shard import Shard, needs_reopening
+from todo.shard import Shard
+from todo.sqlite_errors import needs_reopening
 
 DAY = datetime.date(2023, 12, 19)
 FULL = Entry(
@@ -65,47 +66,6 @@ def test_a_change_writes_its_own_row_only(shard: Shard) -> None:
         rows = connection.total_changes - before
         # The row itself and what the search index makes of it; deleting notes the id as well.
         assert rows <= 12
-
-
-def test_a_batch_is_one_transaction_and_a_failing_operation_fails_alone(shard: Shard) -> None:
-    statements: list[str] = []
-    shard.database.conn.set_trace_callback(statements.append)
-    operations: list[Operation] = [
-        add("bob", 1),
-        add("bob", 1),
-        DeleteEntry("bob", 9),
-        add("eve", 1, 2, 1),
-        add("ann", 1, 2),
-        ReplaceEntry("ann", Entry(id=3, title="nobody")),
-        ReplaceEntry("nobody", Entry(id=1, title="nobody")),
-    ]
-    outcomes = shard.apply(operations)
-    assert [type(outcome) for outcome in outcomes] == [
-        type(None),
-        OperationRefused,
-        OperationRefused,
-        OperationRefused,
-        type(None),
-        OperationRefused,
-        OperationRefused,
-    ]
-    assert [statement for statement in statements if statement in ("BEGIN IMMEDIATE", "COMMIT")] == [
-        "BEGIN IMMEDIATE",
-        "COMMIT",
-    ]
-    assert [(summary.name, summary.entries) for summary in shard.lists()] == [("ann", 2), ("bob", 1)]
-    refused = outcomes[1]
-    assert isinstance(refused, OperationRefused)
-    assert refused.operation == add("bob", 1)
-    # A list that a refused operation would have made is not remembered either.
-    assert shard.apply([add("eve", 1)]) == [None]
-    assert len(shard.load("eve")) == 1
-
-
-def test_deleting_the_last_entry_does_not_free_its_number(shard: Shard) -> None:
-    shard.apply([add("bob", 1, 2)])
-    assert shard.apply([DeleteEntry("bob", 2), DeleteEntry("bob", 1)]) == [None, None]
-    assert shard.load("bob") == TodoList.restore([], next_id=3)
 
 
 def test_loading_a_list_is_one_query(shard: Shard) -> None:

@@ -1,0 +1,218 @@
+"""`BatchWriter`: a batch of operations as one transaction (group commit).
+
+The sync of the disk at its end is what a write costs, and it costs the same for one operation as for a
+hundred. An operation that contradicts what is stored fails alone; one is done as a whole or not at all.
+
+What costs next is Python's own lock: each step of a statement gives it up and has to get it back from a
+program that is busy. So neighbouring additions, which are most of what happens, are a single statement that
+takes its rows out of one JSON text: one step, whatever their number. If one of them contradicts what is
+stored, the statement has changed nothing, and they are tried one after the other. A batch that is one
+statement is a transaction by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from .errors import OperationRefused, StorageError
+from .list import TodoList
+from .operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
+from .rows import COLUMNS, row_of
+
+__all__ = ["BatchWriter"]
+
+_INSERT: Final = f"INSERT INTO entries (list_id, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
+_INSERT_JSON: Final = (
+    f"INSERT INTO entries (list_id, {', '.join(COLUMNS)})"
+    f" SELECT {', '.join(f'''json_extract(value, '$[{index}]')''' for index in range(len(COLUMNS) + 1))}"
+    " FROM json_each(?)"
+)
+_UPDATE: Final = (
+    f"UPDATE entries SET {', '.join(f'{column} = ?' for column in COLUMNS[1:])} WHERE list_id = ? AND id = ?"
+)
+_NO_SUCH_ENTRY: Final = "the list has no entry of that id"
+_MAX_ID: Final = 2**63 - 1
+_REMEMBERED: Final = 50_000
+"""So many lists' numbers are kept. A bound, not a policy: looking one up again is a few microseconds."""
+
+
+class BatchWriter:
+    """Writes into one shard.
+
+    Args:
+      connection: with no transaction open, and none that it opens by itself.
+      path: the file, for errors.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._list_ids: dict[str, int] = {}
+
+    def write(self, operations: Sequence[Operation]) -> list[StorageError | None]:
+        """Do all of `operations`, in their order, in one transaction; when it returns they are on disk.
+
+        Returns:
+          for each operation None if it was done, or why it was refused. Those refused changed nothing.
+
+        Raises:
+          sqlite3.Error: nothing of the batch counts as done.
+        """
+        try:
+            if self._insert(operations):
+                return [None] * len(operations)
+            with self._transaction():
+                return self._write_all(operations)
+        except BaseException:
+            # It may know lists that were not made after all.
+            self._list_ids.clear()
+            raise
+
+    def write_lists(self, lists: Iterable[tuple[str, TodoList]]) -> int:
+        """Write whole lists, which the shard has not, in one transaction.
+
+        Returns:
+          how many entries.
+
+        Raises:
+          sqlite3.Error: nothing was written.
+        """
+        written = 0
+        with self._transaction():
+            for name, todo_list in lists:
+                list_id = self._connection.execute(
+                    "INSERT INTO lists (name, next_entry_id) VALUES (?, ?)", (name, todo_list.next_id)
+                ).lastrowid
+                self._connection.executemany(_INSERT, ((list_id, *row_of(entry)) for entry in todo_list))
+                written += len(todo_list)
+        return written
+
+    def _write_all(self, operations: Sequence[Operation]) -> list[StorageError | None]:
+        """All, with as many neighbours as possible at once."""
+        outcomes: list[StorageError | None] = []
+        while len(outcomes) < len(operations):
+            begin = end = len(outcomes)
+            while end < len(operations) and isinstance(operations[end], AddEntries):
+                end += 1
+            neighbours = operations[begin:end]
+            if len(neighbours) > 1 and self._insert(neighbours):
+                outcomes += [None] * len(neighbours)
+            else:
+                outcomes += [
+                    self._write_one(operation) for operation in neighbours or operations[begin : end + 1]
+                ]
+        return outcomes
+
+    def _insert(self, operations: Sequence[Operation]) -> bool:
+        """Do `operations` with one statement, if one can do them; if not, nothing has happened."""
+        rows: list[tuple[Any, ...]] = []
+        for operation in operations:
+            if not isinstance(operation, AddEntries):
+                return False
+            list_id = self._find_list(operation.list)
+            if list_id is None:
+                return False
+            for entry in operation.entries:
+                if entry.id > _MAX_ID:
+                    # In JSON, it would become a floating-point number.
+                    return False
+                rows.append((list_id, *row_of(entry)))
+        try:
+            self._connection.execute(_INSERT_JSON, (json.dumps(rows, ensure_ascii=False),))
+        except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeError):
+            return False
+        return True
+
+    def _write_one(self, operation: Operation) -> StorageError | None:
+        """One operation, whole or not at all."""
+        try:
+            why: str | None = None
+            if isinstance(operation, AddEntries):
+                self._add(operation)
+            elif isinstance(operation, ReplaceEntry):
+                why = self._replace(operation)
+            else:
+                why = self._delete(operation)
+        except sqlite3.IntegrityError as error:
+            why = str(error)
+        except (sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError) as error:
+            why = f"it cannot be stored: {error}"
+        return None if why is None else OperationRefused(self._path, operation, why)
+
+    def _add(self, operation: AddEntries) -> None:
+        list_id = self._find_list(operation.list)
+        with self._savepoint():
+            if list_id is None:
+                list_id = self._connection.execute(
+                    "INSERT INTO lists (name) VALUES (?)", (operation.list,)
+                ).lastrowid
+                assert list_id is not None
+            self._connection.executemany(_INSERT, [(list_id, *row_of(entry)) for entry in operation.entries])
+        self._remember(operation.list, list_id)
+
+    def _replace(self, operation: ReplaceEntry) -> str | None:
+        list_id, entry = self._find_list(operation.list), operation.entry
+        replaced = self._connection.execute(_UPDATE, (*row_of(entry)[1:], list_id, entry.id)).rowcount
+        return None if replaced else _NO_SUCH_ENTRY
+
+    def _delete(self, operation: DeleteEntry) -> str | None:
+        execute = self._connection.execute
+        list_id = self._find_list(operation.list)
+        with self._savepoint():
+            deleted = execute(
+                "DELETE FROM entries WHERE list_id = ? AND id = ?", (list_id, operation.id)
+            ).rowcount
+            if deleted:
+                # The highest id is not given again, though no entry tells of it any more.
+                execute(
+                    "UPDATE lists SET next_entry_id = max(next_entry_id, ?) WHERE id = ?",
+                    (operation.id + 1, list_id),
+                )
+        return None if deleted else _NO_SUCH_ENTRY
+
+    def _find_list(self, name: str) -> int | None:
+        list_id = self._list_ids.get(name)
+        if list_id is None:
+            row = self._connection.execute("SELECT id FROM lists WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                list_id = int(row[0])
+                self._remember(name, list_id)
+        return list_id
+
+    def _remember(self, name: str, list_id: int) -> None:
+        if len(self._list_ids) >= _REMEMBERED:
+            self._list_ids.clear()
+        self._list_ids[name] = list_id
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Generator[None]:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                # What failed is what the caller is to hear of.
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _savepoint(self) -> Generator[None]:
+        execute = self._connection.execute
+        execute("SAVEPOINT operation")
+        try:
+            yield
+        except BaseException:
+            # A full disk or a failed write has ended the whole transaction already.
+            if self._connection.in_transaction:
+                execute("ROLLBACK TO operation")
+                execute("RELEASE operation")
+            raise
+        execute("RELEASE operation")
