@@ -80,11 +80,12 @@ async def call(sync: bool, clients: int, calls: int) -> float:
 
 
 async def in_flight(calls: int) -> float:
-    """Microseconds a call, `DEPTH` of them in flight."""
+    """Microseconds a call, `DEPTH` of them in flight, a new message each time."""
+    build = Counter.increment
     async with open_server(Counter) as counter:
         begin = time.perf_counter()
         for _ in range(calls // DEPTH):
-            await wait_all([counter.send_request(Counter.increment(1)) for _ in range(DEPTH)])
+            await wait_all([counter.send_request(build(1)) for _ in range(DEPTH)])
         took = time.perf_counter() - begin
         assert await counter.call(Counter.increment(0)) == calls
     return took / calls * 1e6

@@ -26,7 +26,8 @@ import trio.lowlevel
 
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
 from ._instrument import logger
-from ._process import _UNSET, Process
+from ._process import Process
+from ._process_state import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown, as_spec, child_spec
@@ -291,7 +292,7 @@ class CheckoutPool(GenServer, Generic[S]):
         finally:
             self._closing = True
             process = self._process
-            reason = "shutdown" if process.reason is _UNSET else process.reason
+            reason = "shutdown" if process.reason is UNSET else process.reason
             waiting, self._waiting = self._waiting, {}
             for task in waiting:
                 error = ServerStopped(process.name, "checkout()", reason)

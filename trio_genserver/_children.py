@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ._message import Handler
-    from ._process import Item, Process
+    from ._process import Process
+    from ._process_state import Item
 
 __all__ = ["Child", "ChildTasks"]
 

@@ -37,29 +37,35 @@ class Mailbox(Generic[Item]):
 
     Args:
       capacity: how many messages may wait; `math.inf` for no bound.
+
+    Attributes:
+      ready: how many messages `take` can give without a sender having to move up: those in the channel's
+        buffer, and those that `force` put in.
+      careful: whether there are senders to move up or messages from `force`, so that `take` has to look.
+      send_nowait, receive_nowait: the channel's own. On the two places that a message passes most often they
+        stand in for `put` and `take`, and whoever calls them keeps `ready`.
     """
 
     __slots__ = (
         "_extra",
         "_receive",
-        "_receive_nowait",
         "_send",
-        "_send_nowait",
         "_taken",
         "_waiters",
         "capacity",
+        "careful",
         "ready",
+        "receive_nowait",
+        "send_nowait",
     )
 
     def __init__(self, capacity: float) -> None:
         self._send, self._receive = trio.open_memory_channel[Item](capacity)
-        # For the two places that a message passes most often: `put` and `take` are these, counted.
-        self._send_nowait = self._send.send_nowait
-        self._receive_nowait = self._receive.receive_nowait
+        self.send_nowait = self._send.send_nowait
+        self.receive_nowait = self._receive.receive_nowait
         self.capacity = capacity
-        # How many messages `take` can give without a sender having to move up: what is in the channel's
-        # buffer, and `_extra`.
         self.ready = 0
+        self.careful = False
         # How many tasks are in `put_wait`. More than wait in the channel, for a moment: one that got its
         # message in, or was cancelled, is out of the channel before it runs again and can be counted out.
         self._waiters = 0
@@ -81,7 +87,7 @@ class Mailbox(Generic[Item]):
         """Leave `item`, or say False: there is no room. Not a checkpoint."""
         if self.ready >= self.capacity and self._buffered >= self.capacity:
             return False
-        self._send_nowait(item)
+        self.send_nowait(item)
         self.ready += 1
         return True
 
@@ -92,15 +98,18 @@ class Mailbox(Generic[Item]):
           trio.BrokenResourceError: the server ended meanwhile.
         """
         self._waiters += 1
+        self.careful = True
         try:
             await self._send.send(item)
         finally:
             self._waiters -= 1
+            self.careful = self._extra is not None or self._waiters > 0
 
     def force(self, item: Item) -> None:
         """Leave `item` though there is no room; its turn comes after all that waits now."""
         if self._extra is None:
             self._extra = deque()
+            self.careful = True
             self._taken = 0
         self._extra.append((self._taken + self._buffered + self._waiting_for_room, item))
         self.ready += 1
@@ -112,10 +121,10 @@ class Mailbox(Generic[Item]):
 
     def take(self) -> Item:
         """The message that has waited longest; only while `ready` is above 0."""
-        if self._extra is not None or self._waiters:
+        if self.careful:
             return self._take_carefully()
         self.ready -= 1
-        return self._receive_nowait()
+        return self.receive_nowait()
 
     def _take_carefully(self) -> Item:
         extra = self._extra
@@ -125,6 +134,7 @@ class Mailbox(Generic[Item]):
         self.ready -= 1
         if not extra:
             self._extra = None
+            self.careful = self._waiters > 0
         return item
 
     def take_oldest(self) -> Item:
@@ -132,7 +142,7 @@ class Mailbox(Generic[Item]):
         if not self._waiting_for_room:  # else the first of those moves up
             self.ready -= 1
         self._taken += 1
-        return self._receive_nowait()
+        return self.receive_nowait()
 
     def close(self) -> list[Item]:
         """Take no more, and return all that waited, also what was waiting for room."""

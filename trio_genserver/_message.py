@@ -80,6 +80,7 @@ class Handler:
         self.noreply = noreply
         self.inline = message_type is not Cast and not (self.is_async or in_child or noreply)
         self.special = in_child or noreply
+        self.plain = not (self.is_async or self.special)
         self.__doc__ = function.__doc__
         if in_child and not self.is_async:
             raise TypeError(f"{self.name} is to run in a child task, so it must be an async function")

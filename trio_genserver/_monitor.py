@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import trio
 
-from ._process import ENDED, Process
+from ._process import Process
+from ._process_state import ENDED
 from ._request import Info
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from ._message import Call, CallOrCast, Cast
 from ._request import Envelope, Info, Request
 
 if TYPE_CHECKING:
-    from ._process import Item, Process
+    from ._process import Process
+    from ._process_state import Item
     from ._server import GenServer
 
 __all__ = ["ServerRef"]
@@ -98,9 +99,13 @@ class ServerRef(Generic[S_co]):
                 await _checkpoint_if_cancelled()
                 process.timeout = None
                 try:
-                    reply = process.task.context.run(  # type: ignore[union-attr]  # it is parked
-                        handler.function, process.instance, *message.args
-                    )
+                    run = process.task.context.run  # type: ignore[union-attr]  # it is parked
+                    args = message.args
+                    if len(args) == 1:
+                        # The commonest, without unpacking.
+                        reply = run(handler.function, process.instance, args[0])
+                    else:
+                        reply = run(handler.function, process.instance, *args)
                 except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
                     return await self._crashed_inline(process, message, error)
                 if process.attention:
@@ -118,7 +123,7 @@ class ServerRef(Generic[S_co]):
             and process.deliver(request)
         ):
             # Nothing has run since it was delivered, so there is no answer yet.
-            request.task = trio.lowlevel.current_task()
+            request.waiter = trio.lowlevel.current_task()
             return cast("R", await trio.lowlevel.wait_task_rescheduled(request.abort_call))
         return await self._call(process, request)
 
@@ -180,15 +185,17 @@ class ServerRef(Generic[S_co]):
             raise self._wrong_kind(message, "send_request")
         process = self._process
         request: Request[R] = Request(process, message, label)
+        request.handler = handler = process.handlers.get(message.handler)
         mailbox = process.mailbox
         if (
             mailbox is not None
-            and not process.parked
-            and message.handler in process.handlers
+            and 0 < mailbox.ready < mailbox.capacity
+            and handler is not None
             and not process.hooks.messages
-            and mailbox.put(request)
         ):
-            # As below, with fewer calls: with many in flight, this is where most of them go.
+            # As below, without its calls: with many in flight, this is where all but the first go.
+            mailbox.ready += 1
+            mailbox.send_nowait(request)
             return request
         self._check(process, message)
         if process.hooks.message_sent:

@@ -24,7 +24,8 @@ import trio
 
 from ._errors import AlreadyRegistered, NotRegistered, ServerNotRunning
 from ._instrument import logger
-from ._process import ENDED, Process
+from ._process import Process
+from ._process_state import ENDED
 from ._ref import ServerRef
 from ._request import Info
 

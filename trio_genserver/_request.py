@@ -28,6 +28,7 @@ from ._errors import (
 
 if TYPE_CHECKING:
     from ._cycle import Execution
+    from ._message import Handler
     from ._process import Process
 
 __all__ = ["Envelope", "From", "Request", "as_completed", "wait_all"]
@@ -84,20 +85,22 @@ class Request(Envelope, Generic[R]):
       label: what `ServerRef.send_request` was given, for telling many requests apart.
     """
 
-    __slots__ = ("_answer", "_notify", "countdown", "executor", "label", "process", "state", "task")
+    __slots__ = ("_answer", "_notify", "executor", "handler", "label", "process", "state", "waiter")
 
     def __init__(self, process: Process, message: object, label: object = None) -> None:
         self.message = message
         self.data = None
         self.process = process
         self.label = label
+        # The server's own handler, if the sender has looked for it already.
+        self.handler: Handler | None = None
         # Who works on it, or will: what a call cycle is found by. None: nobody knows, a `From` is out.
         self.executor: Execution | None = process
         self.state = QUEUED
         self._answer: Any = None
-        # Who waits: the one task that `ServerRef.call` parks, or what the holders of a handle want called.
-        self.task: trio.lowlevel.Task | None = None
-        self.countdown: Countdown | None = None
+        # Who waits: the one task that `ServerRef.call` parks, or the first that waits for a handle; and what
+        # other holders of the handle want called.
+        self.waiter: trio.lowlevel.Task | Countdown | None = None
         self._notify: list[Notify] | None = None
 
     def __repr__(self) -> str:
@@ -118,17 +121,17 @@ class Request(Envelope, Generic[R]):
         self._answer = value
         if self.executor is None:
             self.process.answered(self)
-        if self.task is not None:
-            trio.lowlevel.reschedule(self.task, outcome.Value(value))
-            self.task = None
-        else:
-            countdown = self.countdown
-            if countdown is not None:
-                countdown.left -= 1
-                if not countdown.left:
-                    countdown.wake()
-            if self._notify is not None:
-                self._tell()
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if isinstance(waiter, Countdown):
+                waiter.left -= 1
+                if not waiter.left:
+                    waiter.wake()
+            else:
+                trio.lowlevel.reschedule(waiter, outcome.Value(value))
+        if self._notify is not None:
+            self._tell()
         if self.process.hooks.message_replied:
             self.process.hooks.tell("message_replied", self.process.ref, self)
 
@@ -141,11 +144,11 @@ class Request(Envelope, Generic[R]):
         self._answer = error
         if self.executor is None:
             self.process.answered(self)
-        if self.task is not None:
-            trio.lowlevel.reschedule(self.task, outcome.Error(error))
-            self.task = None
-        else:
-            self._tell()
+        waiter = self.waiter
+        if isinstance(waiter, trio.lowlevel.Task):
+            self.waiter = None
+            trio.lowlevel.reschedule(waiter, outcome.Error(error))
+        self._tell()
         if self.process.hooks.message_replied:
             self.process.hooks.tell("message_replied", self.process.ref, self)
 
@@ -175,21 +178,21 @@ class Request(Envelope, Generic[R]):
         notify, self._notify = self._notify, None
         for each in notify or ():
             each(self)
-        if self.state != REPLIED and self.countdown is not None:
-            self.countdown.fail(self)
+        if self.state != REPLIED and isinstance(self.waiter, Countdown):
+            self.waiter.fail(self)
 
     # The caller's side.
 
     async def park(self) -> R:
         """Wait as the only one: what `ServerRef.call` does. Being cancelled gives the request up."""
         if self.state <= BEGUN:
-            self.task = trio.lowlevel.current_task()
+            self.waiter = trio.lowlevel.current_task()
             return cast("R", await trio.lowlevel.wait_task_rescheduled(self.abort_call))
         await trio.lowlevel.cancel_shielded_checkpoint()
         return self.check()
 
     def abort_call(self, _: object) -> trio.lowlevel.Abort:
-        self.task = None
+        self.waiter = None
         self.abandon()
         return trio.lowlevel.Abort.SUCCEEDED
 
@@ -272,7 +275,7 @@ class Countdown:
     __slots__ = ("failed", "left", "task")
 
     def __init__(self, requests: Iterable[Request[Any]]) -> None:
-        self.left = 0
+        left = 0
         self.task: trio.lowlevel.Task | None = None
         self.failed: Request[Any] | None = None
         for request in requests:
@@ -280,12 +283,13 @@ class Countdown:
                 if request.state != REPLIED and self.failed is None:
                     self.failed = request
             else:
-                self.left += 1
-                if request.countdown is None:
-                    request.countdown = self
+                left += 1
+                if request.waiter is None:
+                    request.waiter = self
                 else:
                     # Another task waits for it as well.
                     request.on_done(self._other_done)
+        self.left = left
 
     async def wait(self) -> None:
         """A checkpoint in any case."""

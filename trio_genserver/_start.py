@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 import trio
 
-from ._process import ENDED, Process
+from ._process import Process
+from ._process_state import ENDED
 from ._ref import ServerRef
 from ._spec import ChildSpec, as_spec
 

@@ -32,7 +32,8 @@ import trio
 
 from ._cancellation import is_cancellation
 from ._errors import InitIgnored, ServerNotRunning
-from ._process import _UNSET, ENDED, OnExit, Process
+from ._process import Process
+from ._process_state import ENDED, UNSET, OnExit
 from ._ref import ServerRef
 from ._request import Request
 from ._restart import RestartWindow, wants_restart
@@ -246,7 +247,7 @@ class SupervisorProcess(Process):
         # Not one of them, in its end, is to wait for an answer from here.
         self._take_no_more()
         self.parked = self.idle = False
-        if self.reason is _UNSET:
+        if self.reason is UNSET:
             self.reason = "shutdown"
         self._fail_unhandled()
         if self.table:
@@ -256,7 +257,7 @@ class SupervisorProcess(Process):
             await self._closed.wait()
 
     async def _stop_all(self) -> None:
-        if self.grace is _UNSET:
+        if self.grace is UNSET:
             shutdown = self.spec.shutdown
             self.grace = trio.current_time() + (0 if shutdown == "brutal_kill" else shutdown)
         children = list(self.table.values())

@@ -29,7 +29,7 @@ from outcome import Error, Outcome, Value
 from ._cancellation import is_cancellation
 from ._cycle import Execution, execution_var
 from ._errors import ServerNotRunning, TaskStopped
-from ._process import _UNSET
+from ._process_state import UNSET
 from ._ref import ServerRef
 from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request, as_completed
 from ._server import GenServer
@@ -250,7 +250,7 @@ class Task(Request[R]):
     def _stopped(self) -> None:
         reason = self.process.reason
         if self.unanswered:
-            self.fail(TaskStopped(self.name, self.message, "shutdown" if reason is _UNSET else reason))
+            self.fail(TaskStopped(self.name, self.message, "shutdown" if reason is UNSET else reason))
 
     def _failed(self, error: BaseException) -> None:
         process = self.process
@@ -386,7 +386,7 @@ class TaskSupervisor(GenServer):
             grace = self._process.grace
             for task in self._tasks:
                 deadline = now + task._shutdown
-                task._end_by(deadline if grace is _UNSET else min(deadline, grace))
+                task._end_by(deadline if grace is UNSET else min(deadline, grace))
 
     def format_status(self, state: dict[str, Any]) -> object:
         """The tasks that run."""

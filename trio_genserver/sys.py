@@ -29,7 +29,7 @@ import trio
 from ._cycle import execution_var, waiting_for
 from ._errors import ServerError, ServerNotRunning
 from ._instrument import Instrument
-from ._process import attributes
+from ._process_state import attributes
 from ._request import BEGUN, FAILED, GIVEN_UP, REPLIED, Envelope, Request
 
 if TYPE_CHECKING:
@@ -198,9 +198,9 @@ class SystemRequest(Request[R]):
     def _settle(self, state: int, answer: object, result: outcome.Outcome[Any]) -> None:
         self.state = state
         self._answer = answer
-        if self.task is not None:
-            task, self.task = self.task, None
-            trio.lowlevel.reschedule(task, result)
+        waiter, self.waiter = self.waiter, None
+        if isinstance(waiter, trio.lowlevel.Task):
+            trio.lowlevel.reschedule(waiter, result)
 
 
 async def _ask(ref: ServerRef[Any], name: str, function: Callable[[Process], R]) -> R:

@@ -23,6 +23,7 @@ from trio_genserver import (
     open_server,
     start_server,
 )
+from trio_genserver._process_loop import BATCH, STEP
 
 
 def as_tuple(argument: Any) -> tuple[Any, ...]:
@@ -410,23 +411,70 @@ async def test_end_of_a_server_frees_who_waits_for_room() -> None:
         sink._process.kill()
 
 
-@pytest.mark.parametrize("handlers", [1, 16, 100])
-async def test_flood_delays_others_by_sixteen_handlers_at_most(handlers: int) -> None:
-    # OTP 169
-    gaps: list[int] = []
-    handled = 0
+class Passing(trio.abc.Clock):
+    """Time passes where the program says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def start_clock(self) -> None:
+        pass
+
+    def current_time(self) -> float:
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return deadline - self.now
+
+
+def flood(seconds: list[float]) -> list[tuple[int, float]]:
+    """Have a server handle casts that take `seconds` each while another task wants to run.
+
+    Returns:
+      how many of them that one waited for, and for how long, each time.
+    """
+    clock = Passing()
+    waits: list[tuple[int, float]] = []
 
     class Flooded(GenServer):
-        @handle_cast
-        def take(self) -> None:
-            nonlocal handled
-            handled += 1
+        def __init__(self) -> None:
+            self.handled = 0
 
-    async with open_server(child_spec(Flooded).replace(mailbox_size=math.inf)) as flooded:
-        for _ in range(20 * handlers):
-            flooded.cast_nowait(Flooded.take())
-        while handled < 20 * handlers:
-            before = handled
-            await trio.lowlevel.checkpoint()
-            gaps.append(handled - before)
-    assert max(gaps) <= 16
+        @handle_cast
+        def take(self, seconds: float) -> None:
+            clock.now += seconds
+            self.handled += 1
+
+    async def main() -> None:
+        async with open_server(child_spec(Flooded).replace(mailbox_size=math.inf)) as flooded:
+            server = flooded._process.instance
+            for each in seconds:
+                flooded.cast_nowait(Flooded.take(each))
+            while server.handled < len(seconds):
+                handled, now = server.handled, clock.now
+                await trio.lowlevel.checkpoint()
+                waits.append((server.handled - handled, clock.now - now))
+
+    trio.run(main, clock=clock)
+    return waits
+
+
+@pytest.mark.parametrize("seconds", [0, 7e-6, 20e-6, 1.0])
+@pytest.mark.parametrize("handlers", [1, 16, 100, 2000])
+def test_flood_delays_others_by_sixteen_handlers_at_most(handlers: int, seconds: float) -> None:
+    # OTP 169
+    assert max(count for count, _ in flood([seconds] * handlers)) <= 16
+
+
+@pytest.mark.parametrize("seconds", [1e-7, 1e-6, 3e-6, 6e-6])
+def test_flood_of_quick_handlers_delays_others_by_their_time_budget_at_most(seconds: float) -> None:
+    waits = flood([seconds] * 5000)
+    assert max(time for _, time in waits) <= 2 * (STEP + BATCH * seconds) + 1e-9
+    assert max(count for count, _ in waits) > 16
+
+
+def test_slow_handlers_among_quick_ones_end_the_step_after_eight_at_most() -> None:
+    pattern = [1e-7] * 20 + [1e-3] + [1e-7] * 40 + [1e-3] * 30
+    waits = flood(pattern * 20)
+    # Two steps, each with what it had before its budget was used up and with BATCH handlers more.
+    assert max(time for _, time in waits) <= 2 * (STEP + BATCH * 1e-3) + 1e-9

@@ -1,0 +1,385 @@
+"""What there is to know of one server that runs, and what its callbacks and others may ask of it.
+
+The lowest layer of a `Process`: here is its state, in `_process_delivery` and `_process_loop` what happens
+to its messages, in `_process` its life. Most of what is asked for here is left in a flag or a list, and
+`wake` has the loop look.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import outcome
+import trio
+import trio.lowlevel
+
+from ._children import ChildTasks, run_task
+from ._cycle import Execution, execution_var
+from ._errors import InitStopped
+from ._instrument import current_hooks
+from ._mailbox import Mailbox
+from ._message import Call, Cast, Handler
+from ._request import Envelope, Request
+from ._server import GenServer
+
+if TYPE_CHECKING:
+    from ._process import Process
+    from ._ref import ServerRef
+    from ._spec import ChildSpec
+    from .sys import SystemRequest
+
+__all__ = ["ENDED", "ENDING", "RUNNING", "STARTING", "UNSET", "Item", "OnEnding", "OnExit", "ProcessState"]
+
+Item: TypeAlias = "Request[Any] | Envelope | Cast[Any]"
+OnExit: TypeAlias = "Callable[[Process, object], None]"
+OnEnding: TypeAlias = "Callable[[Process], None]"
+
+# The life of a process. It only ever moves down this list.
+STARTING = 0
+RUNNING = 1
+ENDING = 2  # takes no messages any more; terminate is yet to run
+ENDED = 3
+
+UNSET: Any = object()
+
+
+class ProcessState(Execution):
+    """The state of one incarnation of a server.
+
+    Attributes:
+      parked: the task waits at an empty mailbox; a message may be handed over, or handled by its caller.
+      idle: the task waits, but takes no messages (suspended, or too much waits for child tasks).
+      attention: something is to be done before the next message.
+      instance: the user's object, from ``__init__`` to the end.
+      deferred: requests whose answer is somebody's duty: `From`, or a child task that was cancelled.
+      supervised: an abnormal end is told to `on_exit`, and not raised into the nursery.
+      on_ending: called when it takes no messages any more, before anyone can find that out.
+      on_exit: called when nothing of it is left. Both are ordered sets.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "attention",
+        "budget",
+        "children",
+        "continues",
+        "crash",
+        "current",
+        "deferred",
+        "dropped",
+        "grace",
+        "handlers",
+        "hooks",
+        "idle",
+        "instance",
+        "killed",
+        "mailbox",
+        "new_tasks",
+        "nursery",
+        "on_ending",
+        "on_exit",
+        "parked",
+        "reason",
+        "ref",
+        "since",
+        "spec",
+        "start_error",
+        "starter",
+        "state",
+        "stop_left",
+        "supervised",
+        "suspended",
+        "system",
+        "timeout",
+        "timeout_scope",
+    )
+
+    def __init__(
+        self,
+        spec: ChildSpec[Any],
+        ref: ServerRef[Any],
+        *,
+        supervised: bool = False,
+        on_exit: OnExit | None = None,
+    ) -> None:
+        self.spec = spec
+        self.ref = ref
+        self.supervised = supervised
+        self.on_exit: dict[OnExit, None] | None = None if on_exit is None else {on_exit: None}
+        self.on_ending: dict[OnEnding, None] | None = None
+        self.hooks = current_hooks()
+        self.handlers: dict[Handler, Handler] = spec.server_class._handlers
+        self.state = STARTING
+        self.task = None
+        self.waiting = None
+        self.instance: Any = None
+        self.mailbox: Mailbox[Item] | None = None
+        self.nursery: trio.Nursery | None = None
+        self.parked = False
+        self.idle = False
+        self.attention = False
+        self.suspended = False
+        self.killed = False
+        self.dropped = 0
+        self.crash: BaseException | None = None
+        self.reason: object = UNSET
+        self.stop_left: int = 0
+        self.grace: float = UNSET
+        self.current: Item | None = None
+        self.timeout: float | None = None
+        self.starter: trio.lowlevel.Task | None = None
+        self.start_error: BaseException | None = None
+        # All of these are rare, and made when they are needed.
+        self.children: ChildTasks | None = None
+        self.continues: deque[object] | None = None
+        self.new_tasks: list[tuple[Callable[..., Awaitable[object]], tuple[Any, ...]]] | None = None
+        self.system: deque[SystemRequest[Any]] | None = None
+        self.timeout_scope: trio.CancelScope | None = None
+        self.deferred: set[Request[Any]] | frozenset[Request[Any]] = _NONE
+        self._ended: trio.Event | None = None
+
+    def __repr__(self) -> str:
+        state = ("starting", "running", "ending", "ended")[self.state]
+        return f"<Process of {self.name}, {state}>"
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def server(self) -> Process:
+        return cast("Process", self)
+
+    @property
+    def ending(self) -> bool:
+        return self.state >= ENDING
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes messages."""
+        return self.state <= RUNNING
+
+    def drop(self, item: Item | Call[Any, Any], why: str) -> None:
+        self.dropped += 1
+        if self.hooks.message_dropped:
+            envelope = item if isinstance(item, Envelope) else Envelope(item)
+            self.hooks.tell("message_dropped", self.ref, envelope, why)
+
+    # What callbacks and others ask of it.
+
+    def wake(self) -> None:
+        """Have the loop look at `attention`, now if it waits."""
+        self.attention = True
+        if self.parked or self.idle:
+            self.parked = self.idle = False
+            assert self.task is not None
+            trio.lowlevel.reschedule(self.task, outcome.Value(None))
+
+    def stop_now(self, reason: object) -> None:
+        """End after the callback that runs."""
+        if self.reason is UNSET:
+            self.reason = reason
+        self.stop_left = 0
+        # Asked for in a child task, it finds the loop waiting.
+        self.wake()
+
+    def stop_in_order(self, reason: object) -> None:
+        """End when what is in the mailbox now has been handled."""
+        if self.reason is UNSET:
+            self.reason = reason
+            if self.mailbox is not None:
+                self.stop_left = self.mailbox.waiting
+            self.wake()
+
+    def kill(self, reason: object = "shutdown", grace: float = UNSET) -> None:
+        """End at the next checkpoint: the handler that runs is cancelled.
+
+        Args:
+          grace: seconds from now until `terminate` is cancelled as well; below 0: it is not run. May be
+            called again, with less.
+        """
+        if self.state >= ENDED:
+            return
+        if not self.killed:
+            self.killed = True
+            if self.reason is UNSET or self.state < ENDING:
+                self.reason = reason
+            self.stop_left = 0
+            if self.state == RUNNING:
+                # From the next message on, all would be in vain.
+                self._take_no_more()
+            if self.nursery is not None:
+                self.nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
+            self.wake()
+        if grace is not UNSET:
+            deadline = trio.current_time() + grace if grace >= 0 else -math.inf
+            if self.grace is UNSET or deadline < self.grace:
+                self.grace = deadline
+                if self.ending and self.timeout_scope is not None:
+                    self.timeout_scope.deadline = deadline
+
+    def continue_with(self, argument: object) -> None:
+        if self.continues is None:
+            self.continues = deque()
+        self.continues.append(argument)
+        self.wake()
+
+    def start_task(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
+        if self.nursery is not None:
+            name = getattr(async_fn, "__qualname__", repr(async_fn))
+            self.nursery.start_soon(run_task, self.server, async_fn, args, name=f"{self.name}.{name}")
+        else:
+            if self.new_tasks is None:
+                self.new_tasks = []
+            self.new_tasks.append((async_fn, args))
+            self.attention = True
+
+    def set_timeout(self, seconds: float | None) -> None:
+        if seconds is not None and not seconds >= 0:
+            raise ValueError(f"a timeout is some seconds from 0, not {seconds!r}")
+        self.timeout = seconds
+        if self.parked and execution_var.get() is not self:
+            # Set in a child task: the loop waits already, for another time or for none.
+            self.wake()
+
+    def run_system(self, request: SystemRequest[Any]) -> None:
+        """Have the server's task serve `request` between two messages, before those that wait."""
+        if self.system is None:
+            self.system = deque()
+        self.system.append(request)
+        self.wake()
+
+    def suspend(self, suspended: bool) -> None:
+        self.suspended = suspended
+        self.wake()
+
+    def defer(self, request: Request[Any]) -> None:
+        """Answer `request` at the end of the server at the latest, if nobody does before."""
+        if not isinstance(self.deferred, set):
+            self.deferred = set()
+        self.deferred.add(request)
+
+    def answered(self, request: Request[Any]) -> None:
+        """Take `defer` back."""
+        if isinstance(self.deferred, set):
+            self.deferred.discard(request)
+
+    def child_ended(self) -> None:
+        if self.idle:
+            self.wake()
+
+    def crashed(self, error: BaseException, message: object) -> None:
+        """A callback or a child task raised: the server ends with `error`."""
+        if self.crash is None:
+            self.crash = error
+        else:
+            self.crash = BaseExceptionGroup(f"{self.name} and its child tasks", [self.crash, error])
+        self.reason = self.crash
+        if self.hooks.server_crashed:
+            self.hooks.tell("server_crashed", self.ref, error, message, self.shown_state())
+        self.killed = True
+        if self.state == RUNNING:
+            self._take_no_more()
+        if self.nursery is not None:
+            self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {error!r}")
+        self.wake()
+
+    def crashed_inline(self, error: BaseException, message: object) -> None:
+        """A handler raised in its caller's step; from here on it is as in the server's own."""
+        self._take_no_more()
+        self.crashed(error, message)
+
+    def shown_state(self) -> object:
+        """The state as `format_status` shows it; if that raises, what it raised."""
+        instance = self.instance
+        if instance is None:
+            return None
+        try:
+            return instance.format_status(attributes(instance))
+        except Exception as error:  # noqa: BLE001 - it must not hide the crash that is being reported
+            return f"<format_status raised {error!r}>"
+
+    def _take_no_more(self) -> None:
+        """Take no messages any more, and tell those who keep its reference for others to find."""
+        if self.state == STARTING and self.start_error is None:
+            # Its init did not finish, so there is nothing that terminate should undo.
+            reason = "shutdown" if self.reason is UNSET else self.reason
+            self.start_error = InitStopped(self.name, reason) if self.crash is None else self.crash
+        self.state = ENDING
+        if self.on_ending is not None:
+            on_ending, self.on_ending = self.on_ending, None
+            for tell in on_ending:
+                tell(self.server)
+
+    def _fail_unhandled(self) -> None:
+        """Whoever waits for what will not be handled now is told, and nothing waits any more."""
+        if self.current is not None:
+            item, self.current = self.current, None
+            if isinstance(item, Request):
+                self._fail(cast("Any", item))
+        while self.system:
+            self._fail(self.system.popleft())
+        if self.mailbox is not None:
+            for item in self.mailbox.close():
+                self._fail_item(item)
+            self.mailbox = None
+        if self.children is not None:
+            for child in self.children.close():
+                self._fail_item(child.item)
+
+    def _fail_item(self, item: Item) -> None:
+        if item.__class__ is Request:
+            self._fail(item)
+        else:
+            self.drop(item, "stopped")
+
+    def _fail(self, request: Any) -> None:
+        if self.crash is not None:
+            request.crash(self.crash)
+        else:
+            request.stop(self.reason)
+
+    def call_on_ending(self, tell: OnEnding) -> None:
+        """Have `tell` called when it takes no messages any more. Only while `alive`."""
+        if self.on_ending is None:
+            self.on_ending = {}
+        self.on_ending[tell] = None
+
+    def call_on_exit(self, tell: OnExit) -> OnExit:
+        """Have `tell` called with the reason when nothing of it is left. Not after it has ended."""
+        if self.on_exit is None:
+            self.on_exit = {}
+        self.on_exit[tell] = None
+        return tell
+
+    def forget_on_exit(self, tell: OnExit) -> None:
+        if self.on_exit is not None:
+            self.on_exit.pop(tell, None)
+
+    def forget_on_ending(self, tell: OnEnding) -> None:
+        if self.on_ending is not None:
+            self.on_ending.pop(tell, None)
+
+
+def attributes(instance: object) -> dict[str, Any]:
+    """The state of a server: what it has put into itself, in slots or not."""
+    state: dict[str, Any] = {}
+    for base in type(instance).__mro__:
+        slots: Any = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in GenServer.__slots__ and hasattr(instance, name):
+                state[name] = getattr(instance, name)
+    state.update(getattr(instance, "__dict__", {}))
+    return state
+
+
+def message_of(item: Any) -> object:
+    return item.message if isinstance(item, Envelope) else item
+
+
+# What all servers share that have deferred nothing; so nothing can be put into it.
+_NONE: frozenset[Request[Any]] = frozenset()
