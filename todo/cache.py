@@ -22,6 +22,7 @@ import trio.lowlevel
 
 from trio_genserver import (
     ChildAlreadyStarted,
+    ChildSpec,
     GenServer,
     KeyedPool,
     Refuse,
@@ -82,6 +83,8 @@ class TodoCache(GenServer):
         self._workers = workers
         self._index = index
         self._idle_seconds = idle_seconds
+        # What differs from list to list is put in for each.
+        self._spec: ChildSpec[TodoServer] = child_spec(TodoServer, "", workers.worker_for(""))
         index.servers.clear()
         for info in supervisor.which_children():
             index.register(str(info.id), info.ref)
@@ -99,10 +102,8 @@ class TodoCache(GenServer):
 
     async def start_server(self, name: str) -> ServerRef[TodoServer]:
         """Start one. The supervisor has no two of one name either, also after a crash of this server."""
-        worker = self._workers.worker_for(name)
-        spec = child_spec(TodoServer, name, worker, self._index.last_used).replace(
-            id=name, name=f"list {name!r}"
-        )
+        arguments = (name, self._workers.worker_for(name), self._index.last_used)
+        spec = self._spec.replace(args=arguments, id=name, name=f"list {name!r}")
         while True:
             try:
                 return await self._supervisor.start_child(spec)

@@ -89,8 +89,24 @@ class Entry:
         return dataclasses.replace(self, priority=priority)
 
     def with_id(self, id: int) -> Entry:  # noqa: A002 - it is the field's name
-        """The same entry under another number; for lists, which give them."""
-        return dataclasses.replace(self, id=id)
+        """The same entry under another number; for lists, which give them.
+
+        Raises:
+          InvalidEntry: it is no whole number from 0.
+        """
+        # Every entry that is added comes by here. Of what was checked once, nothing is checked again.
+        if id.__class__ is not int or id < 0:
+            raise InvalidEntry("id", id, "a whole number from 0")
+        new = object.__new__(Entry)
+        put = object.__setattr__
+        put(new, "title", self.title)
+        put(new, "date", self.date)
+        put(new, "done", self.done)
+        put(new, "priority", self.priority)
+        put(new, "created_on", self.created_on)
+        put(new, "completed_on", self.completed_on)
+        put(new, "id", id)
+        return new
 
     def as_done(self, on: datetime.date | None = None) -> Entry:
         """The same entry, done.

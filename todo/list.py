@@ -1,6 +1,6 @@
 """`TodoList`, a to-do list as a pure value.
 
-No state, no storage, no task: what a list *is*. `todo.server` keeps one and `todo.storage` saves it; both
+No state, no storage, no task: what a list *is*. `todo.server` keeps one and `todo.shard` stores it; both
 rely on a changed list being a new one, so that a change that could not be saved is simply not kept.
 
 Numbers are never used twice, also after the entry with the highest was deleted: whoever still holds the
@@ -43,6 +43,9 @@ class TodoList:
     @classmethod
     def new(cls, entries: Iterable[Entry] = ()) -> TodoList:
         """A list of `entries`, numbered 1, 2, 3 ... in their order."""
+        if entries == ():
+            # A value that is shared: every list begins with it.
+            return _EMPTY
         return cls.restore((entry.with_id(number) for number, entry in enumerate(entries, 1)))
 
     @classmethod
@@ -181,6 +184,9 @@ class TodoList:
 
     def __reduce__(self) -> tuple[object, ...]:
         return TodoList.restore, (self.entries(), self.next_id)
+
+
+_EMPTY = TodoList()
 
 
 def _day_and_id(entry: Entry) -> _DayAndId:
