@@ -174,11 +174,14 @@ class ServerRef(Generic[S_co]):
     def send_request(self, message: Call[S_co, R], *, label: object = None) -> Request[R]:
         """Send `message` and return a handle, to collect the reply with later. Not a checkpoint.
 
+        If the server is not running, the handle says so when it is asked: a program that is being cancelled
+        together with its servers hears of its cancellation there, and not of their end here.
+
         Args:
           label: anything, kept in the handle: for telling many requests apart.
 
         Raises:
-          ServerNotRunning, UnhandledMessage: as `call`.
+          UnhandledMessage: as `call`.
           MailboxFull: there is no room and `overflow` is not ``"drop_oldest"``; it cannot wait.
         """
         if message.__class__ is not Call and message.__class__ is not CallOrCast:
@@ -197,7 +200,12 @@ class ServerRef(Generic[S_co]):
             mailbox.ready += 1
             mailbox.send_nowait(request)
             return request
-        self._check(process, message)
+        if not process.alive:
+            process.drop(message, "not running")
+            request.never_sent(ServerNotRunning(process.name, message))
+            return request
+        if handler is None:
+            process.resolve(message)
         if process.hooks.message_sent:
             process.hooks.tell("message_sent", process.ref, request)
         if not (process.deliver(request) or process.deliver_full(request)):

@@ -152,6 +152,11 @@ class Request(Envelope, Generic[R]):
         if self.process.hooks.message_replied:
             self.process.hooks.tell("message_replied", self.process.ref, self)
 
+    def never_sent(self, error: BaseException) -> None:
+        """Fail with `error` before anybody, an instrument or one that waits, knows of the request."""
+        self.state = FAILED
+        self._answer = error
+
     def crash(self, cause: BaseException) -> None:
         """The server crashed: fail with an error of this caller's own, so that no two share one."""
         if self.state <= BEGUN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import trio
 
@@ -130,7 +130,5 @@ def lone(group: BaseExceptionGroup[BaseException]) -> BaseException:
     # What the server crashed with may come out of the block as well, if that raised it again.
     if len({id(error) for error in group.exceptions}) != 1:
         return group
-    error = group.exceptions[0]
-    if isinstance(error, BaseExceptionGroup):
-        return lone(cast("BaseExceptionGroup[BaseException]", error))
-    return error
+    # A group in there is the user's own, and stays one.
+    return group.exceptions[0]

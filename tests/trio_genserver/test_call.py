@@ -261,8 +261,9 @@ async def test_call_to_nobody_fails_at_once_and_says_to_whom_and_what(path: str)
                 trio.testing.assert_checkpoints(),
             ):
                 await desk.call(Desk.add())
+        request = desk.send_request(Desk.add())
         with pytest.raises(ServerNotRunning):
-            desk.send_request(Desk.add())
+            request.check()
 
 
 async def test_stopping_fails_every_call_that_waits(path: str) -> None:

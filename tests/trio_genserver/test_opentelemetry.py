@@ -476,7 +476,7 @@ async def test_a_crash_of_a_server_is_none_of_the_message_that_had_it_started(
             return back
 
     add_instrument(telemetry.instrument)
-    with pytest.raises(RuntimeError, match="outside"):
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="outside")):
         async with open_server(Starter) as starter, trio.open_nursery() as nursery:
             await starter.call(Starter.start(nursery))
     assert telemetry.span("process Starter.start").status.status_code == StatusCode.UNSET

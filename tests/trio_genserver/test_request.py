@@ -158,9 +158,23 @@ async def test_request_ends_with_its_server(autojump_clock: trio.testing.MockClo
                         await request.wait()
                     assert isinstance(caught.value.__cause__, ValueError)
                 assert trio.current_time() == 2
+                late = worker.send_request(Worker.at_once(1))
+                assert late.done
                 with pytest.raises(ServerNotRunning):
-                    worker.send_request(Worker.at_once(1))
+                    await late.wait()
             await trio.sleep_forever()
+
+
+async def test_block_that_is_cancelled_with_its_server_hears_of_the_cancellation() -> None:
+    with trio.CancelScope() as scope:
+        async with open_server(Worker) as worker:
+            scope.cancel()
+            with trio.CancelScope(shield=True):
+                await worker.wait_stopped()
+            # The server has ended, and this task has not come to a checkpoint yet.
+            request = worker.send_request(Worker.at_once(1))
+            await request.wait()
+    assert scope.cancelled_caught
 
 
 async def test_send_request_is_no_checkpoint_and_wait_is_one() -> None:

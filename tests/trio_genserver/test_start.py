@@ -303,3 +303,13 @@ async def test_crash_of_server_and_block_come_out_together() -> None:
             finally:
                 raise LookupError("mine")
     assert sorted(type(error).__name__ for error in caught.value.exceptions) == ["LookupError", "ValueError"]
+
+
+async def test_group_of_the_block_stays_a_group() -> None:
+    async def fail() -> None:
+        raise ValueError("of the block")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_server(Bomb), trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+    assert [type(error) for error in caught.value.exceptions] == [ValueError]
