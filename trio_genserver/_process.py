@@ -192,6 +192,7 @@ class Process(Loop):
         if self.on_exit is not None:
             for tell in list(self.on_exit):
                 tell(self, self.reason)
+            self.on_exit = None
         if self.hooks.server_stopped:
             self.hooks.tell("server_stopped", self.ref, self.reason)
         if self.starter is not None:

@@ -84,6 +84,8 @@ class Loop(Delivery):
                     if item is STOP:
                         return None
                 else:
+                    # The last message and its reply are not kept alive by a server that waits.
+                    request = message = reply = None
                     self.budget = BATCH - 1  # what it is woken with counts
                     self.since = math.inf
                     if self.timeout is None:
@@ -102,7 +104,7 @@ class Loop(Delivery):
                         continue
 
             # What is it, and who handles it?
-            request: Request[Any] | None = None
+            request = None
             kind = item.__class__
             if kind is Request:
                 request = item
@@ -362,15 +364,20 @@ class Loop(Delivery):
                 tasks, self.new_tasks = self.new_tasks, None
                 for async_fn, args in tasks:
                     self.start_task(async_fn, args)
-            while self.system:
-                self.system.popleft().serve()
-            if self.reason is not UNSET:
+            # Some of those that were to come before the stop may have been withdrawn, waiting for room.
+            stopping = self.reason is not UNSET and (
+                self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready)
+            )
+            if not self.continues or stopping:
+                while self.system:
+                    self.system.popleft().serve()
+                if self.attention:
+                    continue
+                if self.reason is UNSET:
+                    return None
                 self.attention = True
-                # Some of those that were to come first may have been withdrawn while they waited for room.
-                if self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready):
-                    return STOP
-            if not self.continues:
-                return None
+                return STOP if stopping else None
+            # As in OTP, what was to be continued with comes before all that could see the state.
             argument = self.continues.popleft()
             await self._callback(self.instance.handle_continue, argument, "handle_continue", None)
             # Anything may have come up meanwhile, a stop as well: look again.

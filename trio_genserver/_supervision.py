@@ -235,7 +235,7 @@ class SupervisorProcess(Process):
             if self.attention:
                 # It has been woken up meanwhile: perhaps to stop.
                 verdict = await super()._attend()
-                if verdict is not None:
+                if verdict is not None or self.suspended:
                     return verdict
             if not self.exits and self.mailbox is not None and self.mailbox.ready:
                 self.attention = bool(self.retries)

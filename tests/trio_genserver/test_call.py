@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -468,23 +469,57 @@ async def test_one_message_at_a_time_also_for_calls_that_could_run_inline(path: 
         assert await desk.call(Desk.add(0)) == 20
 
 
-async def test_finished_call_keeps_nothing_alive() -> None:
+async def test_message_that_was_handled_is_kept_alive_by_nobody(path: str) -> None:
     class Big:
         pass
 
     class Holder(GenServer):
         @handle_call
+        def give_back(self, what: object) -> object:
+            return what
+
+        @handle_call
         async def take(self, what: object) -> None:
             pass
 
+        @handle_call(child=True)
+        async def take_in_child(self, what: object) -> None:
+            pass
+
+        @handle_call(noreply=True)
+        def take_later(self, from_: From[None], what: object) -> None:
+            from_.reply(None)
+
+        @handle_cast
+        def note(self, what: object) -> None:
+            pass
+
+        async def handle_info(self, message: object) -> None:
+            pass
+
     async with open_server(Holder) as holder:
-        big = Big()
-        gone = weakref.ref(big)
-        await holder.call(Holder.take(big))
-        await holder.call(Holder.take(None))
-        del big
-        gc.collect()
-        assert gone() is None
+
+        async def two(message: Callable[[object], Call[Holder, Any]], big: Big) -> None:
+            # The second waits in the mailbox.
+            for request in [holder.send_request(message(big)), holder.send_request(message(big))]:
+                await request.wait()
+
+        async def send(what: str, big: Big) -> weakref.ref[Big]:
+            if what == "cast":
+                await holder.cast(Holder.note(big))
+            elif what == "info":
+                await holder.send(big)
+            else:
+                message = getattr(Holder, what)
+                await holder.call(message(big))
+                await two(message, big)
+            return weakref.ref(big)
+
+        for what in ("give_back", "take", "take_in_child", "take_later", "cast", "info"):
+            gone = await send(what, Big())
+            await trio.testing.wait_all_tasks_blocked()
+            gc.collect()
+            assert gone() is None, what
 
 
 async def test_handlers_own_attribute_error_is_not_taken_for_a_missing_handler() -> None:

@@ -596,3 +596,63 @@ async def test_it_serves_for_every_kind_of_server() -> None:  # OTP 67
             await sys.resume(ref)
             assert await sys.get_state(ref)
         await sys.terminate(own)
+
+
+async def test_what_was_to_be_continued_with_comes_before_anyone_sees_the_state() -> None:
+    class Loading(GenServer):
+        def __init__(self) -> None:
+            self.rows: list[str] | None = None
+
+        async def init(self) -> None:
+            self.continue_with("load")
+
+        async def handle_continue(self, argument: object) -> None:
+            await trio.lowlevel.checkpoint()
+            self.rows = ["a"]
+
+        @handle_call
+        async def reload(self) -> None:
+            self.rows = None
+            await trio.lowlevel.checkpoint()
+            self.continue_with("load")
+
+    async with open_server(Loading) as server, trio.open_nursery() as nursery:
+        assert await sys.get_state(server) == {"rows": ["a"]}
+        nursery.start_soon(server.call, Loading.reload())
+        await trio.lowlevel.checkpoint()
+        assert await sys.get_state(server) == {"rows": ["a"]}
+
+
+async def test_a_supervisor_that_is_suspended_between_two_restarts_restarts_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    may_start = trio.Event()
+    may_start.set()
+    starts: list[str] = []
+
+    class Slow(GenServer):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def init(self) -> None:
+            await may_start.wait()
+            starts.append(self.name)
+
+        @handle_cast
+        def fail(self) -> None:
+            raise ValueError(self.name)
+
+    children = [child_spec(Slow, name).replace(id=name) for name in "ab"]
+    async with open_supervisor(children) as supervisor, trio.open_nursery() as nursery:
+        may_start = trio.Event()
+        for name in "ab":
+            await supervisor.child(name).cast(Slow.fail())
+        await wait_all_tasks_blocked()
+        nursery.start_soon(sys.suspend, supervisor)
+        await wait_all_tasks_blocked()
+        may_start.set()
+        await wait_all_tasks_blocked()
+        assert starts == ["a", "b", "a"]
+        await sys.resume(supervisor)
+        await wait_all_tasks_blocked()
+        assert starts == ["a", "b", "a", "b"]
