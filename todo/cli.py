@@ -349,6 +349,18 @@ def search(
     _print_entries(options, _with_system(options, use)[:limit], with_list=True)
 
 
+def _text_of(file: str) -> str:
+    """The text of a file, or of standard input; with any kind of ends of lines."""
+    with click.open_file(file, "rb") as stream:
+        content: bytes = stream.read()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        _fail(f"{file}, line {line}: no UTF-8 text: {error.reason}; convert it to UTF-8 first", NOT_DONE)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 @main.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--format", "format_", type=click.Choice(sorted(READERS)), help="If the ending does not say.")
@@ -366,11 +378,7 @@ def import_command(
     kind = format_ or format_of(file)
     if kind not in READERS:
         raise click.UsageError(f"{kind} can be written, not read")
-    try:
-        with click.open_file(file, "r", encoding="utf-8", errors="strict") as stream:
-            text = stream.read()
-    except UnicodeDecodeError as error:
-        _fail(f"{file} is no UTF-8 text: {error.reason} at byte {error.start}", NOT_DONE)
+    text = _text_of(file)
 
     async def use(system: System) -> Import:
         read = list(READERS[kind](text, file))

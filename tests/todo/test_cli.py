@@ -157,7 +157,7 @@ def test_import_of_no_text_is_refused(todo: Todo, tmp_path: Path) -> None:
     file.write_bytes(b"ok\n\xff\xfe\n")
     result = todo("import", file)
     assert result.exit_code == 1
-    assert "no UTF-8 text" in result.stderr
+    assert f"{file}, line 2: no UTF-8 text" in result.stderr
 
 
 def test_import_from_a_pipe(todo: Todo) -> None:

@@ -1,8 +1,10 @@
 """CSV, for spreadsheets: a header that names the fields, in any order, then a row for each entry.
 
 Only ``title`` must be there. ``done`` is ``yes`` or ``no`` (``true``/``false`` and ``1``/``0`` are read,
-too); dates are ``YYYY-MM-DD``. The cells that a spreadsheet would take for a formula are written as they
-are: this is an exchange format, and what was written must come back.
+too); dates are ``YYYY-MM-DD``. Cells are parted by commas; semicolons and tabs, which spreadsheets use in
+many countries, are read, too. A column that is no field is a bad line once, not in every row. The cells that
+a spreadsheet would take for a formula are written as they are: this is an exchange format, and what was
+written must come back.
 """
 
 from __future__ import annotations
@@ -32,31 +34,48 @@ def read(text: str, source: str = "todo.csv") -> Read:
       text: the file.
       source: what it is called in errors.
     """
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    text = text.removeprefix("\ufeff")
+    begun = 1
+    if text[:4].lower() == "sep=":
+        # How spreadsheets are told what parts the cells; the header tells as well.
+        text = text.partition("\n")[2]
+        begun = 2
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=_delimiter(text), strict=True, skipinitialspace=True)
     try:
         header = [name.strip().lower() for name in next(reader, list[str]())]
         if "title" not in header:
-            yield BadLine(source, 1, ",".join(header), f"no header; it must name some of {', '.join(FIELDS)}")
+            why = f"no header; it must name some of {', '.join(FIELDS)}"
+            yield BadLine(source, begun, ",".join(header), why)
             return
+        for name in header:
+            if name not in FIELDS:
+                why = f"there is no field {name!r}; the fields are {', '.join(FIELDS)}"
+                yield BadLine(source, begun, ",".join(header), why)
         for row in reader:
             if not any(row):
                 continue
             try:
                 yield from_fields(_fields(header, row))
             except BadInput as error:
-                yield BadLine(source, reader.line_num, ",".join(row), str(error))
+                yield BadLine(source, reader.line_num + begun - 1, ",".join(row), str(error))
     except csv.Error as error:
-        yield BadLine(source, reader.line_num, "", f"no CSV from here on: {error}")
+        yield BadLine(source, reader.line_num + begun - 1, "", f"no CSV from here on: {error}")
+
+
+def _delimiter(text: str) -> str:
+    """What parts the cells of the header: no field has one of these in its name."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
 
 
 def _fields(header: list[str], row: list[str]) -> dict[str, Any]:
     if len(row) > len(header):
         raise BadInput(f"the row has {len(row)} cells, the header {len(header)}")
-    fields: dict[str, Any] = {
-        name: cell for name, cell in zip(header, row, strict=False) if cell or name == "title"
-    }
+    cells = ((name, cell.strip()) for name, cell in zip(header, row, strict=False) if name in FIELDS)
+    fields: dict[str, Any] = {name: cell for name, cell in cells if cell or name == "title"}
     if "done" in fields:
-        cell = fields["done"].strip().lower()
+        cell = fields["done"].lower()
         if cell not in _TRUE | _FALSE:
             raise BadInput(f"done is yes or no, not {fields['done']!r}")
         fields["done"] = cell in _TRUE

@@ -8,7 +8,11 @@
 A day that an entry is for is written ``due:``, the priority of one that is done ``pri:``, the list that it
 belongs to ``list:`` (with ``%20`` for a blank); all three are ``key:value``, which the format leaves to its
 users. What an entry has and the format has no place for is ``created:``, when it is done and the day is
-not known.
+not known. What has the form of one of these and another kind of value (``due:soon``, ``pri:high``) is a word
+of the title; a day that no calendar has is a bad line.
+
+Of the done, some programs keep the priority where it was, before or after the day on which it was done; both
+are read.
 
 The format has no way to say that a word is only a word. A title in which one would be taken for something
 else (a title that begins with ``x``, or has a ``due:2023-12-19`` that is not its day) gets a backslash
@@ -31,12 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "write"]
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PRIORITY = re.compile(r"\(([A-Z])\)")
+_ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DATE = re.compile(_ISO)
 # Words that mean something wherever they stand, and those that do at the beginning.
-_TAG = re.compile(r"(due|pri|list|created):(\S+)")
-_SPECIAL_ANYWHERE = re.compile(r"\\*(?:due:\S+|pri:\S+|list:\S+|created:\S+)")
-_SPECIAL_FIRST = re.compile(r"\\*(?:x|\([A-Z]\)|\d{4}-\d{2}-\d{2})")
+_TAG = re.compile(rf"(?:(?:due|created):{_ISO}|pri:[A-Z]|list:\S+)")
+_SPECIAL_ANYWHERE = re.compile(rf"\\*{_TAG.pattern}")
+_SPECIAL_FIRST = re.compile(rf"\\*(?:x|\([A-Z]\)|{_ISO})")
 
 
 def read(text: str, source: str = "todo.txt") -> Read:
@@ -66,24 +71,28 @@ def _parse(line: str) -> Listed:
     dates: list[datetime.date] = []
     if done:
         words.pop(0)
-    match = _PRIORITY.fullmatch(words[0])
-    if match and len(words) > 1:
-        priority = match[1]
+    while len(words) > 1:
+        match = _PRIORITY.fullmatch(words[0])
+        if match and priority is None and len(dates) < (2 if done else 1):
+            priority = match[1]
+        elif _DATE.fullmatch(words[0]) and len(dates) < (2 if done else 1):
+            dates.append(_date("the date at the beginning", words[0]))
+        else:
+            break
         words.pop(0)
-    while len(dates) < (2 if done else 1) and len(words) > 1 and _DATE.fullmatch(words[0]):
-        dates.append(_date("the date at the beginning", words.pop(0)))
+    completed_on = dates.pop(0) if done and dates else None
+    created_on = dates.pop(0) if dates else None
+    # Said twice, the first counts, and the second is a word of the title.
+    said = {"pri": priority is not None, "created": created_on is not None}
     tags: dict[str, str] = {}
     title: list[str] = []
     for word in words:
-        tag = _TAG.fullmatch(word)
-        if tag and tag[1] not in tags and not (tag[1] == "pri" and len(tag[2]) != 1):
-            tags[tag[1]] = tag[2]
+        key, _, value = word.partition(":")
+        if _TAG.fullmatch(word) and key not in tags and not said.get(key):
+            tags[key] = value
         else:
             title.append(word)
-    if "pri" in tags:
-        priority = tags["pri"]
-    completed_on = dates.pop(0) if done and dates else None
-    created_on = dates.pop(0) if dates else None
+    priority = tags.get("pri", priority)
     if "created" in tags:
         created_on = _date("created:", tags["created"])
     entry = Entry(

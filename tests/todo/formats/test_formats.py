@@ -34,6 +34,10 @@ words = st.one_of(
             "\\",
             "due:",
             "due:tomorrow",
+            "due:2023-12-19T10:00",
+            "\\due:tomorrow",
+            "pri:b",
+            "created:once",
             "pri:low",
         ]
     ),
@@ -93,6 +97,90 @@ def test_todo_txt_reads_what_its_users_write() -> None:
     assert one("Buy milk list:at%20the%20shop") == Listed("at the shop", Entry(title="Buy milk"))
 
 
+# As files from the wild are: written by hand and by several programs, on several systems.
+WILD = (
+    "\ufeff(A) Thank Anna for the soup @phone\r\n"
+    "(B) 2013-12-01 private:false Outline chapter 5 +Novel +Work @Computer @home due:2014-02-17 Level:5 \r\n"
+    "x 2014-01-02 (B) 2013-12-30 Priority kept behind the day\r\n"
+    "x (C) 2014-01-01 Priority kept before the day\r\n"
+    "x 2014-01-03 Not known when it began\r\n"
+    "x Only done  \r\n"
+    "\r\n"
+    "   \t \r\n"
+    "   +Garden before  the   words @home\t\t\r\n"
+    "2013-12-01 (A) no priority behind a day\r\n"
+    "(A) (B) only the first is one\r\n"
+    "(A)no blank\r\n"
+    "(A) two of them pri:B\r\n"
+    "Find it due:soon rec:+1w t:2017-06-09 http://example.com/a:b?c=d 10:30 :x: a: +\r\n"
+    "Foo @foóbąr 買い物 ☕ \U0001f600 e\u0301 Not@Context Not+Project\r\n"
+    'Say "it", \\back\\slash C:\\new 100% {braces}\r\n'
+    "x\r\n"
+    "due:2014-02-17 first\r\n"
+    "last line without an end due:2014-02-17 due:2014-02-18"
+)
+
+
+def test_todo_txt_of_many_programs_is_read_and_written_without_loss() -> None:
+    read = list(todo_txt.read(WILD))
+    entries = [item.entry for item in read if isinstance(item, Listed)]
+    assert len(entries) == len(read) == 17
+    assert entries[1] == Entry(
+        title="private:false Outline chapter 5 +Novel +Work @Computer @home Level:5",
+        priority="B",
+        created_on=date(2013, 12, 1),
+        date=date(2014, 2, 17),
+    )
+    assert (entries[1].projects, entries[1].contexts) == (("Novel", "Work"), ("Computer", "home"))
+    assert entries[2] == Entry(
+        title="Priority kept behind the day",
+        done=True,
+        priority="B",
+        completed_on=date(2014, 1, 2),
+        created_on=date(2013, 12, 30),
+    )
+    assert entries[3] == Entry(
+        title="Priority kept before the day", done=True, priority="C", completed_on=date(2014, 1, 1)
+    )
+    assert entries[5] == Entry(title="Only done", done=True)
+    assert entries[6].title == "+Garden before  the   words @home"
+    assert entries[7] == Entry(title="(A) no priority behind a day", created_on=date(2013, 12, 1))
+    assert entries[8] == Entry(title="(B) only the first is one", priority="A")
+    assert entries[10] == Entry(title="two of them pri:B", priority="A")
+    assert entries[11].title.startswith("Find it due:soon rec:+1w t:2017-06-09 http://example.com/a:b?c=d")
+    assert entries[11].date is None
+    assert entries[13].title == 'Say "it", \\back\\slash C:\\new 100% {braces}'
+    assert entries[14] == Entry(title="x")
+    assert entries[15] == Entry(title="first", date=date(2014, 2, 17))
+    assert entries[16].title == "last line without an end due:2014-02-18"
+    for name, reader in READERS.items():
+        assert list(reader(WRITERS[name](item for item in read if isinstance(item, Listed)), "file")) == read
+
+
+def test_a_word_that_only_looks_like_ours_is_written_as_it_is() -> None:
+    lines = ["Ask due:tomorrow pri:high created:once", "(A) Ask due:", "x Ask due:2014-02-17T10:00 pri:b"]
+    assert todo_txt.write([one(line) for line in lines]).splitlines() == lines
+
+
+def test_csv_reads_what_spreadsheets_write() -> None:
+    entry = Entry(title="Milk, bread; eggs", date=date(2023, 12, 19), done=True)
+    for text in (
+        '\ufeffTitle;Date;Done\r\n"Milk, bread; eggs";2023-12-19;TRUE\r\n;;\r\n',
+        'sep=;\r\ntitle;date;done\r\n"Milk, bread; eggs";2023-12-19;yes\r\n',
+        "title\tdate\tdone\nMilk, bread; eggs\t2023-12-19\t1\n",
+        'title, date, done\n"Milk, bread; eggs", 2023-12-19, x\n\n',
+    ):
+        assert list(READERS["csv"](text, "file")) == [Listed(None, entry)]
+
+
+def test_a_column_that_is_no_field_is_a_bad_line_once() -> None:
+    bad, *read = READERS["csv"]("title,colour\nMilk,red\nBread,brown\n", "file")
+    assert isinstance(bad, BadLine)
+    assert bad.line == 1
+    assert "no field 'colour'" in str(bad)
+    assert read == [Listed(None, Entry(title="Milk")), Listed(None, Entry(title="Bread"))]
+
+
 def test_todo_txt_passes_over_empty_lines_and_names_bad_ones() -> None:
     text = "\ufeffone\r\n\r\n   \ntwo due:2023-02-30\nthree list:%20\nfour\n"
     read = list(todo_txt.read(text, "my.txt"))
@@ -110,7 +198,8 @@ def test_todo_txt_passes_over_empty_lines_and_names_bad_ones() -> None:
         ("csv", "a,b\n1,2\n", 1, "no header"),
         ("csv", "title,done\nMilk,maybe\n", 2, "done is yes or no, not 'maybe'"),
         ("csv", "title,date\nMilk,tomorrow\n", 2, "date is no day"),
-        ("csv", "title,colour\nMilk,red\n", 2, "no field 'colour'"),
+        ("csv", "sep=;\ntitle;date\nMilk;soon\n", 3, "date is no day"),
+        ("csv", "title\tdate\nMilk\tsoon\n", 2, "date is no day"),
         ("csv", "title\nMilk,more\n", 2, "2 cells"),
         ("csv", 'title\n"Milk\n', 2, "no CSV"),
         ("csv", "list,title\nhome,\n", 2, "not empty"),
