@@ -11,7 +11,7 @@ WORKERS ?= 2
 SEEDS ?= 10
 FILE ?= examples/todo.txt
 
-.PHONY: help demo test check conformance format torture bench docs clean requirements
+.PHONY: help demo test check conformance format torture bench peers docs clean requirements requirements-peers
 
 help:
 	@echo 'make demo [FILE=path]   the main job on a real to-do file: import, restart, explore, break, replay'
@@ -20,8 +20,9 @@ help:
 	@echo 'make conformance        which promises of OTP have a test, and which have none'
 	@echo 'make format             put the code into the format that check wants'
 	@echo 'make torture            the long doses of the kill, crash and determinism tests'
-	@echo 'make bench              the benchmarks, written into docs/'
-	@echo 'make requirements       renew the pinned requirement files'
+	@echo 'make bench              the benchmarks, written into docs/ (about ten minutes)'
+	@echo 'make peers              environments for the other libraries that make bench compares with'
+	@echo 'make requirements       renew the pinned requirement files (requirements-peers: of the other libraries)'
 
 # What running needs; `make demo` stops here, so that a first look is quick.
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml
@@ -48,11 +49,17 @@ torture: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.bench_genserver
+	$(BIN)/python -m benchmarks.bench_peers
 	$(BIN)/python -m benchmarks.bench_supervisor
 	$(BIN)/python -m benchmarks.bench_todo
 	$(BIN)/python -m benchmarks.bench_linearizability
 	$(BIN)/python -m benchmarks.bench_bugs
 	$(BIN)/python -m benchmarks.sim_throughput
+
+# The other libraries, each in an environment of its own below build/peers; what does not install is left out.
+# They are pinned for Python 3.13, and two of them take nothing older: name one with PEERS_PYTHON=...
+peers: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.peers --make-environments build/peers $(if $(PEERS_PYTHON),--python $(PEERS_PYTHON))
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -69,12 +76,20 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 # Hashes of every file of every pin, and no index address: the lines name packages, not hosts.
+COMPILE := pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+  --no-header --no-emit-index-url --no-emit-find-links --no-emit-options
+
 requirements: $(VENV)/dev.stamp
 	$(PIP) pip-tools
 	cd requirements && for set in run dev; do \
-	  ../$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
-	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-options \
-	    --output-file $$set.txt $$set.in; \
+	  ../$(BIN)/$(COMPILE) --output-file $$set.txt $$set.in; \
+	done
+
+# Those of the other libraries, resolved by the interpreter that is to run them.
+requirements-peers: peers
+	build/peers/ours/bin/python -m pip --disable-pip-version-check install --quiet pip-tools
+	cd requirements/peers && for set in *.in; do \
+	  ../../build/peers/ours/bin/$(COMPILE) --output-file $${set%.in}.txt $$set; \
 	done
 
 clean:

@@ -231,7 +231,7 @@ def document(parts: list[tuple[str, list[Row]]], repeats: int, calls: int) -> st
         "The microseconds are those of one machine, and another one has others: "
         f"{machine()}; medians of {repeats} interleaved turns, {calls:,} calls each. "
         "`make bench` measures again. See also "
-        "[supervision and pools](bench_supervisor.md).\n\n"
+        "[other libraries and the BEAM](bench_peers.md) and [supervision](bench_supervisor.md).\n\n"
         "![The ratios as bars](bench_genserver.svg)\n\n"
         f"{verdicts(everything)}\n" + "\n".join(f"{text}\n\n{markdown(rows)}" for text, rows in parts)
     )

@@ -7,6 +7,7 @@ import time
 from typing import TypeAlias
 
 import trio
+import trio.testing
 
 Message: TypeAlias = "tuple[int, trio.MemorySendChannel[int]]"
 

@@ -144,7 +144,7 @@ def svg(rows: Sequence[Row], title: str) -> str:
         return left + width * value / longest
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 90} {height}"',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 150} {height}"',
         'font-family="system-ui, sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="12" y="24" font-size="16" font-weight="600">{escape(title)}</text>',
@@ -160,7 +160,10 @@ def svg(rows: Sequence[Row], title: str) -> str:
         )
         if row.at_most is not None:
             parts.append(f'<rect x="{x(row.at_most):.1f}" y="{y - 1}" width="2.5" height="22" fill="#222"/>')
-        parts.append(f'<text x="{x(row.ratio) + 8:.1f}" y="{y + 15}">{row.ratio:.{row.digits}f}</text>')
+        said = f"{row.ratio:.{row.digits}f}"
+        if row.at_most is not None:
+            said += f" (at most {row.at_most:.2f})"
+        parts.append(f'<text x="{left + width + 12}" y="{y + 15}">{said}</text>')
     if longest > 1:
         parts.append(
             f'<line x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{top - 4}" y2="{height - 30}" '

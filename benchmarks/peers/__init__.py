@@ -1,22 +1,7 @@
-"""The peers: other libraries for servers and actors in Python, each in an environment and a process of its
-own."""
+"""The peers: other libraries for servers and actors, measured by `benchmarks.bench_peers`.
 
-from __future__ import annotations
+One module a peer. Their requirements contradict each other, so each lives in an environment of its own
+(`environments`) and is measured in a process of its own (`serve`), which is idle between two measurements.
 
-from typing import Protocol
-
-__all__ = ["Peer", "installed"]
-
-
-class Peer(Protocol):
-    """A peer, ready to be measured; all figures in microseconds for one operation."""
-
-    def has(self, what: str) -> bool: ...
-    def call(self, clients: int, calls: int) -> float: ...
-    def cast(self, messages: int) -> float: ...
-    def spawn(self, servers: int) -> float: ...
-
-
-def installed() -> dict[str, Peer]:
-    """The peers that are there, by name."""
-    return {}
+Ours takes part in the same way, and so does Trio written by hand: every column runs on one interpreter.
+"""
