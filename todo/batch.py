@@ -7,7 +7,8 @@ What costs next is Python's own lock: each step of a statement gives it up and h
 program that is busy. So neighbouring additions, which are most of what happens, are a single statement that
 takes its rows out of one JSON text: one step, whatever their number. If one of them contradicts what is
 stored, the statement has changed nothing, and they are tried one after the other. A batch that is one
-statement is a transaction by itself.
+statement is a transaction by itself. Very many rows are several statements: Python's lock is held while
+their JSON is written, and others are to have it meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +28,7 @@ from .rows import COLUMNS, row_of
 
 __all__ = ["BatchWriter"]
 
-_INSERT: Final = f"INSERT INTO entries (list_id, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
-_INSERT_JSON: Final = (
+_INSERT: Final = (
     f"INSERT INTO entries (list_id, {', '.join(COLUMNS)})"
     f" SELECT {', '.join(f'''json_extract(value, '$[{index}]')''' for index in range(len(COLUMNS) + 1))}"
     " FROM json_each(?)"
@@ -37,6 +38,16 @@ _UPDATE: Final = (
 )
 _NO_SUCH_ENTRY: Final = "the list has no entry of that id"
 _MAX_ID: Final = 2**63 - 1
+_A_STATEMENT: Final = 1000
+"""So many rows at most, as Python's lock is held while their JSON is written."""
+# What can be wrong with an operation, and not with the file. The first names what it contradicts.
+_REFUSALS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
 _REMEMBERED: Final = 50_000
 """So many lists' numbers are kept. A bound, not a policy: looking one up again is a few microseconds."""
 
@@ -88,7 +99,7 @@ class BatchWriter:
                 list_id = self._connection.execute(
                     "INSERT INTO lists (name, next_entry_id) VALUES (?, ?)", (name, todo_list.next_id)
                 ).lastrowid
-                self._connection.executemany(_INSERT, ((list_id, *row_of(entry)) for entry in todo_list))
+                self._insert_rows((list_id, *row_of(entry)) for entry in todo_list)
                 written += len(todo_list)
         return written
 
@@ -117,16 +128,23 @@ class BatchWriter:
             list_id = self._find_list(operation.list)
             if list_id is None:
                 return False
-            for entry in operation.entries:
-                if entry.id > _MAX_ID:
-                    # In JSON, it would become a floating-point number.
-                    return False
-                rows.append((list_id, *row_of(entry)))
+            if len(rows) + len(operation.entries) > _A_STATEMENT:
+                return False
+            rows += [(list_id, *row_of(entry)) for entry in operation.entries]
         try:
-            self._connection.execute(_INSERT_JSON, (json.dumps(rows, ensure_ascii=False),))
-        except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeError):
+            self._insert_rows(rows)
+        except _REFUSALS:
             return False
         return True
+
+    def _insert_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """One statement for each `_A_STATEMENT` of `rows`, which are of the list and the columns."""
+        iterator = iter(rows)
+        while some := list(islice(iterator, _A_STATEMENT)):
+            if any(row[1] > _MAX_ID for row in some):
+                # In JSON, it would become a floating-point number.
+                raise OverflowError(f"an id is above {_MAX_ID}")
+            self._connection.execute(_INSERT, (json.dumps(some, ensure_ascii=False),))
 
     def _write_one(self, operation: Operation) -> StorageError | None:
         """One operation, whole or not at all."""
@@ -140,7 +158,7 @@ class BatchWriter:
                 why = self._delete(operation)
         except sqlite3.IntegrityError as error:
             why = str(error)
-        except (sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError) as error:
+        except _REFUSALS as error:
             why = f"it cannot be stored: {error}"
         return None if why is None else OperationRefused(self._path, operation, why)
 
@@ -152,7 +170,7 @@ class BatchWriter:
                     "INSERT INTO lists (name) VALUES (?)", (operation.list,)
                 ).lastrowid
                 assert list_id is not None
-            self._connection.executemany(_INSERT, [(list_id, *row_of(entry)) for entry in operation.entries])
+            self._insert_rows((list_id, *row_of(entry)) for entry in operation.entries)
         self._remember(operation.list, list_id)
 
     def _replace(self, operation: ReplaceEntry) -> str | None:

@@ -1,0 +1,102 @@
+"""The server of one list: long work lets others run, and what a caller does wrong is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import trio
+
+from todo import Entry, InvalidEntry, StorageError, TodoServer, open_system
+from todo.operations import Operation
+from todo.server import A_PIECE
+from todo.shard import Shard
+
+MANY = 20_000
+
+
+async def test_others_are_answered_while_many_entries_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the pieces, and not only while the disk works."""
+    answered = 0
+    before_adding: list[int] = []
+    before_saving: list[int] = []
+    apply = Shard.apply
+
+    def counting(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
+        before_saving.append(answered)
+        return apply(self, operations)
+
+    async with open_system(tmp_path / "db", workers=2) as system, trio.open_nursery() as nursery:
+        other = await system.cache.server("other")
+        await other.call(TodoServer.add_entry(Entry(title="there")))
+        bob = await system.cache.server("bob")
+        monkeypatch.setattr(Shard, "apply", counting)
+
+        async def ask() -> None:
+            nonlocal answered
+            while True:
+                assert len(await other.call(TodoServer.entries())) == 1
+                answered += 1
+
+        def many() -> Iterator[Entry]:
+            before_adding.append(answered)
+            yield from (Entry(title=f"entry {n}") for n in range(MANY))
+
+        nursery.start_soon(ask)
+        added = await bob.call(TodoServer.add_entries(many()))
+        nursery.cancel_scope.cancel()
+    assert len(added) == MANY
+    # Trio runs what is ready in any order, so another task has its turn once a piece, now and then twice.
+    assert before_saving[0] - before_adding[0] >= MANY // A_PIECE // 4
+
+
+async def test_another_message_to_the_same_list_comes_after_all_of_them(tmp_path: Path) -> None:
+    async with open_system(tmp_path / "db", workers=1) as system:
+        bob = await system.cache.server("bob")
+        many = bob.send_request(
+            TodoServer.add_entries(Entry(title=f"entry {n}") for n in range(10 * A_PIECE))
+        )
+        one = bob.send_request(TodoServer.add_entry(Entry(title="after")))
+        assert [entry.id for entry in await many.wait()] == list(range(1, 10 * A_PIECE + 1))
+        assert (await one.wait()).id == 10 * A_PIECE + 1
+
+
+async def test_what_reading_the_entries_raises_the_caller_gets_and_nothing_is_added(tmp_path: Path) -> None:
+    def broken() -> Iterator[Entry]:
+        for number in range(3 * A_PIECE):
+            yield Entry(title=f"entry {number}")
+        yield Entry(title="x" * (1 // 0))
+
+    async with open_system(tmp_path / "db", workers=1) as system:
+        bob = await system.cache.server("bob")
+        with pytest.raises(ZeroDivisionError):
+            await bob.call(TodoServer.add_entries(broken()))
+        with pytest.raises(InvalidEntry, match="an Entry"):
+            await bob.call(TodoServer.add_entries([*(Entry(title="x") for _ in range(3 * A_PIECE)), None]))  # type: ignore[list-item]  # the point
+        with pytest.raises(TypeError):
+            await bob.call(TodoServer.add_entries(5))  # type: ignore[arg-type]  # the point
+        assert bob.is_running
+        assert await bob.call(TodoServer.size()) == 0
+
+
+async def test_a_list_that_is_stopped_in_the_midst_of_many_has_none_of_them(tmp_path: Path) -> None:
+    async with open_system(tmp_path / "db", workers=1) as system:
+        reached = trio.Event()
+
+        def slow() -> Iterator[Entry]:
+            for number in range(10 * A_PIECE):
+                if number == 3 * A_PIECE:
+                    reached.set()
+                yield Entry(title=f"entry {number}")
+
+        bob = await system.cache.server("bob")
+        request = bob.send_request(TodoServer.add_entries(slow()))
+        await reached.wait()
+        bob._process.kill()
+        with pytest.raises(Exception, match="bob"):
+            await request.wait()
+    async with open_system(tmp_path / "db") as system:
+        assert await system.call("bob", TodoServer.size()) == 0
