@@ -145,12 +145,17 @@ AGAINST_A_CALL: dict[str, Callable[[int], Awaitable[float]]] = {
 }
 
 
-def rows(repeats: int) -> list[Row]:
+def linear_rows(repeats: int) -> list[Row]:
     table: list[Row] = []
     for name, work in LINEAR.items():
         columns = {f"{size:,} children": partial(timed, work, size) for size in (FEW, MANY)}
         samples = interleave(columns, repeats, progress=name)
         table.append(Row(name, "us a child", samples, f"{MANY:,} children", f"{FEW:,} children", 2.0))
+    return table
+
+
+def rows_against_a_call(repeats: int) -> list[Row]:
+    table: list[Row] = []
     for name, work in AGAINST_A_CALL.items():
         pair = {"with supervision": partial(timed, work, FEW), "call": partial(timed, call, FEW)}
         samples = interleave(pair, repeats, progress=name)
@@ -164,16 +169,21 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the samples, write nothing")
     arguments = parser.parse_args()
     logging.getLogger("trio_genserver").setLevel(logging.CRITICAL)  # a record a crash is the log's cost
-    table = rows(arguments.repeats)
+    linear = linear_rows(arguments.repeats)
+    against = rows_against_a_call(arguments.repeats)
     if arguments.json:
-        json.dump([{"row": row.name, "samples": row.samples} for row in table], sys.stdout)
+        json.dump([{"row": row.name, "samples": row.samples} for row in linear + against], sys.stdout)
         return
-    text = markdown(table)
+    text = (
+        "## Many children\n\nWhether each of many costs more than each of few: 1 is linear, 10 would be "
+        f"quadratic.\n\n{markdown(linear)}\n"
+        "## Beside a call\n\n[Other libraries and Trio by hand](bench_peers.md) do the same work in a table "
+        f"of their own.\n\n{markdown(against)}"
+    )
     print(text)
     (DOCS / "bench_supervisor.md").write_text(
-        f"# Supervision, measured\n\n{machine()}; medians of {arguments.repeats} interleaved turns. "
-        "The first rows ask whether many children cost more each than few: 1 is linear, 10 would be "
-        f"quadratic.\n\n{text}",
+        f"# Supervision, measured\n\n{machine()}; medians of {arguments.repeats} interleaved turns.\n\n"
+        f"{text}",
         encoding="utf-8",
     )
 
