@@ -83,16 +83,21 @@ class BadLine(BadInput):
 
     Attributes:
       source: what the file is called.
-      line: which line, from 1.
-      text: the line.
+      line: which one, from 1.
+      text: what is there.
+      why: what is wrong with it.
     """
 
-    def __init__(self, source: str, line: int, text: str, why: str) -> None:
-        shown = text if len(text) <= 80 else f"{text[:77]}..."
-        super().__init__(f"{source}, line {line}: {why}: {shown!r}")
+    def __init__(self, source: str, line: int, text: str, why: str, *, unit: str = "line") -> None:
+        shown = f": {text[:77] + '...' if len(text) > 80 else text!r}" if text else ""
+        super().__init__(f"{source}, {unit} {line}: {why}{shown}")
         self.source = source
         self.line = line
         self.text = text
+        self.why = why
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (BadLine, str(self), dict(self.__dict__))
 
 
 class StorageError(TodoError):

@@ -165,15 +165,14 @@ class Folder:
         """Make a new folder for a copy of this one.
 
         Raises:
-          NotAFolder: there is something at `target` already, or we may not.
+          StorageFailed: there is something at `target` already, or we may not.
         """
         try:
             target.mkdir()
             _shards(target, self.description.generation).mkdir()
-        except FileExistsError:
-            raise NotAFolder(target, "there is something of that name already") from None
         except OSError as error:
-            raise NotAFolder(target, error.strerror or str(error)) from error
+            advice = "name a folder that is not there yet, in one that you may write to"
+            raise StorageFailed(target, "making a backup", error, advice=advice) from error
         return Backup(target, self.description)
 
     def begin_rewrite(self, workers: int) -> Description:

@@ -96,7 +96,7 @@ class Shard:
 
         Raises:
           NotADatabase: it is none, or damaged.
-          WrongShard: there is none, or it is another one.
+          WrongShard: there is none, or it is empty, or another one.
           NewerVersion: a newer version of this program wrote it.
           StorageFailed: the system does not let us.
         """
@@ -114,7 +114,7 @@ class Shard:
                 check_same_thread=False,  # one at a time is the worker's business
             )
             shard = cls(path, connection)
-            shard._prepare(identity)
+            shard._prepare(identity, create=create)
         except sqlite3.Error as error:
             if connection is not None:
                 _close_quietly(connection)
@@ -125,7 +125,7 @@ class Shard:
             raise
         return shard
 
-    def _prepare(self, identity: str | None) -> None:
+    def _prepare(self, identity: str | None, *, create: bool) -> None:
         execute = self._connection.execute
         execute("PRAGMA foreign_keys = ON")
         # An unknown file must not be changed, not even to WAL mode. Whether it is a database at all, the
@@ -133,6 +133,9 @@ class Shard:
         schema.check(self.database, self.path)
         if schema.version_of(self.database) > 0:
             self._check_identity(identity)
+        elif not create:
+            # Shards are named nowhere before their tables are made, so what was in this one is lost.
+            raise WrongShard(self.path, "the file is empty")
         (mode,) = execute("PRAGMA journal_mode = WAL").fetchone()
         execute("PRAGMA synchronous = FULL")
         schema.migrate(self.database)

@@ -122,10 +122,15 @@ def test_somebody_elses_database_is_refused_and_left_alone(path: Path) -> None:
     assert path.read_bytes() == content
 
 
-def test_a_missing_file_and_a_swapped_one_are_refused(path: Path, shard: Shard) -> None:
+def test_a_missing_file_an_empty_one_and_a_swapped_one_are_refused(path: Path, shard: Shard) -> None:
     shard.close()
     with pytest.raises(WrongShard, match="shard 0, and shard 1 was expected"):
         Shard.open(path, identity="shard 1")
+    path.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(WrongShard, match="empty"):
+            Shard.open(path, identity="shard 0")
+    assert path.read_bytes() == b""
     path.unlink()
     with pytest.raises(WrongShard, match="missing"):
         Shard.open(path, identity="shard 0")

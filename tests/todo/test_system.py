@@ -27,6 +27,7 @@ from todo import (
     WrongWorkerCount,
     open_system,
 )
+from todo.check import check
 from todo.shard import Shard
 from trio_genserver import ServerError, ServerNotRunning, ServerRef, handle_call
 
@@ -337,6 +338,38 @@ async def test_a_backup_of_a_running_system_is_a_folder_of_its_own(place: Path, 
         async with open_system(tmp_path / "copy", workers=2) as copy:
             assert len(await copy.database.lists()) == 30
             assert await titles(copy, "list 1") == ["before"]
+
+
+async def test_a_backup_taken_while_others_write_has_what_was_acknowledged_before_and_nothing_by_halves(
+    place: Path, tmp_path: Path
+) -> None:
+    names = [f"list {number}" for number in range(6)]
+    acknowledged = dict.fromkeys(names, 0)
+    async with open_system(place, workers=2) as system, trio.open_nursery() as nursery:
+
+        async def write(name: str) -> None:
+            while True:
+                # Two entries an operation, so that half of one would be seen.
+                added = await system.call(name, TodoServer.add_entries([Entry(title="a"), Entry(title="b")]))
+                acknowledged[name] = added[-1].id
+
+        for name in names:
+            await system.call(name, TodoServer.add_entries([Entry(title="x" * 1000) for _ in range(600)]))
+            nursery.start_soon(write, name)
+        while min(acknowledged.values()) < 610:
+            await trio.lowlevel.checkpoint()
+        before = dict(acknowledged)
+        await system.backup(tmp_path / "copy")
+        after = dict(acknowledged)
+        nursery.cancel_scope.cancel()
+    assert [report.problems for report in check(tmp_path / "copy")] == [[], []]
+    async with open_system(tmp_path / "copy") as copy:
+        for name in names:
+            ids = [entry.id for entry in await copy.call(name, TodoServer.entries())]
+            assert ids == list(range(1, len(ids) + 1))
+            assert len(ids) % 2 == 0
+            # What was under way when it ended may be in it.
+            assert before[name] <= len(ids) <= after[name] + 2
 
 
 async def test_logs_show_how_long_a_list_is_and_not_what_is_in_it(place: Path) -> None:

@@ -94,8 +94,8 @@ def lower_durability() -> None:
     """Have commits not wait for the disk: what the tests must notice."""
     prepare = Shard._prepare
 
-    def careless(self: Shard, identity: str | None) -> None:
-        prepare(self, identity)
+    def careless(self: Shard, identity: str | None, *, create: bool) -> None:
+        prepare(self, identity, create=create)
         self.database.conn.execute("PRAGMA synchronous = NORMAL")
 
     Shard._prepare = careless  # type: ignore[method-assign]  # in this program only

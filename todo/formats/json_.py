@@ -37,7 +37,8 @@ def read(text: str, source: str = "todo.json") -> Read:
                 raise BadInput("no object")
             yield from_fields(cast("dict[str, object]", element))
         except BadInput as error:
-            yield BadLine(source, number, json.dumps(element, ensure_ascii=False), str(error))
+            text = json.dumps(element, ensure_ascii=False)
+            yield BadLine(source, number, text, str(error), unit="entry")
 
 
 def write(listed: Iterable[Listed]) -> str:

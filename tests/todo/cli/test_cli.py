@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +81,12 @@ def test_entry_that_is_not_there_is_said_and_changes_nothing(todo: Todo, command
         (["add", " ", "title"], "cannot be the name of a list"),
         (["add", "bob", " "], "not empty"),
         (["add", "bob", "x", "--date", "2023-02-30"], "is no day"),
-        (["add", "bob", "x", "--priority", "low"], "is not one of"),
+        (["add", "bob", "x", "--priority", "low"], "is no priority"),
         (["edit", "bob", "1"], "nothing to change"),
         (["done", "bob", "0"], "not in the range"),
+        (["edit", "bob", "1", "--date", "today", "--no-date"], "contradict"),
         (["search"], "say what to look for"),
+        (["search", "--from", "tomorrow", "--to", "today"], "is after"),
         (["import", "-"], "say --format"),
         (["reshard", "--workers", "0"], "not in the range"),
     ],
@@ -88,6 +95,82 @@ def test_wrong_use_is_refused_with_its_reason(todo: Todo, words: list[str], why:
     result = todo(*words)
     assert result.exit_code == 2
     assert why in result.stderr
+
+
+def test_json_may_be_asked_for_before_and_behind_the_command(todo: Todo) -> None:
+    behind = json.loads(todo("add", "bob", "one", "--json").stdout)
+    assert json.loads(todo("list", "bob", "--json").stdout) == behind == todo.json("list", "bob")
+    for command in (["lists"], ["check"], ["search", "one"], ["export"]):
+        assert json.loads(todo(*command, "--json").stdout)
+
+
+def test_a_priority_may_be_a_small_letter(todo: Todo) -> None:
+    todo("add", "bob", "one", "--priority", "b")
+    assert todo.json("edit", "bob", 1, "--priority", "c")[0]["priority"] == "C"
+    assert todo.json("edit", "bob", 1, "--priority", "NONE")[0]["priority"] is None
+
+
+def test_what_is_done_already_keeps_its_day(todo: Todo, tmp_path: Path) -> None:
+    file = tmp_path / "todo.txt"
+    file.write_text("x 2020-01-02 long ago list:bob\n", encoding="utf-8")
+    todo("import", file)
+    assert todo.json("done", "bob", 1)[0]["completed_on"] == "2020-01-02"
+
+
+def on_a_terminal(folder: Path, *words: str, **environment: str) -> str:
+    """What the command writes when both its outputs are a terminal."""
+    ours, theirs = pty.openpty()
+    program = "from todo.cli import main; main(prog_name='todo')"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "--folder", str(folder), *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", **environment},
+    ):
+        os.close(theirs)
+        written = bytearray()
+        # When the last holder of the other end is gone, Linux calls that an I/O error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 10_000):
+                written += part
+    os.close(ours)
+    return written.decode()
+
+
+def test_colours_and_hints_are_for_a_terminal_only(todo: Todo, tmp_path: Path) -> None:
+    todo("add", "bob", "one", "--priority", "A")
+    assert "\x1b[" in on_a_terminal(todo.folder, "list", "bob")
+    assert "\x1b[" not in todo("list", "bob").output
+    assert "\x1b[" not in on_a_terminal(todo.folder, "list", "bob", NO_COLOR="1")
+    assert "entries   done list" in on_a_terminal(todo.folder, "lists")
+    assert todo("lists").output == "      1      0 bob\n"
+    assert "nothing found" in on_a_terminal(todo.folder, "search", "nowhere")
+    assert todo("search", "nowhere").output == ""
+    file = tmp_path / "todo.txt"
+    file.write_text("two\nbad due:2023-02-30\n", encoding="utf-8")
+    shown = on_a_terminal(todo.folder, "import", str(file), "--skip-bad")
+    # The bad line is not among those that the bar counts.
+    assert "100%" in shown
+    assert "importing" not in todo("import", file, "--skip-bad").output
+
+
+def test_who_reads_only_the_beginning_of_a_pipe_sees_no_traceback(todo: Todo, tmp_path: Path) -> None:
+    file = tmp_path / "todo.txt"
+    file.write_text("".join(f"entry {number} {'x' * 100}\n" for number in range(3000)), encoding="utf-8")
+    todo("import", file)
+    program = "from todo.cli import main; main(prog_name='todo')"
+    for command in (["export"], ["list", "inbox"]):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, "--folder", str(todo.folder), *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as child:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            assert child.stdout.readline()
+            child.stdout.close()
+            assert child.stderr.read() == b""
 
 
 def test_move_keeps_the_entry_and_gives_it_a_new_number(todo: Todo) -> None:
@@ -145,10 +228,13 @@ def test_bad_line_is_named_and_nothing_is_imported_unless_the_rest_is_wanted(
     assert refused.exit_code == 1
     assert f"{file}, line 2" in refused.stderr
     assert "nothing was imported" in refused.stderr
-    assert todo.json("lists") == []
+    assert not todo.folder.exists()
+    as_json = json.loads(todo("import", file, "--json").stdout)
+    why = "due: is no day of a calendar: 2023-02-30"
+    assert as_json["bad"] == [{"line": 2, "why": why, "text": "bad due:2023-02-30"}]
     partly = todo("import", file, "--skip-bad")
     assert partly.exit_code == 1
-    assert "2 entries in 1 lists imported" in partly.stdout
+    assert "2 entries in 1 list imported" in partly.stdout
     assert todo.titles("inbox") == ["good", "better"]
 
 
@@ -185,20 +271,66 @@ def test_reshard_of_nothing_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_check_finds_what_does_not_belong_and_backup_can_be_opened(todo: Todo, tmp_path: Path) -> None:
+def test_export_to_where_nobody_may_write_says_so(todo: Todo, tmp_path: Path) -> None:
+    todo("add", "bob", "one")
+    result = todo("export", "-o", tmp_path / "none" / "todo.txt")
+    assert result.exit_code == 1
+    assert "cannot be written: No such file" in result.stderr
+
+
+def test_check_names_the_damaged_shard_and_what_is_wrong(todo: Todo) -> None:
     todo("add", "bob", "one")
     assert todo("check").exit_code == 0
-    assert todo.json("backup", tmp_path / "copy")["backup"] == str(tmp_path / "copy")
-    assert Todo(tmp_path / "copy").titles("bob") == ["one"]
-    assert todo("backup", tmp_path / "copy").exit_code == 2
     for path in todo.folder.glob("shards-*/*.db"):
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA foreign_keys = OFF")
             connection.execute("UPDATE entries SET date = 'soon'")
         connection.close()
+    (todo.folder / "shards-1" / "1.db").write_bytes(b"\xff" * 5000)
     result = todo("check")
     assert result.exit_code == 1
     assert "is no entry" in result.output
+    assert "1.db: damaged" in result.output
+    assert [len(report["problems"]) for report in json.loads(todo("check", "--json").stdout)].count(1) == 2
+
+
+def test_check_of_nothing_is_refused_and_makes_nothing(tmp_path: Path) -> None:
+    result = Todo(tmp_path / "none")("check")
+    assert result.exit_code == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_backup_can_be_opened_and_overwrites_nothing(todo: Todo, tmp_path: Path) -> None:
+    todo("add", "bob", "one")
+    assert todo.json("backup", tmp_path / "copy")["backup"] == str(tmp_path / "copy")
+    assert Todo(tmp_path / "copy").titles("bob") == ["one"]
+    again = todo("backup", tmp_path / "copy")
+    assert again.exit_code == 2
+    assert "name a folder that is not there yet" in again.stderr
+
+
+def test_search_takes_whatever_people_type(todo: Todo) -> None:
+    todo("add", "bob", 'Say "hello" to C++ & naïve +friends @Zürich: 買い物 (50% off) e-mail it\'s')
+    finds = [
+        "hello",
+        '"hello"',
+        '"hel',
+        "c++",
+        "NAIVE",
+        "naï",
+        "+friends",
+        "@zur",
+        "zürich:",
+        "買い物",
+        "50%",
+    ]
+    finds += ["(50%", "e-mail", "it's", "say C++ 買い物", "off)"]
+    for words in finds:
+        assert len(todo.json("search", "--", words)) == 1, words
+    for words in ("goodbye", "hello goodbye", "NOT hello", "hello OR goodbye", "title:x", "hello*bye"):
+        assert todo.json("search", "--", words) == [], words
+    for words in ('"', "*", "()", "-", "'", "^", "\\", "%", "NEAR(", '""""', ":", "{}", "\U0001f600"):
+        assert todo("search", "--", words).exit_code == 0, words
 
 
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

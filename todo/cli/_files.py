@@ -1,0 +1,106 @@
+"""The commands for files of other programs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from todo.errors import BadLine
+from todo.formats import DEFAULT_LIST, READERS, WRITERS, Listed, format_of
+from todo.import_export import Import, export_lists, import_listed
+from todo.system import System
+
+from ._main import NOT_DONE, Options, command, fail, with_system
+from ._output import counted, print_json
+
+
+@command("import", short_help="Add the entries of a file.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--format", "format_", type=click.Choice(sorted(READERS)), help="If the ending does not say.")
+@click.option("--list", "name", help=f"For entries that name no list.  [default: {DEFAULT_LIST}]")
+@click.option("--by-project", is_flag=True, help="Entries that name no list go to that of their +project.")
+@click.option("--skip-bad", is_flag=True, help="Import the rest if a line is bad; else nothing is imported.")
+def import_command(
+    options: Options, file: str, format_: str | None, name: str | None, by_project: bool, skip_bad: bool
+) -> None:
+    """Add the entries of FILE (todo.txt, CSV or JSON; - is standard input)."""
+    if file == "-" and format_ is None:
+        raise click.UsageError("standard input has no ending; say --format")
+    kind = format_ or format_of(file)
+    if kind not in READERS:
+        raise click.UsageError(f"{kind} can be written, not read")
+    read = list(READERS[kind](_text_of(file), file))
+
+    async def use(system: System) -> Import:
+        good = sum(isinstance(item, Listed) for item in read)
+        with click.progressbar(
+            length=good, label="importing", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            return await import_listed(
+                system,
+                read,
+                default_list=name or DEFAULT_LIST,
+                by_project=by_project,
+                skip_bad=skip_bad,
+                progress=bar.update,
+            )
+
+    if not skip_bad and any(isinstance(item, BadLine) for item in read):
+        # Nothing is going to be imported, so no folder needs to be made.
+        result = Import(0, [], [item for item in read if isinstance(item, BadLine)])
+    else:
+        result = with_system(options, use)
+    for bad in result.bad:
+        click.secho(f"todo: {bad}", fg="yellow", err=True)
+    if options.as_json:
+        bad_lines = [{"line": bad.line, "why": bad.why, "text": bad.text} for bad in result.bad]
+        print_json({"imported": result.imported, "lists": result.lists, "bad": bad_lines})
+    else:
+        entries, lists = counted(result.imported, "entry", "entries"), len(result.lists)
+        click.echo(f"{entries} in {counted(lists, 'list', 'lists')} imported")
+    if result.bad:
+        if not skip_bad:
+            click.secho("todo: nothing was imported; --skip-bad imports the rest", fg="red", err=True)
+        sys.exit(NOT_DONE)
+
+
+def _text_of(file: str) -> str:
+    """The text of a file, or of standard input; with any kind of ends of lines."""
+    try:
+        with click.open_file(file, "rb") as stream:
+            content: bytes = stream.read()
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}", NOT_DONE)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        fail(f"{file}, line {line}: no UTF-8 text: {error.reason}; convert it to UTF-8 first", NOT_DONE)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@command("export")
+@click.argument("names", metavar="[LIST]...", nargs=-1)
+@click.option("--format", "format_", type=click.Choice(sorted(WRITERS)), help="[default: todo.txt]")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False), default="-", help="[default: standard output]"
+)
+def export_command(options: Options, names: tuple[str, ...], format_: str | None, output: str) -> None:
+    """Write the entries of the LISTs, or of all."""
+    if options.as_json and format_ is None and output == "-":
+        format_ = "json"
+    kind = format_ or ("todo.txt" if output == "-" else format_of(output))
+
+    async def use(system: System) -> list[Listed]:
+        return await export_lists(system, names or None)
+
+    text = WRITERS[kind](with_system(options, use))
+    try:
+        # Whole or not at all: what was there before is not lost to a full disk.
+        with click.open_file(output, "w", encoding="utf-8", atomic=output != "-") as stream:
+            stream.write(text)
+    except BrokenPipeError:
+        raise  # the reader has had enough; click ends quietly
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror}; what was there is as it was", NOT_DONE)

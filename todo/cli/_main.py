@@ -1,0 +1,125 @@
+"""The command itself: what all its subcommands have in common, and how one is added to it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+import trio
+
+from todo.errors import BadLine, TodoError
+from todo.system import System, open_system
+
+__all__ = ["DONE", "NOT_DONE", "WRONG_USE", "Options", "command", "fail", "main", "with_system"]
+
+R = TypeVar("R")
+
+DONE: Final = 0
+NOT_DONE: Final = 1
+WRONG_USE: Final = 2
+
+
+class Options:
+    """What was said before and after the name of the subcommand.
+
+    Args:
+      folder: where the lists are; None: where this user's programs keep their data.
+      as_json: whether to print JSON.
+    """
+
+    def __init__(self, folder: Path | None, as_json: bool) -> None:
+        self._folder = folder
+        self.as_json = as_json
+
+    @property
+    def folder(self) -> Path:
+        """Where the lists are."""
+        if self._folder is not None:
+            return self._folder
+        folder = Path(click.get_app_dir("todo"))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="TODO_FOLDER",
+    help="Where the lists are.  [env: TODO_FOLDER; default: the user's data folder]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.version_option(package_name="trio-genserver")
+@click.pass_context
+def main(ctx: click.Context, folder: Path | None, as_json: bool) -> None:
+    """To-do lists to trust: what a command said is done is on the disk."""
+    ctx.obj = Options(folder, as_json)
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say why it could not be done, and end."""
+    click.secho(f"todo: {text}", fg="red", err=True)
+    sys.exit(code)
+
+
+def command(
+    name: str | None = None, *, short_help: str | None = None
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Add a function as a subcommand: its first argument are the `Options`, an error of ours is a line for
+    the person and not a traceback, and ``--json`` may stand behind the name as well.
+
+    Args:
+      name: of the subcommand; the function's by default.
+      short_help: for the list of all; the first sentence of the docstring by default.
+    """
+
+    def add(function: Callable[..., None]) -> click.Command:
+        as_json = click.option(
+            "--json", is_flag=True, expose_value=False, callback=_note_json, help="Print JSON."
+        )
+        return main.command(name, short_help=short_help)(as_json(click.pass_obj(_errors_exit(function))))
+
+    return add
+
+
+def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.obj.as_json = True
+
+
+def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BadLine as error:
+            fail(str(error), NOT_DONE)
+        except TodoError as error:
+            fail(str(error), WRONG_USE)
+        except BaseExceptionGroup as group:
+            ours, rest = group.split(TodoError)
+            if rest is not None or ours is None:
+                raise
+            first: BaseException = ours
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            fail(str(first), WRONG_USE)
+
+    return wrapped
+
+
+def with_system(options: Options, use: Callable[[System], Awaitable[R]]) -> R:
+    """What `use` returns for the system on the user's folder, which runs meanwhile."""
+
+    async def run() -> R:
+        async with open_system(options.folder) as system:
+            return await use(system)
+
+    return trio.run(run)
