@@ -5,25 +5,19 @@ run could not be made again. Python announces each of these through its audit ev
 happen and however the function was imported, so one hook sees them all. (An audit hook cannot be
 taken out again; outside a run it looks at a flag and returns.)
 
-The wall clock, `random` and `os.urandom` are not refused but pinned (`pinned_sources`): programs
-use them for names and jitter, and mean no harm.
+The wall clock and random sources are not refused but pinned (`sim._pinned`): programs use them for names
+and jitter, and mean no harm.
 """
 
 from __future__ import annotations
 
-import _thread
 import contextlib
-import os
-import random
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from sim._clock import WALL_CLOCK_START, VirtualClock
 from sim._errors import Escape
-from sim._threads import ThreadSimulation
 
 _MEMORY_STREAM: Final = "use trio.testing.memory_stream_pair, or replace the peer by a task"
 _NO_PROCESS: Final = "replace what it does by a task of the scenario"
@@ -52,7 +46,8 @@ class _Guard:
 
     def __init__(self) -> None:
         self.refuse: Callable[[Escape], None] | None = None
-        self.thread = 0
+        # Those whose doings belong to the run; not, for instance, a test runner's watchdog.
+        self.threads: set[int] = set()
         self.installed = False
 
 
@@ -63,8 +58,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     del args
     if _guard.refuse is None or event not in _REFUSED:
         return
-    # Other threads of the process (a test runner's watchdog) are none of our business.
-    if threading.get_ident() != _guard.thread:
+    if threading.get_ident() not in _guard.threads:
         return
     escape = Escape(event, _REFUSED[event])
     _guard.refuse(escape)
@@ -79,86 +73,37 @@ def guarded(refuse: Callable[[Escape], None]) -> Generator[None]:
         sys.addaudithook(_hook)
         _guard.installed = True
     before = _guard.refuse
-    _guard.refuse, _guard.thread = refuse, threading.get_ident()
+    _guard.refuse = refuse
+    try:
+        with this_thread_belongs_to_the_run():
+            yield
+    finally:
+        _guard.refuse = before
+
+
+@contextlib.contextmanager
+def this_thread_belongs_to_the_run() -> Generator[None]:
+    """What is done in this thread is refused too, until the block ends."""
+    identity = threading.get_ident()
+    known = identity in _guard.threads
+    _guard.threads.add(identity)
+    try:
+        yield
+    finally:
+        if not known:
+            _guard.threads.discard(identity)
+
+
+@contextlib.contextmanager
+def unguarded() -> Generator[None]:
+    """Refuse nothing: what is done in the block is done by the simulator itself."""
+    before, _guard.refuse = _guard.refuse, None
     try:
         yield
     finally:
         _guard.refuse = before
 
 
-class PinnedSources:
-    """The wall clock, `random` and `os.urandom`, made a function of the run.
-
-    What was imported by value before (``from time import monotonic``) escapes; the check that runs
-    a failing execution twice is what finds that.
-    """
-
-    def __init__(self, clock: VirtualClock, threads: ThreadSimulation) -> None:
-        self._clock = clock
-        self._threads = threads
-        self._bytes: random.Random | None = None
-
-    def reset(self) -> None:
-        """Begin an execution."""
-        random.seed(0)
-        self._bytes = None
-
-    def _urandom(self, size: int, /) -> bytes:
-        if self._bytes is None:
-            self._bytes = random.Random(0)
-        return self._bytes.randbytes(size)
-
-    @contextlib.contextmanager
-    def installed(self) -> Generator[None]:
-        clock = self._clock
-
-        def seconds() -> float:
-            return clock.now
-
-        def nanoseconds() -> int:
-            return round(clock.now * 1e9)
-
-        def wall_seconds() -> float:
-            return WALL_CLOCK_START + clock.now
-
-        def wall_nanoseconds() -> int:
-            return round((WALL_CLOCK_START + clock.now) * 1e9)
-
-        def sleep(duration: float, /) -> None:
-            if self._threads.in_thread:
-                self._threads.sleep(duration)
-            else:
-                # As the real one announces itself to the hook, which refuses it.
-                sys.audit("time.sleep", duration)
-
-        def start_thread(*args: Any, **kwargs: Any) -> None:
-            del args, kwargs
-            sys.audit("_thread.start_new_thread")
-
-        replacements: list[tuple[Any, str, Callable[..., object]]] = [
-            (time, "monotonic", seconds),
-            (time, "monotonic_ns", nanoseconds),
-            (time, "perf_counter", seconds),
-            (time, "perf_counter_ns", nanoseconds),
-            (time, "time", wall_seconds),
-            (time, "time_ns", wall_nanoseconds),
-            (time, "sleep", sleep),
-            (os, "urandom", self._urandom),
-            (random, "_urandom", self._urandom),
-            # Python 3.11 does not announce a new thread to audit hooks.
-            (_thread, "start_new_thread", start_thread),
-            (threading, "_start_new_thread", start_thread),
-            (threading, "_start_joinable_thread", start_thread),
-        ]
-        state = random.getstate()
-        # Which of the private ones exist depends on the version of Python.
-        replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
-        originals = [(module, name, getattr(module, name)) for module, name, _ in replacements]
-        for module, name, replacement in replacements:
-            setattr(module, name, replacement)
-        try:
-            yield
-        finally:
-            for module, name, original in originals:
-                setattr(module, name, original)
-            random.setstate(state)
+def guarding() -> bool:
+    """Whether escapes are refused."""
+    return _guard.refuse is not None

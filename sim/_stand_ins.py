@@ -17,6 +17,7 @@ from outcome import Outcome
 
 from sim._errors import Escape
 from sim._footprint import Active
+from sim._threads import outside_threads
 from sim.strategies import Operation
 
 
@@ -80,6 +81,9 @@ class CallbackQueue:
         if self.done:
             # The execution is over; what still calls is a finalizer, which has nobody to tell.
             return
+        outside_threads(lambda: self._add(sync_fn, args, idempotent))
+
+    def _add(self, sync_fn: Callable[..., object], args: tuple[Any, ...], idempotent: bool) -> None:
         self._touched()
         if idempotent:
             if (sync_fn, args) in self._once:
@@ -104,13 +108,15 @@ class CallbackQueue:
 
     async def _run_jobs(self) -> None:
         while True:
+            # Also to find nothing is to have looked: a job that is added now wakes this task.
+            self._touched()
             while self._jobs:
-                self._touched()
                 sync_fn, args, idempotent = self._jobs.popleft()
                 if idempotent:
                     self._once.discard((sync_fn, args))
                 sync_fn(*args)
                 await trio.lowlevel.cancel_shielded_checkpoint()
+                self._touched()
             self._parked = True
             await trio.lowlevel.wait_task_rescheduled(self._never_mind)
 

@@ -1,10 +1,12 @@
 """Threads of `trio.to_thread.run_sync`, simulated: what runs in one is a step like any other.
 
-A thread becomes a task of the simulation. Its function runs, whole, in the step in which a strategy
-picks that task; so other tasks get on before it and after it, in every order, and yet nothing
-runs at the same time. The result goes back through the callback queue, as in Trio, which makes
-the delivery a step of its own. `time.sleep` in a thread delays the result by that much virtual
-time.
+A thread becomes a task of the simulation. Its function runs in the step in which a strategy picks that task,
+up to where it ends or calls back into Trio; so other tasks get on before it and after it, in every order,
+and yet nothing runs at the same time. The result goes back through the callback queue, as in Trio, which
+makes the delivery a step of its own.
+
+`trio.from_thread` is Trio's own code, cancellation and all; only the queue on which the thread waits for the
+answer is ours. `time.sleep` in a thread takes virtual time.
 
 What this does not show: two threads interleaved *inside* their functions. A data race between
 threads is not what this simulator is for; it is about tasks.
@@ -14,12 +16,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, Final, cast
 
 import outcome
 import trio
 
-from sim._errors import Escape
+from sim._footprint import Active
+from sim._worker import Outcome, Worker, current_worker
+from sim.strategies import Operation
+
+# How often a function may call out after its execution is over, before its thread is given up.
+_LAST_CALLS: Final = 100
 
 
 class ThreadSimulation:
@@ -27,82 +34,173 @@ class ThreadSimulation:
 
     Args:
         spawn: starts a task that stands for a thread.
-        outside_trio: makes Trio unaware of its own run, as it is in a real thread.
-        refuse: is told of what cannot be simulated.
     """
 
-    def __init__(
-        self,
-        spawn: Callable[[Callable[[], Awaitable[object]], str], object],
-        outside_trio: Callable[[], contextlib.AbstractContextManager[Callable[[], None]]],
-        refuse: Callable[[Escape], None],
-    ) -> None:
+    def __init__(self, spawn: Callable[[Callable[[], Awaitable[object]], str], object]) -> None:
         self._spawn = spawn
-        self._outside_trio = outside_trio
-        self._refuse = refuse
-        self._back_into_trio: Callable[[], None] | None = None
-        self._slept = 0.0
-
-    @property
-    def in_thread(self) -> bool:
-        """Whether the function of a thread is running."""
-        return self._back_into_trio is not None
-
-    def sleep(self, seconds: float) -> None:
-        """What `time.sleep` does in a thread."""
-        self._slept += seconds
+        # As in Trio's cache, the one that was idle for the shortest time is taken first.
+        self._idle: list[Worker] = []
 
     def start(
         self,
         fn: Callable[[], Any],
-        deliver: Callable[[outcome.Outcome[Any]], object],
+        deliver: Callable[[Outcome], object],
         name: str | None = None,
     ) -> None:
         """Stands for ``trio.lowlevel.start_thread_soon``."""
+        name = name or "None"
 
         async def thread() -> None:
-            with self._in_thread():
-                result = outcome.capture(fn)
-            slept, self._slept = self._slept, 0.0
-            if slept:
-                await trio.sleep(slept)
-            deliver(result)
+            deliver(await self._run(fn, name))
 
         self._spawn(thread, f"<thread: {name}>")
 
-    def send_message(self, token: object, message: Any) -> object:
-        """Stands for how ``trio.from_thread`` reaches the run that the thread belongs to.
+    def stop(self) -> None:
+        """End the real threads, at the end of an exploration."""
+        for worker in self._idle:
+            worker.stop()
+        self._idle.clear()
 
-        A synchronous function is run on the spot: the thread and its step go on behind it.
-
-        Raises:
-            RuntimeError: the caller is not in a thread.
-            Escape: an async function was given; the thread would have to wait in the middle.
-        """
-        if self._back_into_trio is None:
-            del token
-            raise RuntimeError("this is a blocking function; call it from a thread")
-        if not hasattr(message, "run_sync"):
-            escape = Escape(
-                "trio.from_thread.run",
-                "return from the thread and await there; trio.from_thread.run_sync is simulated",
-            )
-            self._refuse(escape)
-            raise escape
-        leave, self._back_into_trio = self._back_into_trio, None
-        leave()
+    async def _run(self, fn: Callable[[], Any], name: str) -> Outcome:
+        worker = self._idle.pop() if self._idle else Worker()
+        said = worker.begin(fn, name)
         try:
-            message.run_sync()
-        finally:
-            self._back_into_trio = leave
-            leave()
-        return message.queue.get_nowait().unwrap()
+            while not isinstance(said, outcome.Outcome):
+                if isinstance(said, _Call):
+                    answer: Outcome = outcome.capture(said.fn)
+                else:
+                    assert isinstance(said, _Sleep | Reply)
+                    answer = await outcome.acapture(said.happen)
+                said = worker.go_on(answer)
+        except GeneratorExit:
+            # The execution is over, and this task thrown away.
+            if _see_out(worker):
+                self._idle.append(worker)
+            raise
+        self._idle.append(worker)
+        return cast("Outcome", said)
+
+
+class Reply:
+    """Where a thread waits for the answer of `trio.from_thread`: stands for the queue in its messages."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._answer: Outcome | None = None
+        self._waiting: trio.lowlevel.Task | None = None
+
+    def put_nowait(self, answer: Outcome) -> None:
+        """Called in a step, by who has run what the thread wanted."""
+        self._answer = answer
+        if self._waiting is not None:
+            trio.lowlevel.reschedule(self._waiting)
+            self._waiting = None
+
+    def get(self) -> Outcome:
+        """Called in the thread."""
+        answer: Outcome = self._worker.ask(self)
+        return answer
+
+    async def happen(self) -> Outcome:
+        """Wait, in the thread's task, for the answer."""
+        if self._answer is None:
+            self._waiting = trio.lowlevel.current_task()
+            # As a thread: cancelling does not reach it, and what it waits for will end and say so.
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        assert self._answer is not None
+        return self._answer
+
+
+class ThreadCount:
+    """What Trio counts its active threads with, for `trio.testing.wait_all_threads_completed`.
+
+    Threads that begin and end commute. With Trio's own, the one that is the last to end always sets an event
+    and makes another, so that for partial-order reduction every two threads would have to do with each other.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._event: trio.Event | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are, as Trio's functions read it."""
+        self._touched(Operation.READ)
+        return self._count
+
+    @property
+    def event(self) -> trio.Event:
+        """Set when there are none left; made for who waits for that."""
+        self._touched(Operation.WRITE)
+        if self._event is None:
+            self._event = trio.Event()
+        return self._event
 
     @contextlib.contextmanager
-    def _in_thread(self) -> Generator[None]:
-        with self._outside_trio() as switch:
-            self._back_into_trio = switch
-            try:
-                yield
-            finally:
-                self._back_into_trio = None
+    def one_more(self) -> Generator[None]:
+        """Count a thread until the block ends."""
+        self._touched(Operation.UPDATE)
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+            event = self._event
+            self._touched(Operation.UPDATE if event is None else Operation.WRITE)
+            if event is not None and self._count == 0:
+                self._event = None
+                event.set()
+
+    def _touched(self, operation: Operation) -> None:
+        if Active.recorder is not None:
+            Active.recorder.touched(self, "threads", operation)
+
+
+class _Sleep:
+    """A thread's `time.sleep`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def happen(self) -> None:
+        await trio.sleep(self._seconds)
+
+
+class _Call:
+    """Something to be done at once in the simulator's thread."""
+
+    def __init__(self, fn: Callable[[], object]) -> None:
+        self.fn = fn
+
+
+def in_thread() -> bool:
+    """Whether this is called by the function of a simulated thread."""
+    return current_worker() is not None
+
+
+def sleep_in_thread(seconds: float) -> None:
+    """What `time.sleep` does there."""
+    worker = current_worker()
+    assert worker is not None
+    worker.ask(_Sleep(seconds))
+
+
+def outside_threads(fn: Callable[[], object]) -> None:
+    """Call ``fn`` in the simulator's thread, where Trio is at home: from there or from a simulated one."""
+    worker = current_worker()
+    if worker is None:
+        fn()
+    else:
+        worker.ask(_Call(fn))
+
+
+def _see_out(worker: Worker) -> bool:
+    """Let a function come to its end to which nothing will be answered any more.
+
+    Returns:
+        False if it does not.
+    """
+    for _ in range(_LAST_CALLS):
+        if isinstance(worker.go_on(outcome.Error(trio.RunFinishedError())), outcome.Outcome):
+            return True
+    return False

@@ -39,7 +39,7 @@ from sim._errors import (
     SystemTaskCrashed,
     members,
 )
-from sim._escapes import PinnedSources, guarded
+from sim._escapes import guarded
 from sim._footprint import Recorder
 from sim._kernel._dependence import recorded
 from sim._kernel._trio import (
@@ -53,9 +53,9 @@ from sim._kernel._trio import (
     FastInstruments,
     crash,
     fresh_cancel_status,
-    outside_trio,
     threads_replaced,
 )
+from sim._pinned import PinnedSources
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
 from sim._trace import Trace, describe_waiting, short_name
@@ -105,8 +105,8 @@ class Kernel:
         self._host_task: Any = RUN_CONTEXT.task
         self.clock = VirtualClock()
         self.log = ChoiceLog()
-        self._threads = ThreadSimulation(self.spawn_background, outside_trio, self._refuse)
-        self._pinned = PinnedSources(self.clock, self._threads)
+        self._threads = ThreadSimulation(self.spawn_background)
+        self._pinned = PinnedSources(self.clock)
         self._input = NoInput(self._refuse)
         self._system_scope: Any = None
         self._outer_status: Any = fresh_cancel_status()
@@ -665,10 +665,11 @@ class Kernel:
             with (
                 self._pinned.installed(),
                 guarded(self._refuse),
-                threads_replaced(self._threads.start, self._threads.send_message),
+                threads_replaced(self._threads.start),
             ):
                 yield
         finally:
+            self._threads.stop()
             for name, value in before.items():
                 setattr(runner, name, value)
             runner.asyncgens.alive = alive

@@ -18,11 +18,12 @@ import trio._core._run as _trio_run
 import trio._core._traps as _trio_traps
 import trio._threads as _trio_threads
 from outcome import capture
-from sniffio import thread_local as sniffio_library
 from trio._core._instrumentation import Instruments as _TrioInstruments
 
 from sim._errors import UnsupportedTrio
+from sim._threads import Reply, ThreadCount
 from sim._trace import short_name
+from sim._worker import current_worker
 from sim.faults import InjectedCrash
 
 RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
@@ -72,6 +73,8 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
     _trio_run.CancelScope: ("_cancel", "_cancel_called", "_cancel_status", "_has_been_entered"),
     _trio_run.Nursery: ("_check_nursery_closed", "_child_finished", "_nested_child_finished"),
     _trio_run._TaskStatus: ("started",),
+    _trio_threads.Run: ("queue",),
+    _trio_threads.RunSync: ("queue",),
     trio.Event: ("_flag",),
     trio.MemorySendChannel: ("_state",),
     trio.MemoryReceiveChannel: ("_state",),
@@ -94,7 +97,12 @@ def check_trio() -> None:
     ]
     missing += [
         f"trio._threads.{name}"
-        for name in ("start_thread_soon", "_send_message_to_trio")
+        for name in (
+            "start_thread_soon",
+            "_send_message_to_trio",
+            "_track_active_thread",
+            "_active_threads_local",
+        )
         if not hasattr(_trio_threads, name)
     ]
     if missing:
@@ -158,37 +166,37 @@ def crash(task: Any) -> None:
 
 
 @contextlib.contextmanager
-def outside_trio() -> Generator[Callable[[], None]]:
-    """Make Trio unaware of its run, as it is in a thread; yields what switches back and
-    forth."""
-    kept: dict[str, Any] = {"task": RUN_CONTEXT.task, "runner": RUN_CONTEXT.runner}
-    inside = True
-
-    def switch() -> None:
-        nonlocal inside
-        inside = not inside
-        sniffio_library.name = "trio" if inside else None
-        for name, value in kept.items():
-            if inside:
-                setattr(RUN_CONTEXT, name, value)
-            else:
-                delattr(RUN_CONTEXT, name)
-
-    switch()
-    try:
-        yield switch
-    finally:
-        if not inside:
-            switch()
-
-
-@contextlib.contextmanager
-def threads_replaced(start: Callable[..., object], send_message: Callable[..., object]) -> Generator[None]:
+def threads_replaced(start: Callable[..., object]) -> Generator[None]:
+    """Let ``start`` stand for Trio's thread cache, and threads wait for Trio's answers on its terms."""
     module: Any = _trio_threads
-    before = module.start_thread_soon, module._send_message_to_trio
-    module.start_thread_soon = start
-    module._send_message_to_trio = send_message
+    active = module._active_threads_local
+    send = module._send_message_to_trio
+
+    def send_message(token: object, message: Any) -> object:
+        worker = current_worker()
+        if worker is not None:
+            # The class is frozen: a message has its queue from the moment it is made.
+            object.__setattr__(message, "queue", Reply(worker))
+        return send(token, message)
+
+    def track_active_thread() -> contextlib.AbstractContextManager[None]:
+        try:
+            count: ThreadCount = active.get()
+        except LookupError:
+            count = ThreadCount()
+            active.set(count)
+        return count.one_more()
+
+    replacements = {
+        "start_thread_soon": start,
+        "_send_message_to_trio": send_message,
+        "_track_active_thread": track_active_thread,
+    }
+    before = {name: getattr(module, name) for name in replacements}
+    for name, replacement in replacements.items():
+        setattr(module, name, replacement)
     try:
         yield
     finally:
-        module.start_thread_soon, module._send_message_to_trio = before
+        for name, original in before.items():
+            setattr(module, name, original)

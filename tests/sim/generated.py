@@ -19,7 +19,7 @@ Plan = list[tuple[str, int]]
 ACTIONS = [
     "read", "write", "increment", "set", "is_set", "wait", "lock", "locked", "semaphore",
     "limiter", "notify", "condition", "send", "send_wait", "receive", "receive_nowait",
-    "cancel", "sleep", "spawn", "checkpoint",
+    "cancel", "sleep", "spawn", "checkpoint", "thread", "call back",
 ]  # fmt: skip
 
 
@@ -58,9 +58,7 @@ class _World:
             case "write":
                 self.cells[which].set(10 * number + which)
             case "increment":
-                value = self.cells[which].get()
-                await trio.lowlevel.checkpoint()
-                self.cells[which].set(value + 1)
+                await self._increment(which)
             case "set":
                 self.events[which].set()
             case "is_set":
@@ -95,9 +93,19 @@ class _World:
                     nursery.start_soon(trio.lowlevel.checkpoint)
                     nursery.start_soon(self.events[which].wait)
                     nursery.start_soon(trio.sleep, 1)
+            case "thread":
+                return await trio.to_thread.run_sync(self.cells[which].get)
+            case "call back":
+                return await trio.to_thread.run_sync(trio.from_thread.run, self._increment, which)
             case _:
                 await trio.lowlevel.checkpoint()
         return None
+
+    async def _increment(self, which: int) -> int:
+        value = self.cells[which].get()
+        await trio.lowlevel.checkpoint()
+        self.cells[which].set(value + 1)
+        return value
 
     def result(self) -> object:
         return (
