@@ -248,8 +248,8 @@ By hand: `send_nowait` into a memory channel and `receive`; a task started in a 
 and ended by closing it; the same, waiting."""
 HOOKS_TEXT = """## What instruments cost that are not installed
 
-Against the same code with its instrument hooks cut out. The unchanged copy shows what this measurement cannot
-tell apart: it is our code once more."""
+Our code against the same code with its instrument hooks cut out; both are copies, made in the same way. The
+package itself should cost what its copy does, and shows what this measurement cannot tell apart."""
 
 
 def main() -> None:

@@ -36,8 +36,9 @@ from .peers.environments import (
 __all__ = ["main"]
 
 DOCS = Path(__file__).parent.parent / "docs"
-# Seconds that one measurement should take, so that all together take minutes.
-AIM = 0.2
+# Seconds that one measurement should take. Short and many, so that a neighbour's burst of work falls on few
+# of them, and on all columns alike.
+AIM = 0.06
 STEP = 500
 
 
@@ -123,7 +124,9 @@ def measure(
             failures.append(str(failure))
             return math.nan
 
-    samples = interleave({peer.title: partial(once, peer) for peer in rows}, repeats, progress=kind.title)
+    # Where the number is given, one measurement is long.
+    turns = max(1, repeats // 4) if kind.count else repeats
+    samples = interleave({peer.title: partial(once, peer) for peer in rows}, turns, progress=kind.title)
     whole = {title: values for title, values in samples.items() if not any(map(math.isnan, values))}
     return Result(kind, whole) if OURS.title in whole else None
 
@@ -240,7 +243,8 @@ def svg(results: list[Result], title: str) -> str:
 
 TEXT = """# trio_genserver beside other libraries
 
-{machine}; medians of {repeats} interleaved turns. `make peers` makes the environments of the other libraries,
+{machine}; medians of {repeats} interleaved turns, a quarter as many for
+start, stop and memory. `make peers` makes the environments of the other libraries,
 `make bench` measures again.
 
 {verdict}
@@ -269,7 +273,7 @@ What was measured, and how:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=24)
     parser.add_argument("--servers", type=int, default=10_000)
     parser.add_argument("--environments", metavar="DIR", type=Path, default=DEFAULT)
     parser.add_argument("--json", action="store_true", help="print the samples, write nothing")
