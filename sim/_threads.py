@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard
 
 import outcome
 import trio
@@ -65,7 +65,7 @@ class ThreadSimulation:
         worker = self._idle.pop() if self._idle else Worker()
         said = worker.begin(fn, name)
         try:
-            while not isinstance(said, outcome.Outcome):
+            while not _is_the_end(said):
                 if isinstance(said, _Call):
                     answer: Outcome = outcome.capture(said.fn)
                 else:
@@ -78,7 +78,7 @@ class ThreadSimulation:
                 self._idle.append(worker)
             raise
         self._idle.append(worker)
-        return cast("Outcome", said)
+        return said
 
 
 class Reply:
@@ -194,13 +194,15 @@ def outside_threads(fn: Callable[[], object]) -> None:
         worker.ask(_Call(fn))
 
 
+def _is_the_end(said: object) -> TypeGuard[Outcome]:
+    """Whether what a worker has said is how its function ended."""
+    return isinstance(said, outcome.Outcome)
+
+
 def _see_out(worker: Worker) -> bool:
     """Let a function come to its end to which nothing will be answered any more.
 
     Returns:
         False if it does not.
     """
-    for _ in range(_LAST_CALLS):
-        if isinstance(worker.go_on(outcome.Error(trio.RunFinishedError())), outcome.Outcome):
-            return True
-    return False
+    return any(_is_the_end(worker.go_on(outcome.Error(trio.RunFinishedError()))) for _ in range(_LAST_CALLS))
