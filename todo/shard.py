@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -105,6 +106,8 @@ class Shard:
             raise WrongShard(path, "the file is missing")
         if not in_memory and path.is_dir():
             raise NotADatabase(path, "it is a folder")
+        if not in_memory and path.exists():
+            _check_permission(path)
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(
@@ -328,6 +331,16 @@ class Shard:
             yield
         except sqlite3.Error as error:
             raise failure(self.path, action, error) from error
+
+
+def _check_permission(path: Path) -> None:
+    """Raise if this user may not write the file: SQLite would open it for reading, and fail later."""
+    for mode, what in ((os.R_OK, "read"), (os.W_OK, "write")):
+        if not os.access(path, mode, effective_ids=os.access in os.supports_effective_ids):
+            cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise StorageFailed(
+                path, f"opening to {what}", cause, advice=f"this user may not {what} the file"
+            )
 
 
 def _close_quietly(connection: sqlite3.Connection) -> None:

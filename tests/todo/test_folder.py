@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,14 @@ import pytest
 from todo import (
     BadFolder,
     BadInput,
+    Entry,
     FolderInUse,
     NewerVersion,
     NotAFolder,
     StorageError,
+    TodoServer,
     WrongWorkerCount,
+    open_system,
 )
 from todo.folder import DEFAULT_WORKERS, MAX_WORKERS, Folder
 from trio_genserver import STABLE_HASH
@@ -130,11 +136,55 @@ def test_a_folder_sharded_by_another_hash_is_refused(place: Path) -> None:
         Folder.open(place)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_refused(place: Path) -> None:
-    place.mkdir(mode=0o500)
-    with pytest.raises(NotAFolder, match="ermission"):
+@contextlib.contextmanager
+def unprivileged() -> Generator[None]:
+    """Root may do everything, so be nobody meanwhile; who is not root stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that everybody may enter; those of pytest are for their owner only."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+def test_a_folder_without_permission_is_refused_and_stays_as_it_is(open_place: Path) -> None:
+    place = open_place / "db"
+    place.mkdir()
+    place.chmod(0o555)
+    with unprivileged(), pytest.raises(NotAFolder, match="ermission"):
         Folder.open(place)
+    assert list(place.iterdir()) == []
+    with unprivileged(), pytest.raises(NotAFolder, match="ermission"):
+        Folder.open(place / "new")
+
+
+async def test_a_database_that_may_only_be_read_is_refused_and_is_whole_afterwards(open_place: Path) -> None:
+    place = open_place / "db"
+    with unprivileged():
+        async with open_system(place, workers=1) as system:
+            await system.call("bob", TodoServer.add_entry(Entry(title="kept")))
+    shard = place / "shards-1" / "0.db"
+    for file, mode in ((place / "lock", 0o444), (shard, 0o444), (shard, 0o000), (shard.parent, 0o555)):
+        before = file.stat().st_mode
+        file.chmod(mode)
+        with unprivileged(), pytest.raises(StorageError) as caught:
+            async with open_system(place):
+                pass
+        assert "may" in str(caught.value) or "ermission" in str(caught.value)
+        assert str(place) in str(caught.value)
+        file.chmod(before)
+        async with open_system(place) as system:
+            assert [entry.title for entry in await system.call("bob", TodoServer.entries())] == ["kept"]
 
 
 def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
