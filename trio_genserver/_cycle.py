@@ -11,8 +11,10 @@ somewhere, and then the call can be answered, or comes back to the caller, and t
   may call its own server, and a reply that is deferred to a child is followed into the child.
 - A request that waits for one of a bounded number of children is stuck only if all of them are. That edge
   appears without a call, when the server finds all places taken; so it is looked at then as well.
-- A request that was given away as a `From` may be answered by anybody. It ends the search: an alarm must
-  be certain.
+- A request that was given away as a `From` may be answered by anybody. It ends the search.
+- A handler that waits for several calls at a time, in a nursery of its own, is taken to need all of them,
+  and one that waits with a time limit to wait for good. Either could be freed otherwise, by a cancellation;
+  but that is what a cycle looks like to those who run into one, and they are better told.
 
 An edge appears only when somebody begins to wait, so looking there, each time, finds every cycle, and
 finds it in the call that closes it. A call from outside of any server cannot close one and costs one look
@@ -35,13 +37,22 @@ if TYPE_CHECKING:
     from ._request import Request
 
 __all__ = [
+    "AnyOf",
     "Execution",
     "current_execution",
     "cycle_of_pending",
     "refuse_cycle",
     "waiting_for",
-    "waiting_for_all",
 ]
+
+
+class AnyOf:
+    """Some requests of which one is enough to go on."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self, requests: Sequence[Request[Any]]) -> None:
+        self.requests = requests
 
 
 class Execution:
@@ -49,14 +60,14 @@ class Execution:
 
     Attributes:
       task: the Trio task in which it runs.
-      waiting: the requests that it waits for now; None is no request, and costs no list.
-      rivals: for a child that waits for its turn: those whose end it waits for.
+      waiting: the requests that it waits for now, and groups of which one is enough; None is nothing, and
+        costs no list.
     """
 
     __slots__ = ("task", "waiting")
 
     task: trio.lowlevel.Task | None
-    waiting: list[Request[Any]] | None
+    waiting: list[Request[Any] | AnyOf] | None
 
     @property
     def server(self) -> Process:
@@ -101,11 +112,12 @@ def current_execution() -> Execution | None:
         task = nursery.parent_task
 
 
-def refuse_cycle(caller: Execution, request: Request[Any]) -> None:
-    """Raise `CallCycle` if `request` cannot be answered before `caller` goes on."""
-    way = _stuck(request, caller, set())
+def refuse_cycle(caller: Execution, awaited: Request[Any] | AnyOf) -> None:
+    """Raise `CallCycle` if `awaited` cannot be answered before `caller` goes on."""
+    way = _stuck(awaited, caller, set())
     if way is not None:
         cycle = [caller.name, *way]
+        request: Request[Any] = awaited.requests[0] if isinstance(awaited, AnyOf) else awaited
         raise CallCycle(request.process.name, request.message, cycle)
 
 
@@ -122,11 +134,18 @@ def cycle_of_pending(child: Execution) -> list[str] | None:
     return None if way is None else [child.server.name, *way]
 
 
-def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> list[str] | None:
-    """The names of the servers from `request` to `caller`, or None: it can be answered."""
+def _stuck(awaited: Request[Any] | AnyOf, caller: Execution, seen: set[Execution]) -> list[str] | None:
+    """The names of the servers from `awaited` to `caller`, or None: it can be answered."""
     way: list[str] = []
     while True:
-        execution = request.executor
+        if isinstance(awaited, AnyOf):
+            rest: list[str] | None = None
+            for request in awaited.requests:
+                rest = _stuck(request, caller, set(seen)) if request.unanswered else None
+                if rest is None:
+                    return None
+            return way + rest if rest else None
+        execution = awaited.executor
         if execution is None or execution in seen:
             return None
         seen.add(execution)
@@ -135,7 +154,7 @@ def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> li
             return way
         blockers = execution.blockers()
         if blockers is not None:
-            rest: list[str] | None = None
+            rest = None
             for blocker in blockers:
                 rest = _through(blocker, caller, seen)
                 if rest is None:
@@ -151,45 +170,38 @@ def _stuck(request: Request[Any], caller: Execution, seen: set[Execution]) -> li
                 if rest is not None:
                     return way + rest
             return None
-        request = waiting[0]
+        awaited = waiting[0]
 
 
 def _through(execution: Execution, caller: Execution, seen: set[Execution]) -> list[str] | None:
     if execution is caller:
         return [execution.name]
-    for request in execution.waiting or ():
-        way = _stuck(request, caller, set(seen))
+    for awaited in execution.waiting or ():
+        way = _stuck(awaited, caller, set(seen))
         if way is not None:
             return way
     return None
 
 
 @contextmanager
-def waiting_for(request: Request[Any]) -> Generator[None]:
-    """While the body waits for `request`, say so; refuse if that would be for ever.
+def waiting_for(*awaited: Request[Any] | AnyOf) -> Generator[None]:
+    """While the body waits for all of `awaited`, say so; refuse if that would be for ever.
 
     Raises:
       CallCycle: the body is not run.
     """
-    with waiting_for_all((request,)):
-        yield
-
-
-@contextmanager
-def waiting_for_all(requests: Sequence[Request[Any]]) -> Generator[None]:
-    """`waiting_for`, where the body waits for every one of `requests`."""
     execution = current_execution()
     if execution is None:
         yield
         return
-    for request in requests:
-        if request.unanswered:
-            refuse_cycle(execution, request)
+    for each in awaited:
+        if isinstance(each, AnyOf) or each.unanswered:
+            refuse_cycle(execution, each)
     if execution.waiting is None:
         execution.waiting = []
-    execution.waiting.extend(requests)
+    execution.waiting.extend(awaited)
     try:
         yield
     finally:
-        for request in requests:
-            execution.waiting.remove(request)
+        for each in awaited:
+            execution.waiting.remove(each)

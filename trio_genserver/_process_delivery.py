@@ -42,9 +42,10 @@ class Delivery(ProcessState):
     def deliver(self, item: Item) -> bool:
         """Hand `item` over or leave it in the mailbox; False if that is full. Only while `alive`."""
         if self.parked:
-            self.parked = False
             assert self.task is not None
+            # First, as it raises if this is no Trio thread; the server is not to be hurt by that.
             trio.lowlevel.reschedule(self.task, outcome.Value(item))
+            self.parked = False
             return True
         mailbox = self.mailbox
         if mailbox is None:
@@ -98,9 +99,13 @@ class Delivery(ProcessState):
             return
         if self.hooks.message_sent:
             self.hooks.tell("message_sent", self.ref, item)
-        if not self.deliver(item):
-            assert self.mailbox is not None
-            self.mailbox.force(item)
+        if self.parked:
+            self.deliver(item)
+            return
+        if self.mailbox is None:
+            self.mailbox = Mailbox(self.spec.mailbox_size)
+        # Not among those of which a full mailbox may drop the oldest.
+        self.mailbox.force(item)
 
     async def deliver_wait(self, item: Item) -> None:
         """Wait for room in the mailbox, in order. A checkpoint."""

@@ -97,11 +97,6 @@ class Loop(Delivery):
                         item = await self._park_with_timeout()
                     if item is None:
                         continue
-                    if self.current is not None:
-                        # It came in the step in which a caller ran the handler that has ended this server.
-                        self._fail_item(item)
-                        item = None
-                        continue
 
             # What is it, and who handles it?
             request = None
@@ -304,12 +299,20 @@ class Loop(Delivery):
         return None
 
     def ran_inline(self) -> None:
-        """A caller has run a handler, and the server waits with a timeout or is to: that was a message."""
+        """A caller has run a handler: have the server go on, if there is anything to do for it now."""
+        if not self.idle:
+            # It was woken, or cancelled, by what the handler did.
+            return
+        self.idle = False
+        self.parked = True
         scope = self.timeout_scope
-        if self.timeout is None or scope is None:
+        if self.attention or (self.mailbox is not None and self.mailbox.ready):
             self.wake()
-        else:
+        elif scope is not None and self.timeout is not None:
             scope.deadline = trio.current_time() + self.timeout
+        elif scope is not None or self.timeout is not None:
+            # It waits with a timeout that is not due any more, or without the one that it is to have.
+            self.wake()
 
     async def _handle_noreply(self, handler: Handler, message: Any, request: Request[Any] | None) -> None:
         if request is None:

@@ -51,7 +51,8 @@ class ProcessState(Execution):
 
     Attributes:
       parked: the task waits at an empty mailbox; a message may be handed over, or handled by its caller.
-      idle: the task waits, but takes no messages (suspended, or too much waits for child tasks).
+      idle: the task waits, but takes no messages: suspended, or too much waits for child tasks, or a caller
+        runs a handler at this moment.
       attention: something is to be done before the next message.
       instance: the user's object, from ``__init__`` to the end.
       deferred: requests whose answer is somebody's duty: `From`, or a child task that was cancelled.
@@ -175,9 +176,9 @@ class ProcessState(Execution):
         """Have the loop look at `attention`, now if it waits."""
         self.attention = True
         if self.parked or self.idle:
-            self.parked = self.idle = False
             assert self.task is not None
             trio.lowlevel.reschedule(self.task, outcome.Value(None))
+            self.parked = self.idle = False
 
     def stop_now(self, reason: object) -> None:
         """End after the callback that runs."""
@@ -371,7 +372,7 @@ def attributes(instance: object) -> dict[str, Any]:
     for base in type(instance).__mro__:
         slots: Any = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in GenServer.__slots__ and hasattr(instance, name):
+            if name not in _NO_STATE and hasattr(instance, name):
                 state[name] = getattr(instance, name)
     state.update(getattr(instance, "__dict__", {}))
     return state
@@ -380,6 +381,8 @@ def attributes(instance: object) -> dict[str, Any]:
 def message_of(item: Any) -> object:
     return item.message if isinstance(item, Envelope) else item
 
+
+_NO_STATE = frozenset((*GenServer.__slots__, "__dict__", "__weakref__"))
 
 # What all servers share that have deferred nothing; so nothing can be put into it.
 _NONE: frozenset[Request[Any]] = frozenset()

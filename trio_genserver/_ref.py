@@ -17,7 +17,7 @@ import trio
 import trio.lowlevel
 
 from ._cycle import execution_var, waiting_for
-from ._errors import MailboxFull, ServerNotRunning, UnhandledMessage
+from ._errors import CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._message import Call, CallOrCast, Cast
 from ._request import Envelope, Info, Request
 
@@ -95,9 +95,11 @@ class ServerRef(Generic[S_co]):
         if process.parked and not process.hooks.messages:
             handler = process.handlers.get(message.handler)
             if handler is not None and handler.inline and not message.kwargs:
-                # Nothing else runs in here unless it raises, so the server is still parked after it.
                 await _checkpoint_if_cancelled()
                 process.timeout = None
+                # As on the long way: what is sent to the server by its own handler waits in the mailbox.
+                process.parked = False
+                process.idle = True
                 try:
                     run = process.task.context.run  # type: ignore[union-attr]  # it is parked
                     args = message.args
@@ -108,9 +110,17 @@ class ServerRef(Generic[S_co]):
                         reply = run(handler.function, process.instance, *args)
                 except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
                     return await self._crashed_inline(process, message, error)
-                if process.attention:
-                    process.wake()
-                elif process.timeout is not None or process.timeout_scope is not None:
+                mailbox = process.mailbox
+                if (
+                    process.idle
+                    and not process.attention
+                    and process.timeout is None
+                    and process.timeout_scope is None
+                    and (mailbox is None or not mailbox.ready)
+                ):
+                    process.idle = False
+                    process.parked = True
+                else:
                     process.ran_inline()
                 await _schedule_point()
                 return cast("R", reply)
@@ -130,19 +140,19 @@ class ServerRef(Generic[S_co]):
     async def _call(self, process: Process, request: Request[R]) -> R:
         """The rest of the long way: the mailbox may be full, and the caller a server itself."""
         await _checkpoint_if_cancelled()
-        with waiting_for(request):
-            try:
+        try:
+            with waiting_for(request):
                 self._check(process, request.message)
                 if process.hooks.message_sent:
                     process.hooks.tell("message_sent", process.ref, request)
-                delivered = process.deliver(request) or process.deliver_full(request)
-            except (ServerNotRunning, MailboxFull, UnhandledMessage):
-                await trio.lowlevel.checkpoint()
-                raise
-            # No task goes into the request while it waits for room: a reply must not reschedule it there.
-            if not delivered:
-                await process.deliver_wait(request)
-            return await request.park()
+                # No task goes into the request while it waits for room: a reply must not reschedule it there.
+                if not (process.deliver(request) or process.deliver_full(request)):
+                    await process.deliver_wait(request)
+                return await request.park()
+        except (CallCycle, ServerNotRunning, MailboxFull, UnhandledMessage):
+            # It may have failed before it came to any.
+            await _schedule_point()
+            raise
 
     def _check(self, process: Process, message: Any) -> None:
         if not process.alive:
@@ -155,10 +165,7 @@ class ServerRef(Generic[S_co]):
         from ._server import Refuse, Stop
 
         if isinstance(error, Refuse):
-            if process.attention:
-                process.wake()
-            elif process.timeout_scope is not None:
-                process.ran_inline()
+            process.ran_inline()
             await _schedule_point()
             raise error.error
         request: Request[R] = Request(process, message)
@@ -194,6 +201,7 @@ class ServerRef(Generic[S_co]):
             mailbox is not None
             and 0 < mailbox.ready < mailbox.capacity
             and handler is not None
+            and process.alive
             and not process.hooks.messages
         ):
             # As below, without its calls: with many in flight, this is where all but the first go.
@@ -252,9 +260,14 @@ class ServerRef(Generic[S_co]):
     async def _hand_over(self, item: Item) -> None:
         await _checkpoint_if_cancelled()
         process = self._process
-        prepared = self._prepare(process, item)
-        if prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared)):
-            await process.deliver_wait(prepared)
+        try:
+            prepared = self._prepare(process, item)
+            waits = prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared))
+        except (MailboxFull, UnhandledMessage):
+            await _schedule_point()
+            raise
+        if waits:
+            await process.deliver_wait(cast("Item", prepared))
         else:
             await _schedule_point()
 
@@ -295,9 +308,13 @@ class ServerRef(Generic[S_co]):
         if not process.alive and process.state != 2:
             await trio.lowlevel.checkpoint()
             raise ServerNotRunning(process.name, request.message)
-        with waiting_for(request):
-            process.stop_in_order(reason)
-            await process.wait_ended()
+        try:
+            with waiting_for(request):
+                process.stop_in_order(reason)
+                await process.wait_ended()
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.

@@ -12,7 +12,7 @@ outcome in, and reschedules the caller if it is parked. Two things follow, both 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast
 
 import outcome
@@ -21,10 +21,12 @@ import trio.lowlevel
 
 from ._errors import (
     AlreadyReplied,
+    CallCycle,
     RequestAbandoned,
     ServerCrashed,
     ServerStopped,
 )
+from ._instrument import logger
 
 if TYPE_CHECKING:
     from ._cycle import Execution
@@ -182,7 +184,10 @@ class Request(Envelope, Generic[R]):
     def _tell(self) -> None:
         notify, self._notify = self._notify, None
         for each in notify or ():
-            each(self)
+            try:
+                each(self)
+            except Exception:  # noqa: BLE001 - the client's; the server that answers is not to stumble over it
+                logger.exception("what was to be called when %r is done raised", self)
         if self.state != REPLIED and isinstance(self.waiter, Countdown):
             self.waiter.fail(self)
 
@@ -237,19 +242,27 @@ class Request(Envelope, Generic[R]):
         if self.state > BEGUN:
             await trio.lowlevel.checkpoint()
             return self.check()
-        with waiting_for(self):
-            await Countdown([self]).wait()
+        try:
+            with waiting_for(self):
+                await Countdown([self]).wait()
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
         return self.check()
 
     def on_done(self, notify: Notify) -> None:
-        """Have ``notify(self)`` called once, as soon as the request is `done`."""
+        """Have ``notify(self)`` called once, as soon as the request is `done`.
+
+        It is called where the answer is given, and should do no more than tell somebody. What it raises is
+        logged.
+        """
         if self._notify is None:
             self._notify = []
         self._notify.append(notify)
 
     def not_on_done(self, notify: Notify) -> None:
-        """Take `on_done` back."""
-        if self._notify is not None:
+        """Take `on_done` back, if it has not been called."""
+        if self._notify is not None and notify in self._notify:
             self._notify.remove(notify)
 
     def abandon(self) -> None:
@@ -277,9 +290,10 @@ class Countdown:
     reply costs.
     """
 
-    __slots__ = ("failed", "left", "task")
+    __slots__ = ("failed", "left", "requests", "task")
 
-    def __init__(self, requests: Iterable[Request[Any]]) -> None:
+    def __init__(self, requests: Sequence[Request[Any]]) -> None:
+        self.requests = requests
         left = 0
         self.task: trio.lowlevel.Task | None = None
         self.failed: Request[Any] | None = None
@@ -302,7 +316,19 @@ class Countdown:
             await trio.lowlevel.checkpoint()
             return
         self.task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
+        try:
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        finally:
+            if self.left:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Nobody waits any more: leave no trace in those that are still in flight."""
+        for request in self.requests:
+            if request.waiter is self:
+                request.waiter = None
+            else:
+                request.not_on_done(self._other_done)
 
     def wake(self) -> None:
         if self.task is not None:
@@ -338,12 +364,16 @@ async def wait_all(requests: Iterable[Request[R]]) -> list[R]:
       ServerError: as `Request.wait`, as soon as one of them fails.
       CallCycle: waiting for one of them would be for ever.
     """
-    from ._cycle import waiting_for_all
+    from ._cycle import waiting_for
 
     handles = list(requests)
-    with waiting_for_all(handles):
-        countdown = Countdown(handles)
-        await countdown.wait()
+    try:
+        with waiting_for(*handles):
+            countdown = Countdown(handles)
+            await countdown.wait()
+    except CallCycle:
+        await trio.lowlevel.checkpoint()
+        raise
     if countdown.failed is not None:
         countdown.failed.check()
     return [request._answer for request in handles]
@@ -362,10 +392,10 @@ class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio
 
     def __init__(self, requests: Iterable[Request[R]]) -> None:
         self._done: deque[Request[R]] = deque()
-        self._left = 0
+        self._requests = list(requests)
+        self._left = len(self._requests)
         self._task: trio.lowlevel.Task | None = None
-        for request in requests:
-            self._left += 1
+        for request in self._requests:
             if request.done:
                 self._done.append(request)
             else:
@@ -388,10 +418,25 @@ class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio
         else:
             if self._task is not None:
                 raise trio.BusyResourceError("another task iterates over these requests")
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
+            await self._wait()
         self._left -= 1
         return self._done.popleft()
+
+    async def _wait(self) -> None:
+        from ._cycle import AnyOf, current_execution, waiting_for
+
+        if current_execution() is None:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+            return
+        in_flight = [request for request in self._requests if request.unanswered]
+        try:
+            with waiting_for(AnyOf(in_flight)):
+                self._task = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._task = None

@@ -14,11 +14,13 @@ from trio_genserver import (
     From,
     GenServer,
     ServerRef,
+    as_completed,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     start_server,
+    wait_all,
 )
 
 
@@ -54,6 +56,16 @@ class Node(GenServer):
             return await path[0].send_request(Node.ask(path[1:])).wait()
         except CallCycle as error:
             return shown(error)
+
+    @handle_call
+    async def ask_for_any(self, others: tuple[ServerRef[Any], ...]) -> str:
+        """The first answer of `others`, asked all at once."""
+        try:
+            async for request in as_completed([other.send_request(Node.ask(())) for other in others]):
+                return request.check()
+        except CallCycle as error:
+            return shown(error)
+        return "nobody"
 
     @handle_call
     async def stop_other(self, other: ServerRef[Any]) -> str:
@@ -122,6 +134,7 @@ WAYS: list[tuple[str, Build, str]] = [
     ("nursery, other", lambda refs: Node.ask_from_nursery((refs[1], refs[0])), "n1 > n0 > n1"),
     ("request, itself", lambda refs: Node.ask_by_request((refs[0],)), "n0 > n0"),
     ("request, other", lambda refs: Node.ask_by_request((refs[1], refs[0])), "n1 > n0 > n1"),
+    ("any, itself", lambda refs: Node.ask_for_any((refs[0], refs[0])), "n0 > n0"),
     ("stop", lambda refs: Node.stop_other(refs[0]), "n0 > n0"),
 ]
 
@@ -209,3 +222,34 @@ async def test_one_child_that_will_end_is_enough_for_no_alarm(autojump_clock: tr
     async with open_server(Mixed) as mixed, trio.open_nursery() as nursery:
         nursery.start_soon(mixed.call, Mixed.work(False))
         assert await mixed.call(Mixed.work(True)) == "end"
+
+
+async def test_one_of_several_that_can_answer_is_enough_for_no_alarm() -> None:
+    asked_first = await asked(2, lambda refs: Node.ask_for_any((refs[0], refs[1])))
+    assert " > " not in asked_first
+
+
+@pytest.mark.parametrize("way", ["call", "stop", "wait", "wait_all", "as_completed"])
+async def test_refusing_a_cycle_is_a_checkpoint(way: str) -> None:
+    class Itself(GenServer):
+        @handle_call
+        async def wait_for_itself(self) -> str:
+            message = Itself.wait_for_itself()
+            with trio.testing.assert_checkpoints():
+                try:
+                    if way == "call":
+                        await self.ref.call(message)
+                    elif way == "stop":
+                        await self.ref.stop()
+                    elif way == "wait":
+                        await self.ref.send_request(message).wait()
+                    elif way == "wait_all":
+                        await wait_all([self.ref.send_request(message)])
+                    else:
+                        await anext(as_completed([self.ref.send_request(message)]))
+                except CallCycle:
+                    self.stop()
+            return "refused"
+
+    async with open_server(Itself) as itself:
+        assert await itself.call(Itself.wait_for_itself()) == "refused"

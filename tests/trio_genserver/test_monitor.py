@@ -333,3 +333,38 @@ async def test_monitors_leave_nothing_behind() -> None:
         assert watcher._process.on_ending
         await target.stop()
         assert not watcher._process.on_ending
+
+
+async def test_down_that_waits_is_not_among_what_a_full_mailbox_drops() -> None:  # OTP 142
+    class Flooded(Watcher):
+        overflow = "drop_oldest"
+        mailbox_size = 2
+
+        @handle_call
+        async def wait_for(self, event: trio.Event) -> None:
+            await event.wait()
+
+        @handle_cast
+        def note(self) -> None:
+            pass
+
+        @handle_call
+        def all(self) -> list[object]:
+            return self.seen
+
+    async with trio.open_nursery() as nursery:
+        target = await start_server(nursery, Target)
+        flooded = await start_server(nursery, Flooded)
+        await flooded.call(Flooded.watch(target))
+        go = trio.Event()
+        nursery.start_soon(flooded.call, Flooded.wait_for(go))
+        await trio.testing.wait_all_tasks_blocked()
+        await target.stop()
+        for _ in range(5):
+            flooded.cast_nowait(Flooded.note())
+        go.set()
+        await trio.testing.wait_all_tasks_blocked()
+        (down,) = await flooded.call(Flooded.all())
+        assert isinstance(down, Down)
+        assert flooded.dropped == 3
+        nursery.cancel_scope.cancel()

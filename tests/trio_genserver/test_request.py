@@ -8,6 +8,7 @@ import trio.testing
 
 from trio_genserver import (
     GenServer,
+    Request,
     RequestAbandoned,
     ServerCrashed,
     ServerNotRunning,
@@ -184,3 +185,78 @@ async def test_send_request_is_no_checkpoint_and_wait_is_one() -> None:
         for _ in range(2):
             with trio.testing.assert_checkpoints():
                 assert await request.wait() == 1
+
+
+async def test_what_a_callback_of_the_client_raises_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(request: Request[int]) -> None:
+        raise ZeroDivisionError
+
+    async with open_server(Worker) as worker:
+        first, second = worker.send_request(Worker.at_once(1)), worker.send_request(Worker.at_once(2))
+        told: list[object] = []
+        second.on_done(fail)
+        second.on_done(told.append)
+        assert await wait_all([first, second]) == [1, 2]
+        assert told == [second]
+        assert await worker.call(Worker.at_once(3)) == 3
+    (record,) = caplog.records
+    assert "at_once(2)" in record.getMessage()
+
+
+async def test_waits_that_were_cancelled_leave_nothing_in_the_request() -> None:
+    async with open_server(Worker) as worker, trio.open_nursery() as nursery:
+        request = worker.send_request(Worker.take(1000))
+        other = worker.send_request(Worker.take(1000))
+        nursery.start_soon(wait_all, [request, other])
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(100):
+            with trio.CancelScope() as scope:
+                nursery.start_soon(cancel_soon, scope)
+                await request.wait()
+        assert not request._notify
+        nursery.cancel_scope.cancel()
+    assert request.waiter is None
+
+
+async def cancel_soon(scope: trio.CancelScope) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    scope.cancel()
+
+
+@pytest.mark.parametrize("queued", [0, 1, 5])
+async def test_request_to_a_server_that_is_ending_is_told_so_at_once(
+    queued: int, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Ending(GenServer):
+        @handle_call(child=True)
+        async def end_slowly(self) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(3)
+
+        @handle_call
+        async def fail(self) -> None:
+            await trio.sleep(1)
+            raise ValueError("no")
+
+        @handle_call
+        def get(self) -> int:
+            return 1
+
+    with pytest.RaisesGroup(ValueError):
+        async with trio.open_nursery() as nursery:
+            ending = await start_server(nursery, Ending)
+            ending.send_request(Ending.end_slowly())
+            await trio.testing.wait_all_tasks_blocked()
+            ending.send_request(Ending.fail())
+            await trio.testing.wait_all_tasks_blocked()
+            waiting = [ending.send_request(Ending.get()) for _ in range(queued)]
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+                assert not any(request.done for request in waiting)
+                late = ending.send_request(Ending.get())
+                assert late.done
+                with pytest.raises(ServerNotRunning):
+                    await late.wait()

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_genserver import AlreadyReplied, From, GenServer, handle_call, open_server
+from trio_genserver import AlreadyReplied, From, GenServer, handle_call, handle_cast, open_server
 
 
 class Desk(GenServer):
@@ -24,6 +24,10 @@ class Desk(GenServer):
     @handle_call
     def open(self) -> int:
         return len(self.waiting)
+
+    @handle_cast
+    def note(self) -> None:
+        pass
 
     @handle_call(child=True)
     async def ask_a_thread(self, work: Callable[[], str]) -> str:
@@ -100,3 +104,13 @@ async def test_work_in_a_thread_leaves_the_mailbox_open() -> None:
             assert await desk.call(Desk.ask_a_thread(work)) == "0"
 
         nursery.start_soon(ask)
+
+
+@pytest.mark.parametrize("way", ["cast_nowait", "send_nowait", "send_request"])
+async def test_a_thread_that_goes_past_trio_hurts_no_server_that_waits(way: str) -> None:
+    async with open_server(Desk) as desk:
+        await wait_all_tasks_blocked()
+        message = {"cast_nowait": Desk.note(), "send_nowait": "hello", "send_request": Desk.open()}[way]
+        with pytest.raises(RuntimeError):
+            await trio.to_thread.run_sync(getattr(desk, way), message)
+        assert await desk.call(Desk.open()) == 0
