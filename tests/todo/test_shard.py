@@ -89,6 +89,33 @@ def test_titles_are_found_by_the_beginnings_of_words_without_case_and_accents(sh
     assert len(shard.search("doctor")) == 1
 
 
+TYPED = 'Say "hello" to C++ & naïve +friends @Zürich: 買い物 (50% off) e-mail it\'s'
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        *((words, 1) for words in ("hello", '"hello"', '"hel', "c++", "NAIVE", "naï", "+friends", "@zur")),
+        *(
+            (words, 1)
+            for words in ("zürich:", "zu\u0308rich", "買い物", "買い", "50%", "(50%", "e-mail", "mail")
+        ),
+        *((words, 1) for words in ("it's", "say C++ 買い物", "off)", "  hello \t say ")),
+        *((words, 0) for words in ("goodbye", "hello goodbye", "NOT hello", "hello OR goodbye", "title:x")),
+        *((words, 0) for words in ("hello*bye", "NEAR(hello bye)", "mail-e", "\U0001f600 goodbye")),
+    ],
+)
+def test_search_takes_whatever_people_type_for_words(shard: Shard, words: str, found: int) -> None:
+    shard.apply([AddEntries("bob", (Entry(id=1, title=TYPED),))])
+    assert len(shard.search(words)) == found
+
+
+@pytest.mark.parametrize("words", ['"', "*", "()", "-", "'", "^", "\\", "%", '""""', ":", "{}", "\0", " "])
+def test_search_for_nothing_but_punctuation_finds_nothing(shard: Shard, words: str) -> None:
+    shard.apply([AddEntries("bob", (Entry(id=1, title=TYPED),))])
+    assert shard.search(words) == []
+
+
 def test_entries_of_a_range_of_days(shard: Shard) -> None:
     days = [datetime.date(2023, 12, day) for day in (18, 19, 20)]
     shard.apply([AddEntries("bob", tuple(Entry(id=i, title="x", date=d) for i, d in enumerate(days, 1)))])

