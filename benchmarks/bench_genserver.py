@@ -202,7 +202,7 @@ def calls_rows(repeats: int, calls: int) -> list[Row]:
         TUTORIAL: run(by_hand.call_with_timeout, 1, calls),
     }
     samples = interleave(columns, repeats, progress="in flight")
-    table.append(Row(f"calls in flight, depth {DEPTH}", "us", samples, OURS, LEAN, 0.08))
+    table.append(Row(f"calls in flight, depth {DEPTH}", "us", samples, OURS, LEAN, 0.08, digits=3))
     return table
 
 
