@@ -1,5 +1,6 @@
 """A simulator for Trio programs: it decides every interleaving, and can make any run again."""
 
+from sim._draw import choose
 from sim._errors import (
     Deadlock,
     Escape,
@@ -66,6 +67,7 @@ __all__ = [
     "always",
     "assert_linearizable",
     "check_linearizability",
+    "choose",
     "eventually",
     "explore",
     "find_interference",

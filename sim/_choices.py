@@ -146,7 +146,8 @@ class TokenReader:
         if left or _checksum(self._seen[: self._significant]) != self._check:
             raise ReplayDiverged(
                 f"the run had other choices than the token {self._token!r} was made with: the "
-                "program has changed since",
+                "program has changed since, or depends on something else, as on the order of a set "
+                "of strings (PYTHONHASHSEED)",
                 None,
             )
 

@@ -134,17 +134,22 @@ class Nondeterminism(ScenarioFailure):
     Attributes:
         step: the first step that differs, counted from 0.
         first, second: what happened at that step in either run.
+        stack: where its task stopped, as ``file:line in function``, outermost first; of yet another run.
     """
 
-    def __init__(self, step: int, first: str, second: str) -> None:
+    def __init__(self, step: int, first: str, second: str, stack: Sequence[str] = ()) -> None:
+        lines = "".join(f"\n    {line}" for line in stack)
+        where = f"  the stack of its task:{lines}\n" if stack else ""
         super().__init__(
             f"the same choices gave another run, from step {step} on:\n"
             f"  once:  {first}\n"
             f"  again: {second}\n"
+            f"{where}"
             "something the simulator does not control decides here: the order of a set of strings, "
-            "a module-level cache that survives an execution, the wall clock, id()"
+            "a module-level cache that survives an execution, a clock kept as an argument's default, id()"
         )
         self.step = step
+        self.stack = tuple(stack)
         self.first = first
         self.second = second
 

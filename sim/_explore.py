@@ -19,7 +19,7 @@ from sim._choices import ChoiceLog
 from sim._database import FailureDatabase
 from sim._errors import Nondeterminism, WrongUse, members
 from sim._jobs import SAMPLING, Share, run_jobs
-from sim._kernel import Ended, Kernel, check_trio, nested
+from sim._kernel import Kernel, check_trio, nested
 from sim._result import Failure, Result
 from sim._shrink import MAX_ATTEMPTS, shrink
 from sim._trace import Trace, first_difference
@@ -53,6 +53,7 @@ def explore(
     jobs: int = 1,
     database: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    self_check: bool = False,
 ) -> Result:
     """Run a scenario many times, each time with other choices.
 
@@ -75,6 +76,8 @@ def explore(
         database: a file in which failing runs are kept. Those known of this scenario are tried
             first, and those that do not fail any more are forgotten.
         progress: called now and then with the number of executions so far.
+        self_check: make every run twice more, and report the first step in which they differ as
+            `Nondeterminism`. (With a run that fails, this is always done.)
 
     Raises:
         WrongUse: an argument makes no sense, or a Trio run is already under way in this thread.
@@ -99,7 +102,9 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
-    options = _Options(max_executions, max_failures, max_steps, shrink_failures, plan, jobs, progress)
+    options = _Options(
+        max_executions, max_failures, max_steps, shrink_failures, plan, jobs, progress, self_check
+    )
     if database is None:
         return _explore(scenario, name, chosen, seed, options)
     known = FailureDatabase(database)
@@ -124,6 +129,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         options.progress,
         options.shrink_failures,
         options.faults,
+        self_check=options.self_check,
     )
     _run_nested(scenario, chosen, options.max_steps, exploration.run)
     return Result(
@@ -239,13 +245,22 @@ class _Options:
     faults: FaultPlan | None
     jobs: int
     progress: Progress | None
+    self_check: bool
 
 
 def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options) -> Result:
     def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
         strategy = make_strategy(name, seed)
         exploration = _Exploration(
-            scenario, strategy, executions, options.max_failures, None, False, options.faults, stopped
+            scenario,
+            strategy,
+            executions,
+            options.max_failures,
+            None,
+            False,
+            options.faults,
+            stopped,
+            options.self_check,
         )
         _run_nested(scenario, strategy, options.max_steps, exploration.run)
         return Share(
@@ -300,8 +315,10 @@ class _Exploration:
         shrinks: bool,
         faults: FaultPlan | None,
         stopped: Callable[[], bool] | None = None,
+        self_check: bool = False,
     ) -> None:
         self._faults = faults
+        self._self_check = self_check
         self._stopped = stopped
         self._shrinks = shrinks
         self._scenario = scenario
@@ -342,8 +359,11 @@ class _Exploration:
                 self.executions += 1
                 verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
             strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
-            if ended.error is not None and not ended.abandoned:
-                self.failures.append(self._examine(kernel, ended))
+            if not ended.abandoned:
+                if ended.error is not None:
+                    self.failures.append(self._examine(kernel, ended.error))
+                elif self._self_check:
+                    self._check(kernel)
             if stopped is not None and not self.executions & 63 and stopped():
                 return
             if progress is not None and not self.executions & 63:
@@ -352,18 +372,26 @@ class _Exploration:
         if len(self.failures) < self._max_failures and strategy.exhaustive:
             self.exhausted = not strategy.begin_execution()
 
-    def _examine(self, kernel: Kernel, ended: Ended) -> Failure:
+    def _examine(self, kernel: Kernel, raised: BaseException) -> Failure:
         """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
         plainer one in its place, if there is one."""
-        raised = ended.error
-        assert raised is not None
         log = kernel.log.copy()
         trace, nondeterminism = self._repeat(kernel, log, raised)
         if nondeterminism is None and self._shrinks:
             log, raised = self._shrink(kernel, log, raised)
             trace, nondeterminism = self._repeat(kernel, log, raised)
+        return self._failure(nondeterminism or _innermost(raised), raised, log, trace)
+
+    def _check(self, kernel: Kernel) -> None:
+        """Make a run that held twice more, to see that it is a function of its choices."""
+        log = kernel.log.copy()
+        trace, nondeterminism = self._repeat(kernel, log, None)
+        if nondeterminism is not None:
+            self.failures.append(self._failure(nondeterminism, nondeterminism, log, trace))
+
+    def _failure(self, error: BaseException, raised: BaseException, log: ChoiceLog, trace: Trace) -> Failure:
         return Failure(
-            error=nondeterminism or _innermost(raised),
+            error=error,
             raised=raised,
             token=log.token("" if self._faults is None else self._faults.code),
             scenario=scenario_name(self._scenario),
@@ -372,7 +400,7 @@ class _Exploration:
         )
 
     def _repeat(
-        self, kernel: Kernel, log: ChoiceLog, raised: BaseException
+        self, kernel: Kernel, log: ChoiceLog, raised: BaseException | None
     ) -> tuple[Trace, Nondeterminism | None]:
         """Make a run twice more; says what differs, if anything does."""
         (first, again), (second, once_more) = self._traced(kernel, log), self._traced(kernel, log)
@@ -384,7 +412,9 @@ class _Exploration:
                     break
         if difference is None:
             return first, None
-        nondeterminism = Nondeterminism(*difference)
+        witness = Trace(stack_at=difference[0])
+        kernel.execute(self._scenario, Prefix(log.indices), witness)
+        nondeterminism = Nondeterminism(*difference, witness.stack)
         nondeterminism.__cause__ = raised
         return first, nondeterminism
 
@@ -430,11 +460,11 @@ class _Exploration:
         return None
 
 
-def _same_error(one: BaseException, other: BaseException | None) -> bool:
-    """Whether two runs failed in the same way: with the same kind of error, raised by the same
-    function. Not by its text, which tells values that another schedule makes others."""
-    if other is None:
-        return False
+def _same_error(one: BaseException | None, other: BaseException | None) -> bool:
+    """Whether two runs failed in the same way, or not at all: with the same kind of error, raised by the
+    same function. Not by its text, which tells values that another schedule makes others."""
+    if one is None or other is None:
+        return one is other
     one, other = _innermost(one), _innermost(other)
     return type(one) is type(other) and _raised_in(one) == _raised_in(other)
 

@@ -1,51 +1,118 @@
-"""The wall clock and the sources of randomness, made a function of the run."""
+"""The wall clock and the sources of randomness, made a function of the run.
+
+What they give depends on the virtual clock and on one choice, the seed of all that is random, made when a run
+first draws something. Seed 0 is the plain one.
+
+Each function is replaced in its own module and, for programs say ``from time import monotonic``, wherever a
+module has it by that or another name. A reference kept elsewhere, as the default of an argument or in an
+object, is out of reach: to a clock, it is found by making a run twice (`explore(self_check=True)`, and every
+run that fails); to a function of `random`, it gives the same numbers in each run.
+"""
 
 from __future__ import annotations
 
 import _thread
 import contextlib
+import datetime
 import os
 import random
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
-from typing import Any
+import uuid
+from collections.abc import Callable, Collection, Generator, Iterator
+from types import ModuleType
+from typing import Any, Final
 
 from sim._clock import WALL_CLOCK_START, VirtualClock
+from sim._datetime import pinned_datetime
 from sim._escapes import guarding
 from sim._threads import in_thread, sleep_in_thread
 
+SEEDS: Final = 1 << 16
+"""How many ways there are for a run's random sources to go."""
+
+# The simulator and what runs it keep the real clock; Trio is the kernel's own concern.
+_LEFT_ALONE: Final = frozenset(
+    {"sim", "trio", "outcome", "sniffio", "_pytest", "pytest", "pluggy", "xdist", "execnet", "hypothesis"}
+    | {"coverage", "click", *sys.stdlib_module_names}
+) - {"__main__"}
+
+_NODE: Final = 0x02_00_00_00_00_01
+"""What `uuid.uuid1` takes for the machine's address: one that no network card has."""
+
+Replacement = tuple[Any, str, Any]
+
+# What these modules keep has no public name, and is reset with each execution.
+_uuid: Any = uuid
+_tempfile: Any = tempfile
+_shared: Final[random.Random] = getattr(random, "_inst")  # noqa: B009 - pyright takes the attribute for a mistake
+_seed: Final = random.Random.seed
+
 
 class PinnedSources:
-    """The wall clock, `random` and `os.urandom`, made a function of the run.
+    """Stands for clock and randomness.
 
-    What was imported by value before (``from time import monotonic``) escapes; the check that runs
-    a failing execution twice is what finds that.
+    Args:
+        clock: the virtual time.
+        choose_seed: makes the choice of a seed, among so many.
     """
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, choose_seed: Callable[[int], int]) -> None:
         self._clock = clock
+        self._choose_seed = choose_seed
+        self._seed: int | None = None
         self._bytes: random.Random | None = None
+        self._seeded = False
 
     def reset(self) -> None:
         """Begin an execution."""
-        random.seed(0)
-        self._bytes = None
+        self._seed = self._bytes = None
+        self._seeded = False
+        # For who draws from it through a reference that was kept where it cannot be replaced.
+        _seed(_shared, 0)
+        _tempfile._name_sequence = None
+        _uuid._last_timestamp = None
+
+    def _stream(self, purpose: str) -> str:
+        """What to seed a generator with; the same for the same choice."""
+        if self._seed is None:
+            self._seed = self._choose_seed(SEEDS)
+        return f"{purpose} {self._seed}"
 
     def _urandom(self, size: int, /) -> bytes:
         if self._bytes is None:
-            self._bytes = random.Random(0)
+            self._bytes = random.Random(self._stream("bytes"))
         return self._bytes.randbytes(size)
 
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:
+        state, names, timestamp = random.getstate(), _tempfile._name_sequence, _uuid._last_timestamp
+        replacements = [*self._clocks(), *self._random_sources(), *_threads()]
+        # Which of the private ones exist depends on the version of Python.
+        replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
+        replacements += list(_by_value(replacements))
+        originals = [(owner, name, owner.__dict__[name]) for owner, name, _ in replacements]
+        known = set(sys.modules)
+        for owner, name, replacement in replacements:
+            setattr(owner, name, replacement)
+        try:
+            yield
+        finally:
+            for owner, name, original in originals:
+                setattr(owner, name, original)
+            _put_back(replacements, originals, sys.modules.keys() - known)
+            random.setstate(state)
+            _tempfile._name_sequence, _uuid._last_timestamp = names, timestamp
+
+    def _clocks(self) -> Iterator[Replacement]:
         clock = self._clock
 
-        def seconds() -> float:
+        def seconds(*which: object) -> float:
             return clock.now
 
-        def nanoseconds() -> int:
+        def nanoseconds(*which: object) -> int:
             return round(clock.now * 1e9)
 
         def wall_seconds() -> float:
@@ -54,6 +121,12 @@ class PinnedSources:
         def wall_nanoseconds() -> int:
             return round((WALL_CLOCK_START + clock.now) * 1e9)
 
+        def get(which: int, /) -> float:
+            return wall_seconds() if which == time.CLOCK_REALTIME else seconds()
+
+        def get_nanoseconds(which: int, /) -> int:
+            return wall_nanoseconds() if which == time.CLOCK_REALTIME else nanoseconds()
+
         def sleep(duration: float, /) -> None:
             if in_thread():
                 sleep_in_thread(duration)
@@ -61,43 +134,107 @@ class PinnedSources:
                 # As the real one announces itself to the hook, which refuses it.
                 sys.audit("time.sleep", duration)
 
-        really_start = _thread.start_new_thread, getattr(threading, "_start_joinable_thread", None)
+        for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
+            yield time, name, seconds
+            yield time, f"{name}_ns", nanoseconds
+        yield time, "time", wall_seconds
+        yield time, "time_ns", wall_nanoseconds
+        yield time, "clock_gettime", get
+        yield time, "clock_gettime_ns", get_nanoseconds
+        yield time, "sleep", sleep
+        for name in ("gmtime", "localtime", "ctime"):
+            yield time, name, _now_unless_given(getattr(time, name), wall_seconds)
+        for name, given in (("asctime", 0), ("strftime", 1)):
+            yield time, name, _today_unless_given(getattr(time, name), given)
+        yield datetime, "datetime", pinned_datetime(wall_seconds)
 
-        def start_thread(*args: Any, **kwargs: Any) -> Any:
-            if guarding():
-                sys.audit("_thread.start_new_thread")
-            return really_start[0](*args, **kwargs)
+    def _random_sources(self) -> Iterator[Replacement]:
+        yield os, "urandom", self._urandom
+        yield random, "_urandom", self._urandom
 
-        def start_joinable_thread(*args: Any, **kwargs: Any) -> Any:
-            if guarding():
-                sys.audit("_thread.start_joinable_thread")
-            assert really_start[1] is not None
-            return really_start[1](*args, **kwargs)
+        def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
+            if a is None:
+                a = int.from_bytes(self._urandom(8))
+            _seed(generator, a, version)
 
-        replacements: list[tuple[Any, str, Callable[..., object]]] = [
-            (time, "monotonic", seconds),
-            (time, "monotonic_ns", nanoseconds),
-            (time, "perf_counter", seconds),
-            (time, "perf_counter_ns", nanoseconds),
-            (time, "time", wall_seconds),
-            (time, "time_ns", wall_nanoseconds),
-            (time, "sleep", sleep),
-            (os, "urandom", self._urandom),
-            (random, "_urandom", self._urandom),
-            # Python 3.11 does not announce a new thread to audit hooks.
-            (_thread, "start_new_thread", start_thread),
-            (threading, "_start_new_thread", start_thread),
-            (threading, "_start_joinable_thread", start_joinable_thread),
-        ]
-        state = random.getstate()
-        # Which of the private ones exist depends on the version of Python.
-        replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
-        originals = [(module, name, getattr(module, name)) for module, name, _ in replacements]
-        for module, name, replacement in replacements:
-            setattr(module, name, replacement)
-        try:
-            yield
-        finally:
-            for module, name, original in originals:
-                setattr(module, name, original)
-            random.setstate(state)
+        yield random.Random, "seed", seed
+        # The functions of the module are methods of one generator. It is seeded by the first that is used.
+        for name, function in vars(random).items():
+            if getattr(function, "__self__", None) is _shared:
+                yield random, name, self._seeding(function)
+        # Else they ask the system, and libuuid's own clock.
+        yield uuid, "_generate_time_safe", None
+        yield uuid, "_UuidCreate", None
+        yield uuid, "getnode", lambda: _NODE
+
+    def _seeding(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def drawn(*args: Any, **kwargs: Any) -> Any:
+            if not self._seeded:
+                self._seeded = True
+                _seed(_shared, self._stream("shared"))
+            return function(*args, **kwargs)
+
+        return drawn
+
+
+def _threads() -> Iterator[Replacement]:
+    """A way to start a thread that says so to the hook: Python 3.11 does not."""
+    for owner, name, event in (
+        (_thread, "start_new_thread", "_thread.start_new_thread"),
+        (threading, "_start_new_thread", "_thread.start_new_thread"),
+        (threading, "_start_joinable_thread", "_thread.start_joinable_thread"),
+    ):
+        start = getattr(owner, name, None)
+        if start is not None:
+            yield owner, name, _announced(start, event)
+
+
+def _announced(start: Callable[..., Any], event: str) -> Callable[..., Any]:
+    def start_thread(*args: Any, **kwargs: Any) -> Any:
+        if guarding():
+            sys.audit(event)
+        return start(*args, **kwargs)
+
+    return start_thread
+
+
+def _now_unless_given(function: Callable[..., Any], now: Callable[[], float]) -> Callable[..., Any]:
+    def of(seconds: float | None = None, /) -> Any:
+        return function(now() if seconds is None else seconds)
+
+    return of
+
+
+def _today_unless_given(function: Callable[..., Any], given: int) -> Callable[..., Any]:
+    def of(*args: Any) -> Any:
+        return function(*args, *([] if len(args) > given else [time.localtime()]))
+
+    return of
+
+
+def _put_back(
+    replacements: list[Replacement], originals: list[Replacement], modules: Collection[str]
+) -> None:
+    """Give modules that were imported meanwhile, and so have taken over what was replaced, the originals."""
+    taken = {
+        id(new): original
+        for (_, _, new), (_, _, original) in zip(replacements, originals, strict=True)
+        if new is not None
+    }
+    for module_name in modules:
+        module = sys.modules[module_name]
+        for name, value in list(vars(module).items()):
+            if id(value) in taken:
+                setattr(module, name, taken[id(value)])
+
+
+def _by_value(replacements: list[Replacement]) -> Iterator[Replacement]:
+    """Where else the things that are replaced are known by a name of a module."""
+    replaced = {id(owner.__dict__[name]): new for owner, name, new in replacements if new is not None}
+    for module_name, module in list(sys.modules.items()):
+        if module_name.partition(".")[0] in _LEFT_ALONE or not isinstance(module, ModuleType):
+            continue
+        for name, value in list(vars(module).items()):
+            replacement = replaced.get(id(value))
+            if replacement is not None:
+                yield module, name, replacement

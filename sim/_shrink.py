@@ -20,6 +20,9 @@ from sim._choices import ChoiceLog
 
 MAX_ATTEMPTS: Final = 500
 
+# Alternatives of a choice that shrinking tries one by one.
+_FEW: Final = 16
+
 Size: TypeAlias = tuple[int, int, int, int]
 
 Attempt: TypeAlias = Callable[[Sequence[int]], "tuple[ChoiceLog, int] | None"]
@@ -77,7 +80,7 @@ class _Shrinker:
 
     def _lower_each(self) -> bool:
         for place, index in enumerate(self._best.indices):
-            for smaller in range(1, index):
+            for smaller in _smaller(index):
                 indices = self._best.indices
                 if self._try([*indices[:place], smaller, *indices[place + 1 :]]):
                     return True
@@ -97,6 +100,17 @@ class _Shrinker:
             return False
         self._best, self._size = outcome[0], size
         return True
+
+
+def _smaller(index: int) -> Sequence[int]:
+    """Lower alternatives to try in place of one: all of a few, of many their halves and quarters."""
+    if index <= _FEW:
+        return range(1, index)
+    return [
+        *range(1, _FEW // 2),
+        *(index >> shift for shift in range(index.bit_length() - 3, 0, -1)),
+        index - 1,
+    ]
 
 
 def _size(log: ChoiceLog, preemptions: int) -> Size:

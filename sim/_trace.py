@@ -39,11 +39,15 @@ class TracedStep:
     """Whether the task that made the step before could have gone on, and was made to wait."""
     fault: str = ""
     """What struck the task where it gave up control: "cancel", "crash"; "" if nothing did."""
+    drew: tuple[str, ...] = ()
+    """What was drawn in the step: with `sim.choose`, or the seed of the random sources."""
 
     def __str__(self) -> str:
         end = f"to {self.end}" if self.end else "to its end"
         if self.fault:
             end = f"{end}, where it was struck by a {self.fault}"
+        if self.drew:
+            end = f"{end}, drawing {', '.join(self.drew)}"
         return (
             f"{self.name} {list(self.task)} at {self.time:g} s, 1 of {self.enabled} enabled, "
             f"from {self.start} {end}"
@@ -51,15 +55,28 @@ class TracedStep:
 
 
 class Trace:
-    """Records the steps of one run, as the kernel makes them."""
+    """Records the steps of one run, as the kernel makes them.
 
-    def __init__(self) -> None:
+    Args:
+        stack_at: the number of a step of which to keep the whole stack, in `stack`.
+    """
+
+    def __init__(self, stack_at: int | None = None) -> None:
         self.steps: list[TracedStep] = []
+        self.stack: tuple[str, ...] = ()
+        self._stack_at = stack_at
         self._open: tuple[TaskId, str, float, int, int, str] | None = None
         self._previous_can_go_on = False
+        self._drew: list[str] = []
+
+    def drew(self, what: str) -> None:
+        """Something was drawn in the current step."""
+        self._drew.append(what)
 
     def before_step(self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float) -> None:
         self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))
+        if len(self.steps) == self._stack_at:
+            self.stack = _stack(task)
 
     def after_step(self, task: Any, can_go_on: bool, fault: str) -> None:
         assert self._open is not None
@@ -68,8 +85,13 @@ class Trace:
         # The task of the step before is the first of the enabled ones, if it is one of them.
         preempts = self._previous_can_go_on and chosen > 0
         self._previous_can_go_on = can_go_on
+        if len(self.steps) == self._stack_at:
+            # Where it stopped; where it had gone on, if it has stopped nowhere.
+            self.stack = _stack(task) or self.stack
+        drew = tuple(self._drew)
+        self._drew.clear()
         self.steps.append(
-            TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts, fault)
+            TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts, fault, drew)
         )
 
 
@@ -102,6 +124,15 @@ def location(task: Any) -> str:
             innermost = (frame, line)
     found = innermost or outermost
     return _describe(*found) if found else ""
+
+
+def _stack(task: Any) -> tuple[str, ...]:
+    """Every line of the program that the task is in, outermost first."""
+    if task.coro.cr_frame is None:
+        return ()
+    return tuple(
+        _describe(frame, line) for frame, line in task.iter_await_frames() if not _is_machinery(frame)
+    )
 
 
 def describe_waiting(task: Any) -> WaitingTask:

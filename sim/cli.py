@@ -82,6 +82,7 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 @click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
 @click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
 @click.option("--fault-count", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--self-check", is_flag=True, help="Make every run twice more, and compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def explore_command(
     scenario: str,
@@ -96,6 +97,7 @@ def explore_command(
     sweep: str | None,
     fault_tasks: str,
     fault_count: int,
+    self_check: bool,
     as_json: bool,
 ) -> None:
     """Run SCENARIO many times, each time with other choices."""
@@ -116,6 +118,7 @@ def explore_command(
                 faults=_plan(fault, fault_tasks, fault_count),
                 sweep=_plan(sweep, fault_tasks, fault_count),
                 progress=lambda executions: bar.update(executions - bar.pos),
+                self_check=self_check,
             )
     _show(result, scenario, as_json)
 
@@ -188,6 +191,7 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
                 "enabled": step.enabled,
                 "preempts": step.preempts,
                 "fault": step.fault,
+                "drew": list(step.drew),
             }
             for step in failure.steps
         ],

@@ -31,6 +31,7 @@ from trio._util import name_asyncgen
 
 from sim._choices import ChoiceLog
 from sim._clock import VirtualClock
+from sim._draw import Active as Draws
 from sim._errors import (
     Deadlock,
     Escape,
@@ -106,7 +107,7 @@ class Kernel:
         self.clock = VirtualClock()
         self.log = ChoiceLog()
         self._threads = ThreadSimulation(self.spawn_background)
-        self._pinned = PinnedSources(self.clock)
+        self._pinned = PinnedSources(self.clock, self._choose_seed)
         self._input = NoInput(self._refuse)
         self._system_scope: Any = None
         self._outer_status: Any = fresh_cancel_status()
@@ -128,6 +129,7 @@ class Kernel:
         self._escape: Escape | None = None
         self._strategy: Strategy | None = None
         self._steps = 0
+        self._trace: Trace | None = None
 
     # What the program under test, through other modules of this package, asks for.
 
@@ -137,6 +139,23 @@ class Kernel:
             return 0
         index = self._strategy.choose(kind, alternatives)
         self.log.add(index, alternatives)
+        return index
+
+    def _choose_seed(self, seeds: int) -> int:
+        """Choose what the random sources of the program give."""
+        if self._strategy is None:
+            return 0
+        index = self._strategy.choose_seed(seeds)
+        self.log.add(index, seeds)
+        if self._trace is not None:
+            self._trace.drew(f"seed {index}")
+        return index
+
+    def _draw(self, alternatives: int, describe: Callable[[int], str]) -> int:
+        """Choose for the scenario."""
+        index = self.choose(ChoiceKind.RANDOM, alternatives)
+        if self._trace is not None:
+            self._trace.drew(describe(index))
         return index
 
     def current_id(self) -> TaskId:
@@ -164,6 +183,7 @@ class Kernel:
                 scenario raises.
         """
         self._begin(strategy)
+        self._trace = trace
         abandoned = False
         # A collection that falls into a step would run finalizers there, at a point that depends
         # on all that was allocated since the process began.
@@ -186,7 +206,7 @@ class Kernel:
         except _Budget:
             self._find(StepBudgetExceeded(self._max_steps, self._busiest()))
         finally:
-            self._strategy = None
+            self._strategy = self._trace = None
             self.invariants.end_execution()
             if self._recorder is not None:
                 self._recorder.end_execution()
@@ -661,6 +681,7 @@ class Kernel:
         runner.instruments = FastInstruments()
         runner.system_nursery = _SystemNursery(self)
         runner.asyncgens.alive = AsyncGeneratorSet()
+        Draws.choose = self._draw
         try:
             with (
                 self._pinned.installed(),
@@ -669,6 +690,7 @@ class Kernel:
             ):
                 yield
         finally:
+            Draws.choose = None
             self._threads.stop()
             for name, value in before.items():
                 setattr(runner, name, value)

@@ -153,6 +153,9 @@ class _Watch(Strategy):
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
         return self._inner.choose(kind, alternatives)
 
+    def choose_seed(self, seeds: int) -> int:
+        return self._inner.choose_seed(seeds)
+
     @contextmanager
     def sends(self) -> Generator[None]:
         """Note what is sent through memory channels, until the block ends."""

@@ -116,12 +116,13 @@ def _label(step: TracedStep) -> str:
 
 
 def _stop(step: TracedStep) -> str:
+    drew = f"  <- drew {', '.join(step.drew)}" if step.drew else ""
     if not step.end:
-        return "its end"
+        return f"its end{drew}"
     place, _, _ = step.end.partition(" in ")
     path, _, line = place.rpartition(":")
     source = linecache.getline(path, int(line)).strip()
     if len(source) > _MAX_SOURCE:
         source = source[: _MAX_SOURCE - 3] + "..."
     struck = f"  <- {step.fault} strikes here" if step.fault else ""
-    return f"{place}  {source}{struck}"
+    return f"{place}  {source}{drew}{struck}"

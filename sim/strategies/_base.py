@@ -158,6 +158,15 @@ class Strategy(ABC):
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
         """Pick one of ``alternatives`` (at least 2), by its index."""
 
+    def choose_seed(self, seeds: int) -> int:
+        """Pick what the random sources of the program give in this execution: asked at most once in each.
+
+        A strategy that goes through all choices takes seed 0 and leaves the others out: it is about
+        schedules, and thousands of seeds at each would be no end. What it is to go through is drawn with
+        `sim.choose`.
+        """
+        return self.choose(ChoiceKind.RANDOM, seeds)
+
     def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
         """Pick the task that makes the next step, by its index in ``enabled``.
 

@@ -47,6 +47,10 @@ class DepthFirst(Strategy):
         self._alternatives.append(alternatives)
         return 0
 
+    def choose_seed(self, seeds: int) -> int:
+        del seeds
+        return 0
+
     def end_execution(self, execution: Execution) -> None:
         del execution
         self._executions += 1

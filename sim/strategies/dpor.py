@@ -46,6 +46,10 @@ class Dpor(Strategy):
         del kind
         return self._search.draw(alternatives)
 
+    def choose_seed(self, seeds: int) -> int:
+        del seeds
+        return 0
+
     def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
         del previous
         index = self._search.choose(enabled)

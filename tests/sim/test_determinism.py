@@ -2,8 +2,13 @@
 
 import hashlib
 import os
+import random
+import secrets
 import subprocess
 import sys
+import time
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -49,9 +54,35 @@ def test_thousands_of_generated_programs_run_and_replay_the_same() -> None:
         check_run_run_replay(seed)
 
 
+async def draws_from_everywhere() -> list[object]:
+    """What a program gets that asks every source there is, in tasks and threads."""
+    drawn: list[object] = []
+
+    def ask(name: str) -> None:
+        drawn.append((name, random.random(), random.Random().random(), uuid.uuid1(), uuid.uuid4()))
+        drawn.append((secrets.token_hex(), os.urandom(4), time.time(), datetime.now(UTC)))
+        drawn.append(sim.choose(range(1_000)))
+        time.sleep(sim.choose([0.5, 1]))
+        drawn.append(time.monotonic())
+
+    async with trio.open_nursery() as nursery:
+        for name in ("a", "b"):
+            nursery.start_soon(trio.to_thread.run_sync, ask, name)
+    return drawn
+
+
 def digest(seeds: range) -> str:
     """Everything that happens in random runs of generated programs, in a few characters."""
     everything = hashlib.sha256()
+
+    async def drawing() -> None:
+        everything.update(repr(await draws_from_everywhere()).encode())
+        raise Done
+
+    found = sim.explore(drawing, max_executions=20, max_failures=20, shrink_failures=False)
+    for failure in found.failures:
+        everything.update(repr([failure.token, failure.steps]).encode())
+        everything.update(repr(sim.replay(drawing, failure.token).failures[0].steps).encode())
     for seed in seeds:
         program, results = generated_program(seed)
         found = sim.explore(program, seed=seed, max_executions=5, max_failures=5)
@@ -100,3 +131,42 @@ def test_order_in_which_an_event_wakes_its_waiters_is_a_choice_and_not_an_addres
     sim.explore(scenario, max_executions=20, seed=1)
     assert seen == first
     assert len(set(seen)) > 15
+
+
+leftover: list[int] = []
+
+
+async def depends_on_what_is_left_over() -> None:
+    async def second() -> None:
+        await trio.lowlevel.checkpoint()
+        leftover.append(1)
+        if len(leftover) % 2:
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(second)
+        nursery.start_soon(trio.lowlevel.checkpoint)
+
+
+def test_self_check_names_the_step_in_which_two_runs_of_the_same_choices_part_and_its_stack() -> None:
+    assert not sim.explore(depends_on_what_is_left_over, max_executions=4).failures
+    result = sim.explore(depends_on_what_is_left_over, max_executions=4, self_check=True)
+    (failure,) = result.failures
+    assert isinstance(failure.error, sim.Nondeterminism)
+    assert result.executions == 1
+    assert failure.steps[: failure.error.step]
+    differs = failure.steps[failure.error.step]
+    assert differs.name == "second"
+    assert str(differs) in (failure.error.first, failure.error.second)
+    assert any("in second" in line for line in failure.error.stack)
+    assert failure.error.stack[-1] in str(failure.error)
+
+
+@pytest.mark.parametrize("strategy", ["random", "dfs", "dpor"])
+def test_self_check_of_a_deterministic_program_finds_nothing(strategy: str) -> None:
+    async def scenario() -> None:
+        await draws_from_everywhere()
+
+    result = sim.explore(scenario, strategy, 20, self_check=True)
+    assert not result.failures
+    assert result.executions == 20

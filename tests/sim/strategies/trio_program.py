@@ -81,6 +81,9 @@ class Watched(Strategy):
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
         return self._inner.choose(kind, alternatives)
 
+    def choose_seed(self, seeds: int) -> int:
+        return self._inner.choose_seed(seeds)
+
     def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
         return self._inner.choose_task(enabled, previous)
 

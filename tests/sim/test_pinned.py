@@ -1,0 +1,227 @@
+"""Clock and randomness are a function of the choices, however the program got hold of them."""
+
+import datetime
+import importlib
+import os
+import random
+import secrets
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime as imported_datetime
+from pathlib import Path
+from random import Random, choice
+from time import monotonic as imported_monotonic
+from time import time as imported_time
+from uuid import uuid4 as imported_uuid4
+
+import pytest
+import trio
+
+import sim
+
+SOURCES: dict[str, Callable[[], object]] = {
+    "random.random": lambda: random.random(),
+    "random.choice": lambda: choice(range(10**9)),
+    "random.gauss": lambda: random.gauss(0, 1),
+    "random.shuffle": lambda: random.sample(range(100), 100),
+    "random.Random": lambda: random.Random().random(),
+    "Random": lambda: Random().getrandbits(64),
+    "random.SystemRandom": lambda: random.SystemRandom().random(),
+    "secrets.token_hex": secrets.token_hex,
+    "secrets.choice": lambda: secrets.choice(range(10**9)),
+    "secrets.randbelow": lambda: secrets.randbelow(10**9),
+    "os.urandom": lambda: os.urandom(16),
+    "uuid.uuid1": uuid.uuid1,
+    "uuid.uuid4": uuid.uuid4,
+    "uuid4": lambda: imported_uuid4(),
+}
+
+
+def drawn(source: Callable[[], object], strategy: str, seed: int, executions: int) -> list[object]:
+    seen: list[object] = []
+
+    async def scenario() -> None:
+        first, second = source(), source()
+        assert first != second
+        seen.append((first, second))
+
+    result = sim.explore(scenario, strategy, executions, seed=seed)
+    result.check()
+    return seen
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_random_source_varies_with_the_choices_and_with_nothing_else(source: Callable[[], object]) -> None:
+    first = drawn(source, "random", 1, 20)
+    assert drawn(source, "random", 1, 20) == first
+    if source is not uuid.uuid1:  # made of the time, which is the same, and of 14 bits
+        assert len(set(map(repr, first))) == 20
+    assert drawn(source, "random", 2, 20) != first
+
+
+def test_source_out_of_reach_gives_the_same_in_every_run() -> None:
+    kept = random.random
+    first = drawn(kept, "random", 1, 20)
+    assert len(set(first)) == 1
+    assert drawn(kept, "random", 2, 20) == first
+
+
+def test_exhaustive_strategies_keep_to_one_seed() -> None:
+    for strategy in ("dfs", "dpor", "preemption:1"):
+        assert len(drawn(lambda: random.random(), strategy, 0, 100)) == 1
+
+
+def test_program_that_draws_nothing_makes_no_choice_of_a_seed() -> None:
+    async def scenario() -> None:
+        raise AssertionError
+
+    (failure,) = sim.explore(scenario).failures
+    assert failure.choices == 0
+
+
+def test_failure_that_depends_on_what_was_drawn_is_replayed_and_shrunk() -> None:
+    async def rare() -> None:
+        assert random.random() > 0.02
+
+    (failure,) = sim.explore(rare).failures
+    (again,) = sim.replay(rare, failure.token).failures
+    assert again.steps == failure.steps
+    assert "seed " in "".join(failure.steps[0].drew)
+
+    async def always() -> None:
+        raise AssertionError(random.random())
+
+    (failure,) = sim.explore(always, seed=3).failures
+    assert failure.steps[0].drew == ("seed 0",)
+
+
+def test_seed_of_the_program_is_obeyed() -> None:
+    seen: list[float] = []
+
+    async def scenario() -> None:
+        random.seed(17)
+        seen.append(random.random())
+
+    sim.explore(scenario, max_executions=5).check()
+    assert seen == [random.Random(17).random()] * 5
+
+
+def test_random_state_of_the_caller_is_untouched() -> None:
+    async def scenario() -> None:
+        random.random()
+
+    random.seed(5)
+    expected = random.Random(5).random()
+    sim.explore(scenario, max_executions=5)
+    assert random.random() == expected
+
+
+START = 1_700_000_000.0
+
+
+def utcnow() -> object:
+    # Deprecated, and there all the same.
+    now: Callable[[], object] = getattr(datetime.datetime, "utcnow")  # noqa: B009 - not to be called by name
+    return now()
+
+
+CLOCKS: dict[str, tuple[Callable[[], object], object]] = {
+    "time.time": (lambda: time.time(), START + 2),
+    "time.time_ns": (lambda: time.time_ns(), 1_700_000_002_000_000_000),
+    "time.monotonic": (lambda: time.monotonic(), 2),
+    "time.perf_counter_ns": (lambda: time.perf_counter_ns(), 2_000_000_000),
+    "time.process_time": (lambda: time.process_time(), 2),
+    "time.clock_gettime": (lambda: time.clock_gettime(time.CLOCK_REALTIME), START + 2),
+    "time.clock_gettime of another": (lambda: time.clock_gettime(time.CLOCK_MONOTONIC), 2),
+    "time.gmtime": (lambda: tuple(time.gmtime())[:6], (2023, 11, 14, 22, 13, 22)),
+    "time.strftime": (lambda: time.strftime("%M:%S"), "13:22"),
+    "time.asctime": (lambda: time.asctime()[-10:], "13:22 2023"),
+    "time.ctime": (lambda: time.ctime()[-10:], "13:22 2023"),
+    "time.localtime": (lambda: time.localtime().tm_sec, 22),
+    "imported time": (lambda: imported_time(), START + 2),
+    "imported monotonic": (lambda: imported_monotonic(), 2),
+    "datetime.now": (lambda: datetime.datetime.now(datetime.UTC).timestamp(), START + 2),
+    "datetime.now, local": (lambda: datetime.datetime.now().timestamp(), START + 2),  # noqa: DTZ005 - naive too
+    "datetime.utcnow": (lambda: str(utcnow()), "2023-11-14 22:13:22"),
+    "datetime.today": (lambda: datetime.datetime.today().second, 22),  # noqa: DTZ002 - naive too
+    "date.today": (lambda: datetime.date.today().year, 2023),  # noqa: DTZ011 - likewise
+    "imported datetime": (lambda: imported_datetime.now(datetime.UTC).timestamp(), START + 2),
+}
+
+
+@pytest.mark.parametrize(("read", "expected"), CLOCKS.values(), ids=CLOCKS)
+def test_clock_is_virtual(read: Callable[[], object], expected: object) -> None:
+    seen: list[object] = []
+
+    async def scenario() -> None:
+        await trio.sleep(2)
+        seen.append(read())
+
+    sim.explore(scenario, max_executions=2).check()
+    assert seen == [expected, expected]
+
+
+def test_clock_functions_still_take_a_time() -> None:
+    async def scenario() -> None:
+        assert time.gmtime(0).tm_year == 1970
+        assert time.strftime("%Y", time.gmtime(0)) == "1970"
+        assert time.asctime(time.gmtime(0)).endswith("1970")
+
+    sim.explore(scenario, max_executions=1).check()
+
+
+def test_instances_of_datetime_are_what_they_always_are() -> None:
+    real = datetime.datetime
+
+    async def scenario() -> None:
+        now = imported_datetime.now(datetime.UTC)
+        assert type(now) is real
+        assert type(imported_datetime(2024, 1, 1, tzinfo=datetime.UTC)) is real
+        assert isinstance(now, imported_datetime)
+        assert isinstance(now, datetime.date)
+        assert issubclass(real, imported_datetime)
+        assert imported_datetime == real
+        assert {real: 1}[imported_datetime] == 1
+        assert imported_datetime.fromisoformat("2024-01-01T00:00Z") == real(2024, 1, 1, tzinfo=datetime.UTC)
+        assert imported_datetime.resolution == real.resolution
+        assert now - datetime.timedelta(days=1) < now
+
+    sim.explore(scenario, max_executions=2).check()
+    assert imported_datetime is datetime.datetime is real
+
+
+def test_everything_is_real_again_after_an_exploration_also_in_modules_imported_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "imported_in_a_run.py").write_text(
+        "from time import monotonic\nfrom random import random\nfrom datetime import datetime\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    before = time.monotonic, random.random, datetime.datetime, os.urandom, uuid.getnode
+
+    async def scenario() -> None:
+        module = importlib.import_module("imported_in_a_run")
+        assert module.monotonic() == 0
+
+    sim.explore(scenario, max_executions=2).check()
+    after = time.monotonic, random.random, datetime.datetime, os.urandom, uuid.getnode
+    assert all(one is other for one, other in zip(before, after, strict=True))
+    module = sys.modules.pop("imported_in_a_run")
+    assert (module.monotonic, module.random, module.datetime) == before[:3]
+    assert imported_monotonic is time.monotonic
+
+
+def test_names_of_temporary_files_are_no_escape(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def scenario() -> None:
+        with tempfile.NamedTemporaryFile(dir=tmp_path) as file:
+            seen.append(file.name)
+        raise AssertionError
+
+    (failure,) = sim.explore(scenario, shrink_failures=False).failures
+    assert isinstance(failure.error, AssertionError)
+    assert len(set(seen)) == 1
