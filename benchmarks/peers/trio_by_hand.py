@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import time
 import zlib
+from functools import partial
 from typing import TypeAlias
 
 import trio
@@ -27,15 +29,15 @@ async def _counter(served: trio.MemoryReceiveChannel[by_hand.Message]) -> None:
 
 
 def call_async(count: int, clients: int) -> float:
-    return trio.run(by_hand.call, clients, count)
+    return trio.run(partial(by_hand.call, clients, count, clock=time.perf_counter))
 
 
 def cast(count: int) -> float:
-    return trio.run(by_hand.one_way, count)
+    return trio.run(partial(by_hand.one_way, count, clock=time.perf_counter))
 
 
 def start_stop(count: int) -> float:
-    return trio.run(by_hand.spawn_stop, count)
+    return trio.run(partial(by_hand.spawn_stop, count, clock=time.perf_counter))
 
 
 def memory(count: int) -> float:
