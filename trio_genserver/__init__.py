@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import sys
+from . import sys as sys
 from ._agent import Agent, AgentRef, agent_spec, open_agent
 from ._amap import Settled, amap, amap_nolink
 from ._checkout_pool import (
@@ -185,7 +185,6 @@ __all__ = [
     "stable_hash",
     "start_server",
     "supervisor_spec",
-    "sys",
     "task_supervisor_spec",
     "wait_all",
 ]

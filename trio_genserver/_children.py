@@ -18,7 +18,7 @@ import trio.lowlevel
 from ._cancellation import is_cancellation
 from ._cycle import Execution, cycle_of_pending, execution_var
 from ._errors import CallCycle
-from ._request import Request
+from ._request import From, Request
 from ._server import Refuse, Stop
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._process import Process
     from ._process_state import Item
 
-__all__ = ["Child", "ChildTasks"]
+__all__ = ["Child", "ChildTasks", "OwnTask"]
 
 
 class Child(Execution):
@@ -65,6 +65,10 @@ class Child(Execution):
         if self.task is not None:
             return None
         return list(self.tasks.running.get(self.handler, ()))
+
+    def given_up(self) -> None:
+        if self.task is None:
+            self.tasks.withdraw(self)
 
     async def run(self) -> None:
         self.task = trio.lowlevel.current_task()
@@ -166,6 +170,14 @@ class ChildTasks:
             break
         self.process.child_ended()
 
+    def withdraw(self, child: Child) -> None:
+        """The caller has given up. If it waits for its turn, it makes room for another."""
+        pending = self.pending.get(child.handler)
+        if pending and child in pending:
+            pending.remove(child)
+            self.process.drop(child.item, "withdrawn")
+            self.process.child_ended()
+
     def close(self) -> list[Child]:
         """Those that never had their turn."""
         left = [child for children in self.pending.values() for child in children]
@@ -173,15 +185,44 @@ class ChildTasks:
         return left
 
 
-async def run_task(
-    process: Process, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
-) -> None:
-    """What `GenServer.start_task` starts."""
-    # Nobody waits for this task, so it may call its server: it is no part of the handler it comes from.
-    execution_var.set(None)
-    try:
-        await async_fn(*args)
-    except BaseException as error:
-        if is_cancellation(error):
-            raise
-        process.crashed(error, None)
+class OwnTask(Execution):
+    """A task that the server started with `GenServer.start_task`.
+
+    Nobody waits for it, so it may call its server: it is no part of the handler that it comes from. A `From`
+    among its arguments is taken for its duty to answer.
+    """
+
+    __slots__ = ("args", "async_fn", "process")
+
+    def __init__(
+        self, process: Process, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+    ) -> None:
+        self.task = None
+        self.waiting = None
+        self.process = process
+        self.async_fn = async_fn
+        self.args = args
+        for duty in self._duties():
+            duty.executor = self
+
+    def _duties(self) -> list[Request[Any]]:
+        return [each._request for each in self.args if isinstance(each, From)]
+
+    @property
+    def server(self) -> Process:
+        return self.process
+
+    async def run(self) -> None:
+        self.task = trio.lowlevel.current_task()
+        execution_var.set(self)
+        try:
+            await self.async_fn(*self.args)
+        except BaseException as error:
+            if is_cancellation(error):
+                raise
+            self.process.crashed(error, None)
+        finally:
+            for duty in self._duties():
+                if duty.executor is self:
+                    # It may have passed it on.
+                    duty.executor = None

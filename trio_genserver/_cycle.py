@@ -11,7 +11,9 @@ somewhere, and then the call can be answered, or comes back to the caller, and t
   may call its own server, and a reply that is deferred to a child is followed into the child.
 - A request that waits for one of a bounded number of children is stuck only if all of them are. That edge
   appears without a call, when the server finds all places taken; so it is looked at then as well.
-- A request that was given away as a `From` may be answered by anybody. It ends the search.
+- A request whose handler is given a `From` waits for the main loop while that handler runs, and then for the
+  task that the handler started with it, if there is one. Else it may be answered by anybody, which ends the
+  search.
 - A handler that waits for several calls at a time, in a nursery of its own, is taken to need all of them,
   and one that waits with a time limit to wait for good. Either could be freed otherwise, by a cancellation;
   but that is what a cycle looks like to those who run into one, and they are better told.
@@ -86,6 +88,9 @@ class Execution:
     def blockers(self) -> list[Execution] | None:
         """Those of which one has to end before this begins; None: it has begun."""
         return None
+
+    def given_up(self) -> None:
+        """The caller of a request that it works on, or will, has given up."""
 
 
 # Inherited by every task that is started from a handler; `_of_current_task` tells who still counts.

@@ -79,9 +79,12 @@ class Process(Loop):
         execution_var.set(self)
         try:
             await self._live()
-        except BaseException:
-            # Only a cancellation from outside comes here; but a crash is not lost to it.
-            if self.crash is None:
+        except BaseException as error:
+            if not is_cancellation(error):
+                # No callback's: an interrupt between two of them, or a scope that one has left open.
+                self.crashed(error, None)
+            elif self.crash is None:
+                # From outside; but a crash is not lost to it.
                 if self.reason is UNSET:
                     self.reason = "shutdown"
                 raise

@@ -22,7 +22,7 @@ from ._children import ChildTasks
 from ._errors import BadReturnValue, UnhandledMessage
 from ._message import Cast, Handler
 from ._process_delivery import Delivery
-from ._process_state import UNSET
+from ._process_state import BATCH, STEP, UNSET
 from ._request import BEGUN, QUEUED, REPLIED, Countdown, Envelope, From, Info, Request
 from ._server import Refuse, Stop
 
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     from ._process_state import Item
 
 __all__ = ["BATCH", "STEP", "Loop"]
-
-# How many messages a server handles before it lets others run. A task that is ready may have to wait for two
-# steps of the server, as Trio runs the ready ones in random order: so for 16 handlers at most.
-BATCH = 8
-# Seconds by Trio's clock. A step that has taken less goes on for another BATCH: for handlers so quick, the
-# checkpoint would be most of the work.
-STEP = 50e-6
 
 # What the loop is told, and tells, instead of a message.
 STOP: Any = object()
@@ -56,9 +49,6 @@ class Loop(Delivery):
         """
         instance = self.instance
         handlers = self.handlers
-        # Of this step: how many messages are left, and when it began; infinite: it was not worth asking.
-        self.budget = BATCH
-        self.since = math.inf
         while True:
             if item is None:
                 if self.attention:
@@ -287,7 +277,10 @@ class Loop(Delivery):
     async def _park_with_timeout(self) -> Item | None:
         """Wait for a message for as long as `set_timeout` said; if none comes, tell the server."""
         assert self.timeout is not None
-        with trio.CancelScope(deadline=trio.current_time() + self.timeout) as scope:
+        if self.timeout_due is None:
+            # Not from now again, if what woke it meanwhile was no message.
+            self.timeout_due = trio.current_time() + self.timeout
+        with trio.CancelScope(deadline=self.timeout_due) as scope:
             self.timeout_scope = scope
             self.parked = True
             try:
@@ -309,7 +302,7 @@ class Loop(Delivery):
         if self.attention or (self.mailbox is not None and self.mailbox.ready):
             self.wake()
         elif scope is not None and self.timeout is not None:
-            scope.deadline = trio.current_time() + self.timeout
+            scope.deadline = self.timeout_due = trio.current_time() + self.timeout
         elif scope is not None or self.timeout is not None:
             # It waits with a timeout that is not due any more, or without the one that it is to have.
             self.wake()
@@ -320,10 +313,12 @@ class Loop(Delivery):
             request = Request(self.server, message)
             request.state = BEGUN
         self.defer(request)
-        request.executor = None
         returned = handler.function(self.instance, From(request), *message.args, **dict(message.kwargs))
         if handler.is_async:
             returned = await returned
+        if request.executor is self:
+            # From here on anybody may answer.
+            request.executor = None
         if returned is not None:
             raise BadReturnValue(self.name, handler.name, message, returned)
 
@@ -365,8 +360,8 @@ class Loop(Delivery):
                 return NEEDS_NURSERY
             if self.new_tasks:
                 tasks, self.new_tasks = self.new_tasks, None
-                for async_fn, args in tasks:
-                    self.start_task(async_fn, args)
+                for task in tasks:
+                    self.spawn(task)
             # Some of those that were to come before the stop may have been withdrawn, waiting for room.
             stopping = self.reason is not UNSET and (
                 self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready)

@@ -16,7 +16,7 @@ import outcome
 import trio
 import trio.lowlevel
 
-from ._children import ChildTasks, run_task
+from ._children import ChildTasks, OwnTask
 from ._cycle import Execution, execution_var
 from ._errors import InitStopped
 from ._instrument import current_hooks
@@ -31,7 +31,18 @@ if TYPE_CHECKING:
     from ._spec import ChildSpec
     from .sys import SystemRequest
 
-__all__ = ["ENDED", "ENDING", "RUNNING", "STARTING", "UNSET", "Item", "OnEnding", "OnExit", "ProcessState"]
+__all__ = [
+    "BATCH",
+    "ENDED",
+    "ENDING",
+    "RUNNING",
+    "STARTING",
+    "UNSET",
+    "Item",
+    "OnEnding",
+    "OnExit",
+    "ProcessState",
+]
 
 Item: TypeAlias = "Request[Any] | Envelope | Cast[Any]"
 OnExit: TypeAlias = "Callable[[Process, object], None]"
@@ -44,6 +55,13 @@ ENDING = 2  # takes no messages any more; terminate is yet to run
 ENDED = 3
 
 UNSET: Any = object()
+
+# How many messages a server handles before it lets others run. A task that is ready may have to wait for two
+# steps of the server, as Trio runs the ready ones in random order: so for 16 handlers at most.
+BATCH = 8
+# Seconds by Trio's clock. A step that has taken less goes on for another BATCH: for handlers so quick, the
+# checkpoint would be most of the work.
+STEP = 50e-6
 
 
 class ProcessState(Execution):
@@ -96,6 +114,7 @@ class ProcessState(Execution):
         "suspended",
         "system",
         "timeout",
+        "timeout_due",
         "timeout_scope",
     )
 
@@ -132,12 +151,16 @@ class ProcessState(Execution):
         self.grace: float = UNSET
         self.current: Item | None = None
         self.timeout: float | None = None
+        self.timeout_due: float | None = None
+        # Of the loop's step: how many messages are left, and when it began; infinite: not worth asking yet.
+        self.budget = BATCH
+        self.since = math.inf
         self.starter: trio.lowlevel.Task | None = None
         self.start_error: BaseException | None = None
         # All of these are rare, and made when they are needed.
         self.children: ChildTasks | None = None
         self.continues: deque[object] | None = None
-        self.new_tasks: list[tuple[Callable[..., Awaitable[object]], tuple[Any, ...]]] | None = None
+        self.new_tasks: list[OwnTask] | None = None
         self.system: deque[SystemRequest[Any]] | None = None
         self.timeout_scope: trio.CancelScope | None = None
         self.deferred: set[Request[Any]] | frozenset[Request[Any]] = _NONE
@@ -231,18 +254,23 @@ class ProcessState(Execution):
 
     def start_task(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         if self.nursery is not None:
-            name = getattr(async_fn, "__qualname__", repr(async_fn))
-            self.nursery.start_soon(run_task, self.server, async_fn, args, name=f"{self.name}.{name}")
+            self.spawn(OwnTask(self.server, async_fn, args))
         else:
             if self.new_tasks is None:
                 self.new_tasks = []
-            self.new_tasks.append((async_fn, args))
+            self.new_tasks.append(OwnTask(self.server, async_fn, args))
             self.attention = True
+
+    def spawn(self, task: OwnTask) -> None:
+        assert self.nursery is not None
+        name = getattr(task.async_fn, "__qualname__", repr(task.async_fn))
+        self.nursery.start_soon(task.run, name=f"{self.name}.{name}")
 
     def set_timeout(self, seconds: float | None) -> None:
         if seconds is not None and not seconds >= 0:
             raise ValueError(f"a timeout is some seconds from 0, not {seconds!r}")
         self.timeout = seconds
+        self.timeout_due = None
         if self.parked and execution_var.get() is not self:
             # Set in a child task: the loop waits already, for another time or for none.
             self.wake()

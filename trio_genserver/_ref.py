@@ -100,6 +100,8 @@ class ServerRef(Generic[S_co]):
                 # As on the long way: what is sent to the server by its own handler waits in the mailbox.
                 process.parked = False
                 process.idle = True
+                reply: Any = None
+                raised: BaseException | None = None
                 try:
                     run = process.task.context.run  # type: ignore[union-attr]  # it is parked
                     args = message.args
@@ -109,7 +111,13 @@ class ServerRef(Generic[S_co]):
                     else:
                         reply = run(handler.function, process.instance, *args)
                 except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
-                    return await self._crashed_inline(process, message, error)
+                    raised = error
+                if raised is not None:
+                    # Out here, where it is not the context of what the caller gets.
+                    try:
+                        return await self._crashed_inline(process, message, raised)
+                    finally:
+                        raised = None
                 mailbox = process.mailbox
                 if (
                     process.idle
@@ -228,6 +236,7 @@ class ServerRef(Generic[S_co]):
 
         Raises:
           MailboxFull: the mailbox is full, and its `overflow` is ``"raise"``.
+          CallCycle: the mailbox is full, and there will be no room, as the server waits for the sender.
           UnhandledMessage: the server has no such handler.
         """
         if message.__class__ is not Cast:
@@ -266,10 +275,17 @@ class ServerRef(Generic[S_co]):
         except (MailboxFull, UnhandledMessage):
             await _schedule_point()
             raise
-        if waits:
-            await process.deliver_wait(cast("Item", prepared))
-        else:
+        if not waits:
             await _schedule_point()
+            return
+        item = cast("Item", prepared)
+        try:
+            with waiting_for(Request(process, item.message if isinstance(item, Envelope) else item)):
+                await process.deliver_wait(item)
+        except CallCycle:
+            process.drop(item, "withdrawn")
+            await _schedule_point()
+            raise
 
     def _hand_over_nowait(self, item: Item) -> None:
         process = self._process

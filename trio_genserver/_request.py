@@ -121,7 +121,7 @@ class Request(Envelope, Generic[R]):
             return
         self.state = REPLIED
         self._answer = value
-        if self.executor is None:
+        if self.process.deferred:
             self.process.answered(self)
         waiter = self.waiter
         if waiter is not None:
@@ -144,7 +144,7 @@ class Request(Envelope, Generic[R]):
             return
         self.state = FAILED
         self._answer = error
-        if self.executor is None:
+        if self.process.deferred:
             self.process.answered(self)
         waiter = self.waiter
         if isinstance(waiter, trio.lowlevel.Task):
@@ -278,7 +278,9 @@ class Request(Envelope, Generic[R]):
             self.process.hooks.tell("message_abandoned", self.process.ref, self)
         if was_queued:
             self.process.drop(self, "withdrawn")
-        if self.executor is None:
+        elif self.executor is not None:
+            self.executor.given_up()
+        if self.process.deferred:
             self.process.answered(self)
         self._tell()
 
@@ -394,6 +396,7 @@ class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio
         self._done: deque[Request[R]] = deque()
         self._requests = list(requests)
         self._left = len(self._requests)
+        self._busy = False
         self._task: trio.lowlevel.Task | None = None
         for request in self._requests:
             if request.done:
@@ -413,12 +416,16 @@ class as_completed(Generic[R]):  # noqa: N801 - used like a function, as asyncio
     async def __anext__(self) -> Request[R]:
         if self._left == 0:
             raise StopAsyncIteration
-        if self._done:
-            await trio.lowlevel.checkpoint()
-        else:
-            if self._task is not None:
-                raise trio.BusyResourceError("another task iterates over these requests")
-            await self._wait()
+        if self._busy:
+            raise trio.BusyResourceError("another task iterates over these requests")
+        self._busy = True
+        try:
+            if self._done:
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._wait()
+        finally:
+            self._busy = False
         self._left -= 1
         return self._done.popleft()
 

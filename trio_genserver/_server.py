@@ -109,6 +109,9 @@ class GenServer:
 
         Raise `Stop` or `Ignore` to have no server, any other exception to fail; the starter gets it. For work
         that nobody should wait for, call `continue_with` here.
+
+        A nursery or cancel scope that is entered in a callback must be left in it, as Trio's nest. What is to
+        be open as long as the server runs belongs into a task: `start_task`.
         """
 
     async def handle_continue(self, argument: Any) -> None:

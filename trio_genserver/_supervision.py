@@ -209,18 +209,22 @@ class SupervisorProcess(Process):
 
     async def _keep(self, opened: trio.Event) -> None:
         """Hold the nursery open in which the children live, out of reach of any cancellation."""
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                self.home = nursery
-                opened.set()
-                await self._close.wait()
-        self._closed.set()
+        try:
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as nursery:
+                    self.home = nursery
+                    opened.set()
+                    await self._close.wait()
+        finally:
+            # Also if a child's task raised past everything that catches a crash: this is then the end.
+            self._closed.set()
 
     async def _attend(self) -> Any:
         verdict = await super()._attend()
         if verdict is not None or self.suspended:
             return verdict
-        while self.exits or self.retries:
+        assert self.home is not None
+        while (self.exits or self.retries) and not self.home.cancel_scope.cancel_called:
             policy = cast("BaseSupervisor", self.instance)
             try:
                 if self.exits:

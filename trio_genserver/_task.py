@@ -27,8 +27,8 @@ import trio.lowlevel
 from outcome import Error, Outcome, Value
 
 from ._cancellation import is_cancellation
-from ._cycle import Execution, execution_var
-from ._errors import ServerNotRunning, TaskStopped
+from ._cycle import Execution, execution_var, waiting_for
+from ._errors import CallCycle, ServerNotRunning, TaskStopped
 from ._process_state import UNSET
 from ._ref import ServerRef
 from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request, as_completed
@@ -162,9 +162,15 @@ class Task(Request[R]):
         """Wait for at most `seconds`, and return its `outcome`, or None: it runs (Elixir's ``yield``).
 
         Being asked never fails, also if the task has. A checkpoint.
+
+        Raises:
+          CallCycle: `seconds` is infinite, and waiting would be for ever.
         """
-        with trio.move_on_after(seconds):
-            await self._settled()
+        if seconds == math.inf:
+            await self._settled_at_last()
+        else:
+            with trio.move_on_after(seconds):
+                await self._settled()
         return self.outcome
 
     async def shutdown(self, grace: float = 0.0) -> R | None:
@@ -178,10 +184,11 @@ class Task(Request[R]):
 
         Raises:
           Exception: what it has failed with.
+          CallCycle: `grace` is infinite, and waiting would be for ever.
         """
         if not self.done:
             self._end_by(trio.current_time() + grace)
-        await self._settled()
+        await (self._settled_at_last() if grace == math.inf else self._settled())
         try:
             return self.check()
         except TaskStopped:
@@ -218,6 +225,18 @@ class Task(Request[R]):
     async def _settled(self) -> None:
         """Wait until it is `done`, however it ends. A checkpoint."""
         await Countdown([self]).wait()
+
+    async def _settled_at_last(self) -> None:
+        """`_settled`, where nothing else ends the wait."""
+        if self.done:
+            await self._settled()
+            return
+        try:
+            with waiting_for(self):
+                await self._settled()
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
 
     async def _run(self) -> None:
         work = cast("_Work", self.executor)

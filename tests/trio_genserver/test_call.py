@@ -251,6 +251,50 @@ async def test_orderly_end_is_no_crash_in_the_log(
     assert quiet(caplog) == 0
 
 
+@pytest.mark.parametrize("reason", ["normal", "shutdown", ("shutdown", 5)])
+@pytest.mark.parametrize("raises", [False, True])
+async def test_orderly_end_from_within_is_no_crash_in_the_log(
+    reason: object, raises: bool, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # OTP 28
+    class Ending(GenServer):
+        def end(self) -> None:
+            if raises:
+                raise Stop(reason)
+            self.stop(reason)
+
+        @handle_call
+        def end_in_call(self) -> None:
+            self.end()
+
+        @handle_cast
+        async def end_in_cast(self) -> None:
+            self.end()
+
+        async def handle_info(self, message: object) -> None:
+            self.end()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            ending = await start_server(nursery, Ending)
+            if number == 0:
+                ending.send_request(Ending.end_in_call())
+                await trio.testing.wait_all_tasks_blocked()
+            elif number == 1:
+                await ending.cast(Ending.end_in_cast())
+            else:
+                await ending.send("end")
+            assert await ending.wait_stopped() == reason
+            called = await start_server(nursery, Ending)
+            if raises:
+                with pytest.raises(ServerStopped):
+                    await called.call(Ending.end_in_call())
+            else:
+                await called.call(Ending.end_in_call())
+            assert await called.wait_stopped() == reason
+    assert quiet(caplog) == 0
+
+
 async def test_call_to_nobody_fails_at_once_and_says_to_whom_and_what(path: str) -> None:
     # OTP 29, 167
     async with trio.open_nursery() as nursery:
@@ -258,8 +302,8 @@ async def test_call_to_nobody_fails_at_once_and_says_to_whom_and_what(path: str)
         await desk.stop()
         for _ in range(2):
             with (
-                pytest.raises(ServerNotRunning, match=r"Desk is not running.*Desk\.add\(1\)"),
                 trio.testing.assert_checkpoints(),
+                pytest.raises(ServerNotRunning, match=r"Desk is not running.*Desk\.add\(1\)"),
             ):
                 await desk.call(Desk.add())
         request = desk.send_request(Desk.add())
@@ -335,8 +379,8 @@ async def test_message_of_another_class_fails_at_the_caller_and_not_in_the_serve
     async with open_server(Desk) as desk:
         wrong: Any = Stranger.hello()
         with (
-            pytest.raises(UnhandledMessage, match=r"no handler for Stranger\.hello"),
             trio.testing.assert_checkpoints(),
+            pytest.raises(UnhandledMessage, match=r"no handler for Stranger\.hello"),
         ):
             await desk.call(wrong)
         assert await desk.call(Desk.add()) == 1
@@ -444,7 +488,7 @@ async def test_full_mailbox_that_refuses_does_so_with_a_checkpoint(path: str) ->
         desk.send_request(Desk.wait())
         await trio.testing.wait_all_tasks_blocked()
         desk.send_request(Desk.add())
-        with pytest.raises(MailboxFull) as caught, trio.testing.assert_checkpoints():
+        with trio.testing.assert_checkpoints(), pytest.raises(MailboxFull) as caught:
             await desk.call(Desk.add())
         assert caught.value.capacity == 1
         desk._process.instance.open.set()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from trio_genserver import (
     BadReturnValue,
@@ -22,6 +23,7 @@ from trio_genserver import (
     handle_cast,
     open_server,
     start_server,
+    sys,
 )
 from trio_genserver._process_loop import BATCH, STEP
 
@@ -478,3 +480,56 @@ def test_slow_handlers_among_quick_ones_end_the_step_after_eight_at_most() -> No
     waits = flood(pattern * 20)
     # Two steps, each with what it had before its budget was used up and with BATCH handlers more.
     assert max(time for _, time in waits) <= 2 * (STEP + BATCH * 1e-3) + 1e-9
+
+
+async def test_what_is_no_message_does_not_begin_the_timeout_anew(autojump_clock: MockClock) -> None:
+    class Timed(GenServer):
+        def __init__(self) -> None:
+            self.fired: list[float] = []
+
+        async def init(self) -> None:
+            self.set_timeout(10)
+
+        async def handle_timeout(self) -> None:
+            self.fired.append(trio.current_time())
+
+        @handle_call
+        async def get(self) -> None:
+            pass
+
+    async with open_server(Timed) as timed:
+        began = trio.current_time()
+        for _ in range(9):
+            await trio.sleep(1)
+            timed.send_request(Timed.get()).abandon()
+            await sys.get_state(timed)
+        await trio.sleep(5)
+        assert timed._process.instance.fired == [began + 10]
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_flood_of_a_server_that_opens_its_nursery_meanwhile_delays_others_no_longer(
+    asynchronous: bool, autojump_clock: MockClock
+) -> None:
+    # OTP 169
+    handled = 0
+
+    class Flooded(GenServer):
+        @handle_cast
+        async def take_async(self) -> None:
+            nonlocal handled
+            handled += 1
+
+        @handle_cast
+        def take(self) -> None:
+            nonlocal handled
+            handled += 1
+
+    async with open_server(child_spec(Flooded).replace(mailbox_size=math.inf)) as flooded:
+        for position in range(100):
+            plain = not asynchronous and position % 10
+            flooded.cast_nowait(Flooded.take() if plain else Flooded.take_async())
+        while handled < 100:
+            before = handled
+            await trio.lowlevel.checkpoint()
+            assert handled - before <= 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -14,11 +15,13 @@ from trio_genserver import (
     From,
     GenServer,
     ServerRef,
+    TaskSupervisorRef,
     as_completed,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
+    open_task_supervisor,
     start_server,
     wait_all,
 )
@@ -253,3 +256,110 @@ async def test_refusing_a_cycle_is_a_checkpoint(way: str) -> None:
 
     async with open_server(Itself) as itself:
         assert await itself.call(Itself.wait_for_itself()) == "refused"
+
+
+class Front(GenServer):
+    @handle_call
+    async def go(self, message: Any, back: ServerRef[Any]) -> str:
+        reply: str = await back.call(message)
+        return reply
+
+    @handle_call
+    def ping(self) -> str:
+        return "pong"
+
+
+class Back(GenServer):
+    """Answers later, and asks back first."""
+
+    async def ask_back(self, from_: From[str], front: ServerRef[Front]) -> None:
+        try:
+            from_.reply(await front.call(Front.ping()))
+        except CallCycle as error:
+            from_.reply(shown(error))
+
+    @handle_call(noreply=True)
+    async def by_itself(self, from_: From[str], front: ServerRef[Front]) -> None:
+        await self.ask_back(from_, front)
+
+    @handle_call(noreply=True)
+    def by_a_task(self, from_: From[str], front: ServerRef[Front]) -> None:
+        self.start_task(self.ask_back, from_, front)
+
+    @handle_call(noreply=True)
+    def by_somebody_else(self, from_: From[str], front: ServerRef[Front], event: trio.Event) -> None:
+        self.start_task(self.wait_with_it, from_, event)
+        self.start_task(self.reply_after, from_, event, front)
+
+    async def wait_with_it(self, from_: From[str], event: trio.Event) -> None:
+        await event.wait()
+        from_.reply("by another")
+
+    async def reply_after(self, from_: From[str], event: trio.Event, front: ServerRef[Front]) -> None:
+        event.set()
+
+
+@pytest.mark.parametrize("message", [Back.by_itself, Back.by_a_task])
+async def test_cycle_over_a_reply_that_is_deferred_is_refused(message: Any) -> None:
+    async with open_server(Front) as front, open_server(Back) as back:
+        assert await front.call(Front.go(message(front), back)) == "Back > Front > Back"
+
+
+async def test_reply_that_others_may_give_is_no_cycle() -> None:
+    async with open_server(Front) as front, open_server(Back) as back:
+        message = Back.by_somebody_else(front, trio.Event())
+        assert await front.call(Front.go(message, back)) == "by another"
+
+
+async def test_waiting_for_room_in_ones_own_mailbox_is_refused() -> None:
+    class Itself(GenServer):
+        mailbox_size = 1
+
+        @handle_call
+        async def fill(self) -> str:
+            await self.ref.cast(Itself.note())
+            try:
+                with trio.testing.assert_checkpoints():
+                    try:
+                        await self.ref.cast(Itself.note())
+                    except CallCycle as error:
+                        return shown(error)
+            finally:
+                assert self.ref.mailbox_length == 1
+            return "it had room"
+
+        @handle_cast
+        def note(self) -> None:
+            pass
+
+    async with open_server(Itself) as itself:
+        assert await itself.call(Itself.fill()) == "Itself > Itself"
+        assert itself.dropped == 1
+
+
+@pytest.mark.parametrize("way", ["wait", "poll", "shutdown"])
+async def test_waiting_for_ever_for_a_task_that_asks_back_is_refused(way: str) -> None:
+    class Starter(GenServer):
+        @handle_call
+        async def start(self, tasks: TaskSupervisorRef) -> str:
+            task = tasks.start_nolink(self.ask_back)
+            if way == "wait":
+                return await task.wait()
+            if way == "poll":
+                outcome = await task.poll(math.inf)
+                assert outcome is not None
+                return outcome.unwrap()
+            return str(await task.shutdown(math.inf))
+
+        async def ask_back(self) -> str:
+            try:
+                return await self.ref.call(Starter.ping())
+            except CallCycle as error:
+                return error.cycle[-1]
+
+        @handle_call
+        def ping(self) -> str:
+            return "pong"
+
+    async with open_task_supervisor() as tasks, open_server(Starter) as starter:
+        assert "ask_back" in await starter.call(Starter.start(tasks))

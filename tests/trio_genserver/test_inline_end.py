@@ -114,6 +114,7 @@ class Busy(GenServer):
 async def test_what_a_handler_sends_to_its_own_server_comes_after_its_continue(
     path: str,
 ) -> None:
+    # OTP 48
     async with open_server(Busy, []) as busy:
         await wait_all_tasks_blocked()
         await busy.call(Busy.note_and_continue())

@@ -260,3 +260,44 @@ async def test_request_to_a_server_that_is_ending_is_told_so_at_once(
                 assert late.done
                 with pytest.raises(ServerNotRunning):
                     await late.wait()
+
+
+async def test_calls_given_up_make_room_for_others_that_wait_for_a_child_task() -> None:
+    class Few(GenServer):
+        mailbox_size = 3
+
+        @handle_call(child=True, max_children=1)
+        async def work(self, event: trio.Event) -> None:
+            await event.wait()
+
+        @handle_call
+        def ping(self) -> str:
+            return "pong"
+
+    async with open_server(Few) as few:
+        event = trio.Event()
+        requests = [few.send_request(Few.work(event)) for _ in range(4)]
+        await trio.testing.wait_all_tasks_blocked()
+        ping = few.send_request(Few.ping())
+        await trio.testing.wait_all_tasks_blocked()
+        assert not ping.done
+        requests[2].abandon()
+        assert await ping.wait() == "pong"
+        assert few.dropped == 1
+        event.set()
+        await requests[3].wait()
+
+
+async def test_one_iteration_is_for_one_task() -> None:
+    async with open_server(Worker) as worker:
+        replies = as_completed([worker.send_request(Worker.at_once(each)) for each in range(3)])
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def take() -> None:
+            async for _ in replies:
+                pass
+
+        with pytest.RaisesGroup(trio.BusyResourceError):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(take)
+                nursery.start_soon(take)

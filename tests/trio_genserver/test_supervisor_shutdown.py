@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from tests.trio_genserver.supervised import Worker, World, crash, not_ended, worker
 from trio_genserver import (
     DynamicSupervisor,
     DynamicSupervisorRef,
+    GenServer,
+    ServerRef,
     Supervisor,
     SupervisorRef,
     dynamic_supervisor_spec,
+    handle_call,
     open_dynamic_supervisor,
     open_supervisor,
     supervisor_spec,
@@ -283,3 +287,33 @@ async def test_starting_and_ending_many_children_costs_the_same_for_each(kind: s
     many = await measure(run(500))
     for counted_few, counted_many in zip(few, many, strict=True):
         assert 4.5 < counted_many / counted_few < 5.5
+
+
+class LeavesOpen(GenServer):
+    """A mistake: what is entered in one callback is to be left in the same."""
+
+    @handle_call
+    async def leave_a_scope_open(self) -> None:
+        trio.CancelScope().__enter__()
+
+
+async def test_child_that_leaves_a_scope_open_has_crashed_and_is_restarted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    others: list[object] = []
+
+    class Other(GenServer):
+        async def terminate(self, reason: object) -> None:
+            others.append(reason)
+
+    async with open_supervisor([Other, LeavesOpen]) as supervisor:
+        leaves_open: ServerRef[LeavesOpen] = supervisor.child("LeavesOpen")
+        for _ in range(2):
+            await leaves_open.call(LeavesOpen.leave_a_scope_open())
+            await leaves_open.stop()
+            await trio.testing.wait_all_tasks_blocked()
+        assert others == []
+        assert leaves_open.is_running
+    assert others == ["shutdown"]
+    crashes = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert ["corrupted" in str(record.exc_info) for record in crashes] == [True, True]
