@@ -12,7 +12,7 @@ their first use in the exploration; they are the same objects in all of its exec
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from sim.strategies import ROOT, Access, ObjectId, Operation, TaskId
 
@@ -28,26 +28,49 @@ class Recorder:
 
     Outside of `begin_execution` and `end_execution` it ignores what it is told, so that the
     wrappers need not know whether an execution is of interest.
+
+    Attributes:
+        noting: whether the current step is one whose footprint is asked for. If not, telling what it
+            touches is allowed, but in vain.
+        task: whose step it is: a task, not an identity. The kernel sets it before each step.
+        waiting: for each task that may be waiting in an object, that object, its kind, and the operation
+            that leaving it is. Before each step the kernel removes the entry of the task that makes it.
     """
 
+    __slots__ = (
+        "_accesses",
+        "_let_go",
+        "_made",
+        "_names",
+        "_objects",
+        "_older",
+        "_owners",
+        "_recording",
+        "_task_accesses",
+        "_tasks",
+        "noting",
+        "task",
+        "waiting",
+    )
+
     def __init__(self) -> None:
+        self.noting = False
+        self.task: Any = None
         self._recording = False
-        # Whether the current step is one whose footprint is asked for.
-        self._noting = False
         self._tasks: Mapping[Any, TaskId] = {}
         # By address, each with the object itself, which keeps the address from being used again;
         # not by the objects: some of Trio's define equality.
-        self._objects: dict[int, _Named] = {}
-        self._older: dict[int, _Named] = {}
-        self._task_objects: dict[TaskId, _Named] = {}
+        self._objects: dict[int, tuple[object, _Accesses]] = {}
+        self._older: dict[int, tuple[object, _Accesses]] = {}
+        # How many objects each task has made, and the names of what it has made in any execution.
         self._made: dict[TaskId, int] = {}
-        # Of each task that may be waiting in an object: that object, and what leaving it does.
-        self._waits: dict[TaskId, tuple[object, str, Operation]] = {}
+        self._names: dict[TaskId, list[_Accesses]] = {}
+        self._task_accesses: dict[TaskId, _Accesses] = {}
+        self.waiting: dict[Any, tuple[object, str, Operation]] = {}
         # Of each task that acts for an object: that object.
         self._owners: dict[TaskId, tuple[object, str]] = {}
         # Tasks of which the current step need not note that it wakes them.
         self._let_go: set[TaskId] = set()
-        self._task = ROOT
         # Each access once, in the order of first use; by its address, for there is one object for
         # each, and its hash is that of a nested tuple.
         self._accesses: dict[int, Access] = {}
@@ -66,49 +89,44 @@ class Recorder:
         self._recording = True
         # What is made before the first step is the root's, whoever made the last step of the execution
         # before: one that was abandoned does not end with the root.
-        self._task = ROOT
+        self.task = None
         self._tasks = tasks
         self._objects = {}
         self._made = {}
-        self._waits = {}
+        self.waiting = {}
         self._owners = {}
         self._accesses = {}
 
     def end_execution(self) -> None:
-        self._recording = self._noting = False
+        self._recording = self.noting = False
+        self.task = None
         self._objects = {}
-        self._waits = {}
+        self.waiting = {}
         self._owners = {}
         self._tasks = {}
 
-    def begin_step(self, task: TaskId, noting: bool) -> None:
-        """A task makes a step.
-
-        Args:
-            task: which one.
-            noting: whether to note what the step touches; what it makes is noted anyway.
-        """
-        self._task = task
-        self._noting = noting
-        self._waits.pop(task, None)
-        if noting:
+    def begin_step(self) -> None:
+        """The footprint of the step that `task` makes now is asked for."""
+        self.noting = True
+        if self._let_go:
             self._let_go.clear()
-            # Any step may notice a cancellation of its task; so it reads what that writes.
-            access = self._task_object(task).accesses[_READ]
-            self._accesses = {id(access): access}
-            if self._owners:
-                self._touch_owner(task)
+        # Any step may notice a cancellation of its task; so it reads what that writes.
+        identity = self._tasks[self.task]
+        access = self._of_task(identity)[_READ]
+        self._accesses = {id(access): access}
+        if self._owners:
+            self._touch_owner(identity)
 
     def end_step(self) -> tuple[Access, ...]:
         """What the step has touched, each access once, in the order of first use."""
-        self._noting = False
+        self.noting = False
         return tuple(self._accesses.values())
 
     def belongs(self, owner: object, kind: str) -> None:
         """The current task acts for an object, it and the tasks that it creates: from the next one
         on, each of their steps writes it."""
         if self._recording:
-            self._owners[self._task] = owner, kind
+            self._owners[self._tasks[self.task]] = owner, kind
             self.touched(owner, kind, _WRITE)
 
     def _touch_owner(self, task: TaskId) -> None:
@@ -144,20 +162,29 @@ class Recorder:
             what it returned, and the objects it has touched, also if the step itself is not noted.
         """
         accesses, self._accesses = self._accesses, {}
-        noting, self._noting = self._noting, self._recording
+        noting, self.noting = self.noting, self._recording
         try:
             seen = look()
             return seen, frozenset(access.object for access in self._accesses.values())
         finally:
-            self._accesses, self._noting = accesses, noting
+            self._accesses, self.noting = accesses, noting
 
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""
         if self._recording:
-            task = self._task
+            task = self._tasks.get(self.task, ROOT)
             number = self._made.get(task, 0)
             self._made[task] = number + 1
-            self._objects[id(made)] = _Named(made, task, kind, number)
+            names = self._names.get(task)
+            if names is None:
+                names = self._names[task] = []
+            if number < len(names) and names[number][_READ].object.kind == kind:
+                self._objects[id(made)] = made, names[number]
+                return
+            # The same task may make something else in its place, if the schedule lets it.
+            accesses = _accesses(ObjectId(task, kind, number))
+            names[number : number + 1] = [accesses]
+            self._objects[id(made)] = made, accesses
 
     def touched(self, touched: object, kind: str, operation: Operation) -> None:
         """The current step has touched an object.
@@ -167,25 +194,28 @@ class Recorder:
             kind: what it is, for the reader.
             operation: what was done. Twice the same counts once.
         """
-        if self._noting:
-            named = self._objects.get(id(touched)) or self._named(touched, kind)
-            access = named.accesses[operation]
+        if self.noting:
+            found = self._objects.get(id(touched)) or self._older.get(id(touched))
+            if found is None:
+                name = ObjectId(_OLDER, kind, len(self._older))
+                found = self._older[id(touched)] = touched, _accesses(name)
+            access = found[1][operation]
             self._accesses[id(access)] = access
 
     def cancelled(self, task: Any) -> None:
         """The current step has told a task that it is cancelled."""
-        if self._noting and task in self._tasks:
-            self._add(self._task_object(self._tasks[task]).accesses[_WRITE])
+        if self.noting and task in self._tasks:
+            self._add(self._of_task(self._tasks[task])[_WRITE])
 
     def woken(self, task: TaskId) -> None:
         """The current step has made a blocked task runnable."""
-        if self._noting and task not in self._let_go:
-            self._add(self._task_object(task).accesses[_READ])
+        if self.noting and task not in self._let_go:
+            self._add(self._of_task(task)[_READ])
 
     def lets_go(self, task: Any) -> None:
         """The current step will wake a task that a cancellation could not have woken: it does not
         matter which of the two comes first."""
-        if self._noting and task in self._tasks:
+        if self.noting and task in self._tasks:
             self._let_go.add(self._tasks[task])
 
     def waits(self, waited_for: object, kind: str, leaving: Operation) -> None:
@@ -197,47 +227,30 @@ class Recorder:
             leaving: the operation on it that a cancellation of the wait is.
         """
         if self._recording:
-            self._waits[self._task] = waited_for, kind, leaving
+            self.waiting[self.task] = waited_for, kind, leaving
 
     def stops_waiting(self, task: Any) -> None:
         """The current step takes a task out of what it waits in, because it is cancelled."""
-        if task in self._tasks:
-            entry = self._waits.pop(self._tasks[task], None)
-            if entry is not None:
-                self.touched(*entry)
+        entry = self.waiting.pop(task, None)
+        if entry is not None:
+            self.touched(*entry)
 
-    def _named(self, touched: object, kind: str) -> _Named:
-        named = self._objects.get(id(touched)) or self._older.get(id(touched))
-        if named is None:
-            named = self._older[id(touched)] = _Named(touched, _OLDER, kind, len(self._older))
-        return named
-
-    def _task_object(self, task: TaskId) -> _Named:
-        named = self._task_objects.get(task)
-        if named is None:
-            named = self._task_objects[task] = _Named(None, task, "task", -1)
-        return named
+    def _of_task(self, task: TaskId) -> _Accesses:
+        accesses = self._task_accesses.get(task)
+        if accesses is None:
+            accesses = self._task_accesses[task] = _accesses(ObjectId(task, "task", -1))
+        return accesses
 
     def _add(self, access: Access) -> None:
         self._accesses[id(access)] = access
 
 
-class _Named:
-    """An object with its name, and with the one `Access` that there is of it for each operation."""
+_Accesses: TypeAlias = tuple[Access, ...]
+"""The one `Access` that there is of an object for each operation."""
 
-    __slots__ = ("_accesses", "_name", "_object")
 
-    def __init__(self, named: object, creator: TaskId, kind: str, number: int) -> None:
-        self._object = named
-        self._name = (creator, kind, number)
-        self._accesses: tuple[Access, ...] | None = None
-
-    @property
-    def accesses(self) -> tuple[Access, ...]:
-        if self._accesses is None:
-            name = ObjectId(*self._name)
-            self._accesses = tuple(Access(name, operation) for operation in Operation)
-        return self._accesses
+def _accesses(name: ObjectId) -> _Accesses:
+    return tuple(Access(name, operation) for operation in Operation)
 
 
 class Active:

@@ -39,13 +39,13 @@ class Shared(Generic[T]):
 
     def get(self) -> T:
         """The value last set."""
-        if Active.recorder is not None:
+        if Active.recorder is not None and Active.recorder.noting:
             Active.recorder.touched(self, "shared", _READ)
         return self._value
 
     def set(self, value: T) -> None:
         """Replace the value."""
-        if Active.recorder is not None:
+        if Active.recorder is not None and Active.recorder.noting:
             Active.recorder.touched(self, "shared", _WRITE)
         self._value = value
 

@@ -23,7 +23,7 @@ import contextlib
 import gc
 import math
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import trio
 from outcome import Error, Outcome, Value
@@ -62,7 +62,17 @@ from sim._threads import ThreadSimulation
 from sim._trace import Trace, describe_waiting, short_name
 from sim.faults import FaultKind, FaultPlan, InjectedCrash
 from sim.oracles.invariants import Invariants
-from sim.strategies import ABANDON, CLOCK, ROOT, ChoiceKind, Ending, Step, Strategy, TaskId
+from sim.strategies import (
+    ABANDON,
+    CLOCK,
+    ROOT,
+    ChoiceKind,
+    Ending,
+    RepetitionDiverged,
+    Step,
+    Strategy,
+    TaskId,
+)
 
 # Steps given to tasks to clean up after themselves once an execution is over early.
 _CLEANUP_STEPS: Final = 10_000
@@ -118,6 +128,9 @@ class Kernel:
         # Task -> identity, and how many children each identity has made.
         self._ids: dict[Any, TaskId] = {}
         self._children: dict[TaskId, int] = {}
+        # The other way round, if the strategy has a script; and how many of its steps were made.
+        self._named: dict[TaskId, Any] = {}
+        self._scripted = 0
         self._recorder = recorder
         self.invariants = Invariants(lambda: self.clock.now)
         # What may strike; the same in all executions of an exploration.
@@ -193,6 +206,7 @@ class Kernel:
             # Not the runner's main task: of that one, Trio keeps the outcome to itself.
             root = self._runner.spawn_impl(scenario, (), self._main, None)
             self._ids[root] = ROOT
+            self._named[ROOT] = root
             self.invariants.begin_execution()
             if strategy.wants_footprints:
                 assert self._recorder is not None
@@ -235,6 +249,8 @@ class Kernel:
         self.log.clear()
         self._ids = {}
         self._children = {}
+        self._named = {}
+        self._scripted = 0
         self._root_outcome = None
         self._finding = None
         self._escape = None
@@ -291,18 +307,28 @@ class Kernel:
         recorder = self._recorder if strategy.wants_footprints else None
         choose = strategy.choose
         choose_task = strategy.choose_task if _wants_identities(strategy) else None
+        script, scripted, script_end = strategy.script, self._scripted, len(strategy.script)
+        named = self._named
         schedule = ChoiceKind.SCHEDULE
         context = RUN_CONTEXT
         steps, max_steps = self._steps, self._max_steps
         previous = CLOCK if steps else ROOT
-        repeating = False
+        noting = False
         try:
             while runq:
                 runnable = len(runq)
                 if choose_task is not None:
-                    index = choose_task([ids[task] for task in runq], previous)
-                    if index == ABANDON:
-                        raise _Abandoned
+                    if scripted < script_end:
+                        try:
+                            index = runq.index(named[script[scripted]])
+                        except (KeyError, ValueError):
+                            self._diverge(scripted)
+                        scripted += 1
+                    else:
+                        index = choose_task([ids[task] for task in runq], previous)
+                        if index == ABANDON:
+                            raise _Abandoned
+                        noting = recorder is not None
                     if runnable > 1:
                         log_index(index)
                         log_alternatives(runnable)
@@ -325,8 +351,11 @@ class Kernel:
                     instruments.call("before_task_step", task)
 
                 if recorder is not None:
-                    repeating = strategy.repeating
-                    recorder.begin_step(ids[task], not repeating)
+                    recorder.task = task
+                    if recorder.waiting:
+                        recorder.waiting.pop(task, None)
+                    if noting:
+                        recorder.begin_step()
 
                 send, value = task._next_send_fn, task._next_send
                 task._next_send_fn = task._next_send = None
@@ -393,9 +422,7 @@ class Kernel:
                     broken = invariants.after_step(task.name)
                     if broken is not None:
                         self._find(broken)
-                if recorder is not None and repeating:
-                    strategy.step_done(Step(ids[task], (), (), (), Ending.RUNNABLE))
-                elif recorder is not None:
+                if noting and recorder is not None:
                     over = outcome is not None or type(message) is DETACH
                     self._report_step(recorder, task, over, runnable - 1, made)
                 if len(instruments) > 1 and "after_task_step" in instruments:
@@ -407,6 +434,13 @@ class Kernel:
                 del task, send, value, message
         finally:
             self._steps = steps
+            self._scripted = scripted
+
+    def _diverge(self, scripted: int) -> NoReturn:
+        """The script cannot be followed further than so many steps: who comes then cannot run."""
+        assert self._strategy is not None
+        runnable = [self._ids[task] for task in self._runner.runq]
+        raise RepetitionDiverged(scripted, self._strategy.script[scripted], runnable)
 
     def _report_step(self, recorder: Recorder, task: Any, over: bool, before: int, made: int) -> None:
         """Tell the strategy what a step was.
@@ -452,7 +486,9 @@ class Kernel:
     def _name_child(self, parent: TaskId, task: Any) -> None:
         number = self._children.get(parent, 0)
         self._children[parent] = number + 1
-        self._ids[task] = (*parent, number)
+        identity = (*parent, number)
+        self._ids[task] = identity
+        self._named[identity] = task
 
     def _wake_by_time(self) -> bool:
         """Nothing is runnable: let those go on that wait for that, or time pass.
@@ -478,8 +514,13 @@ class Kernel:
         runner.runq.sort(key=ids.__getitem__)
         strategy = self._strategy
         if strategy is not None and strategy.wants_footprints:
-            woken = tuple(ids[task] for task in runner.runq)
-            strategy.step_done(Step(CLOCK, (), (), woken, Ending.RUNNABLE))
+            if self._scripted < len(strategy.script):
+                if strategy.script[self._scripted] != CLOCK:
+                    self._diverge(self._scripted)
+                self._scripted += 1
+            else:
+                woken = tuple(ids[task] for task in runner.runq)
+                strategy.step_done(Step(CLOCK, (), (), woken, Ending.RUNNABLE))
         return True
 
     def _finish_up(self) -> bool:
@@ -602,6 +643,7 @@ class Kernel:
             runner.runq = []
             runner.tasks = set()
         self._ids = {}
+        self._named = {}
         RUN_CONTEXT.task = self._host_task
 
     def _cancel_everything(self) -> None:

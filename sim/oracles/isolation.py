@@ -36,7 +36,7 @@ from sim._footprint import Active
 from sim._shared import Shared
 from sim._trace import location, short_name
 from sim.strategies import CLOCK, ChoiceKind, RandomWalk, Step, Strategy, TaskId
-from sim.strategies._happens_before import HappensBefore
+from sim.strategies._happens_before import Event, HappensBefore
 
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -97,7 +97,7 @@ class Interference:
 
 @dataclass
 class _Use:
-    step: int
+    event: Event
     place: Place
     changed: bool
 
@@ -180,9 +180,9 @@ class _Watch(Strategy):
 
     def step_done(self, step: Step) -> None:
         order = self._order
-        index = len(order)
         woken = (*step.spawned, *step.woken)
-        order.append(step.task, step.accesses, woken, after_all=step.task == CLOCK)
+        footprint = order.footprints.of(step.accesses)
+        event = order.append(step.task, footprint, woken, after_all=step.task == CLOCK)
         recorder = Active.recorder
         if step.task == CLOCK or recorder is None:
             return
@@ -195,7 +195,7 @@ class _Watch(Strategy):
             content = _content(watched.target)
             if not _same(content, watched.content):
                 watched.content = content
-                self._used(watched, _Use(index, place, changed=True))
+                self._used(watched, _Use(event, place, changed=True))
         for target in _reach(self._sent):
             watched = self._watch(target)
             if watched.sender is None:
@@ -204,7 +204,7 @@ class _Watch(Strategy):
         for target in _reach(_variables(task)):
             watched = self._watch(target)
             if watched.sender is not None and watched.sender != step.task:
-                self._used(watched, _Use(index, place, changed=False))
+                self._used(watched, _Use(event, place, changed=False))
 
     def _watch(self, target: Any) -> _Watched:
         watched = self._watched.get(id(target))
@@ -213,9 +213,8 @@ class _Watch(Strategy):
         return watched
 
     def _used(self, watched: _Watched, use: _Use) -> None:
-        past = self._order.before[use.step]
         for other in watched.uses:
-            if other.place.task == use.place.task or past >> other.step & 1:
+            if other.place.task == use.place.task or use.event.history & other.event.bit:
                 continue
             if use.changed or other.changed:
                 changed, second = (use, other) if use.changed else (other, use)

@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, Final, NamedTuple, TypeAlias
+
+from sim._errors import SimError
 
 TaskId: TypeAlias = tuple[int, ...]
 
@@ -72,6 +74,9 @@ class Operation(enum.IntEnum):
     JOIN = 3
     """Comes after every change of the object so far and could not have come earlier: a parent goes
     on because all of its nursery's tasks have ended. It is ordered after them and races with none."""
+
+    # Enum's own hash is a Python function.
+    __hash__ = int.__hash__
 
 
 class Access(NamedTuple):
@@ -126,6 +131,35 @@ class Execution(NamedTuple):
     """Choices with at least two alternatives that were made."""
 
 
+class RepetitionDiverged(SimError):
+    """The repetition of an earlier execution's beginning came to a point that this did not have.
+
+    The program depends on something that the choices do not determine, or what a step used was
+    reported incompletely.
+
+    Attributes:
+        step: how many steps were repeated faithfully.
+        task: who was to run next; None if it was a choice inside the step that differed.
+        runnable: who could.
+    """
+
+    def __init__(self, step: int, task: Hashable | None, runnable: Sequence[Hashable]) -> None:
+        self.step = step
+        self.task = task
+        self.runnable = tuple(runnable)
+        if task is None:
+            what = "other choices were made inside it in an earlier execution with the same beginning."
+        else:
+            what = (
+                f"{task!r} ran here, or was free to run here, in an earlier execution with the same"
+                f" beginning, and cannot run now; {list(runnable)!r} can."
+            )
+        super().__init__(
+            f"step {step}: {what} The program depends on something other than its choices, or shares an"
+            " object that is not tracked; put what its tasks share into sim.Shared"
+        )
+
+
 class Strategy(ABC):
     """One way to go through the executions of a program.
 
@@ -144,6 +178,11 @@ class Strategy(ABC):
 
     wants_footprints: ClassVar[bool] = False
     """Be told each step through `step_done`. Implies `wants_identities`."""
+
+    script: Sequence[TaskId] = ()
+    """Who makes the first steps of the execution begun, the clock's among them. For these, neither
+    `choose_task` nor `step_done` is called, which saves gathering what a strategy knows already; for
+    choices inside them `choose` is. Only a strategy that wants identities has a script."""
 
     @abstractmethod
     def begin_execution(self) -> bool:
@@ -184,13 +223,6 @@ class Strategy(ABC):
 
     def step_done(self, step: Step) -> None:  # noqa: B027 - most strategies have no use for it
         """See the step that the last chosen task (or the clock) has made."""
-
-    @property
-    def repeating(self) -> bool:
-        """Whether the step that the last chosen task is about to make is one that an earlier
-        execution has made, so that nothing in it is news. It is then told through `step_done` all
-        the same, but with nothing in it except the task, which saves gathering the rest."""
-        return False
 
     def end_execution(self, execution: Execution) -> None:  # noqa: B027 - likewise
         """See how the execution ended. Not called for the replays of a failing execution."""

@@ -1,15 +1,17 @@
 """One execution as a partial order, kept incrementally while it grows and shrinks.
 
-Partial-order reduction asks three things of an execution, for each step: what happened before it,
-with which earlier steps it *races* (it depends on them, nothing orders the two but their own
-accident of being run in this order, and it could have run first), and what in a given part of the
-execution conflicts with a given footprint.
+Partial-order reduction asks of each step of an execution what happened before it, and with which
+earlier steps it *races*: it depends on them, nothing orders the two but their own accident of being
+run in this order, and it could have run first.
 
-The usual representation is a vector clock a step. Here it is a set of steps in one Python integer,
-bit `i` standing for step `i`: the union of two pasts is one machine-speed `|`, the direct
-predecessors of a step fall out by taking the highest bit and striking its past, and undoing the end
-of an execution, which a depth-first exploration does each time, is masking. The cost is a bit per
-pair of steps; at ten thousand steps an execution that is 12 MB, once.
+A step with all that happened before it is an *event* (of the unfolding of the program: McMillan, CAV
+1992): whatever order the rest of the execution has, it is the same, does the same, and races with the
+same. So an event is worked out once, and used again in every execution that it is part of.
+
+Two representations make that cheap. What happened before an event is a set of steps in one Python
+integer, in which a bit stands for "the n-th step of this process", in every execution the same; in one
+execution no two steps share a bit. And a footprint is a pair of integers, with a bit for each use of an
+object and for each use that conflicts with it, so that two steps conflict if an ``&`` says so.
 """
 
 from __future__ import annotations
@@ -22,32 +24,178 @@ from sim.strategies._base import Operation
 Process: TypeAlias = Hashable
 #: An object and what a step did to it, an `Operation`. Here the object is anything hashable.
 Use: TypeAlias = tuple[Hashable, int]
-#: The uses that a step made of objects, each object once.
-Footprint: TypeAlias = tuple[Use, ...]
 
-# Plain integers: members of an enumeration are slower to compare.
-WRITE: Final = int(Operation.WRITE)
-JOIN: Final = int(Operation.JOIN)
-_READ: Final = int(Operation.READ)
 _OPERATIONS: Final = len(Operation)
+_JOIN: Final = int(Operation.JOIN)
+# Of each operation, as bits, those it does not commute with: `conflict` of the module `_base`.
+_AGAINST: Final = tuple(
+    sum(1 << other for other in Operation if one is Operation.WRITE or one is not other) for one in Operation
+)
+_CHANGES: Final = sum(1 << other for other in Operation if other is not Operation.READ)
+# Every footprint has this bit: what comes after everything conflicts with it.
+_ANY: Final = 1
 # Of how many steps it is remembered that they ended where they did.
 _REMEMBERED: Final = 100_000
+# How many neighbouring events are passed over at once where none of them conflicts.
+_BLOCK: Final = 32
 
 
-def footprint(uses: Iterable[Use]) -> Footprint:
-    """The uses of one step with each object named once.
+@final
+class Footprint:
+    """What a step did to objects. Made by `Footprints.of`; equal ones are identical.
 
-    An object used in two ways counts as written: a step that reads and updates commutes with
-    neither readers nor updaters.
-
-    Args:
-        uses: what the step did, in the order in which it did it.
+    Attributes:
+        uses: what it did, in its own order.
+        has: a bit for each of the uses.
+        against: a bit for each use that does not commute with one of them. Two footprints conflict if
+            ``one.against & other.has``, which is symmetric.
+        joins: a bit for each use that a join comes after.
+        number: tells it from all others of the search.
     """
-    operations: dict[Hashable, int] = {}
-    for target, operation in uses:
-        if operations.setdefault(target, operation) != operation:
-            operations[target] = WRITE
-    return tuple(operations.items())
+
+    __slots__ = ("against", "beginnings", "has", "joins", "number", "uses")
+
+    def __init__(self, uses: tuple[Use, ...], has: int, against: int, joins: int, number: int) -> None:
+        self.uses = uses
+        self.has = has
+        self.against = against
+        self.joins = joins
+        self.number = number
+        # Answers of `Footprints.beginning`.
+        self.beginnings: dict[Footprint, Footprint] = {}
+
+
+@final
+class Footprints:
+    """The footprints of a search."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Use, ...], Footprint] = {}
+        self._shifts: dict[Hashable, int] = {}
+
+    def of(self, uses: Iterable[Use]) -> Footprint:
+        """The footprint of a step.
+
+        Args:
+            uses: what it did, in the order in which it did it. An object used in two ways counts as
+                written: a step that reads and updates commutes with neither readers nor updaters.
+        """
+        key = tuple(uses)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        has, against = _ANY, 0
+        joined: dict[int, bool] = {}
+        for target, operation in key:
+            shift = self._shifts.setdefault(target, 1 + _OPERATIONS * len(self._shifts))
+            has |= 1 << operation << shift
+            against |= _AGAINST[operation] << shift
+            joined[shift] = operation == _JOIN and joined.get(shift, True)
+        joins = sum(_CHANGES << shift for shift, only in joined.items() if only)
+        found = self._known[key] = Footprint(key, has, against, joins, len(self._known))
+        return found
+
+    def beginning(self, late: Footprint, early: Footprint) -> Footprint:
+        """What is known of a step for an execution in which it precedes one that it conflicts with.
+
+        Up to its first use that conflicts with the other a step cannot tell whether that has run;
+        whatever follows may be different, even if nothing followed here.
+
+        Returns:
+            The footprint up to and with that use.
+        """
+        found = late.beginnings.get(early)
+        if found is None:
+            uses = late.uses
+            end = 1
+            while end < len(uses) and not self.of(uses[:end]).has & early.against:
+                end += 1
+            found = late.beginnings[early] = self.of(uses[:end])
+        return found
+
+
+@final
+class Line:
+    """A process, in all executions of a search.
+
+    Attributes:
+        process: who it is.
+        number: tells it from all others.
+        bits: the bit of its first step, of its second, and so on.
+        events: its events in this execution, in order.
+        wakers: the events of this execution that started or woke it, in order.
+    """
+
+    __slots__ = ("bits", "events", "number", "process", "wakers")
+
+    def __init__(self, process: Process, number: int) -> None:
+        self.process = process
+        self.number = number
+        self.bits: list[int] = []
+        self.events: list[Event] = []
+        self.wakers: list[Event] = []
+
+
+@final
+class Event:
+    """A step, with all that happened before it.
+
+    Attributes:
+        process: who took it.
+        bit: stands for it in bit sets.
+        footprint: what it used; ``has`` and ``against`` are the footprint's.
+        history: bit set of all that happened before it, and itself.
+        key: a number for it: equal in executions in which the process made this step after the very
+            same past.
+        races: the earlier events with which it has a reversible race, the latest first.
+        draws: the outcomes of the choices that were made inside it.
+        depth: its place in the execution that it was last part of.
+        line: its process,
+        waker: the event without which that would have waited still, if there is one,
+        wakes: and the processes that it started or woke.
+    """
+
+    __slots__ = (
+        "against",
+        "bit",
+        "depth",
+        "draws",
+        "footprint",
+        "has",
+        "history",
+        "key",
+        "line",
+        "process",
+        "races",
+        "waker",
+        "wakes",
+    )
+
+    def __init__(
+        self,
+        line: Line,
+        bit: int,
+        footprint: Footprint,
+        history: int,
+        key: int,
+        races: tuple[Event, ...],
+        draws: tuple[int, ...],
+        waker: Event | None,
+        wakes: Sequence[Line],
+    ) -> None:
+        self.process = line.process
+        self.line = line
+        self.bit = bit
+        self.footprint = footprint
+        self.has = footprint.has
+        self.against = footprint.against
+        self.history = history
+        self.key = key
+        self.races = races
+        self.draws = draws
+        self.waker = waker
+        self.wakes = wakes
+        self.depth = -1
 
 
 @final
@@ -57,241 +205,135 @@ class HappensBefore:
     The relation is the least partial order that contains: the order of each process's own steps; a
     step before the next step of whatever it started or woke; and the order of execution of any two
     steps that used an object in ways that do not commute.
+
+    Attributes:
+        footprints: makes footprints for it.
+        events: the steps, in the order of execution.
+        processes: who took each.
+        present: the same events by their bits.
     """
 
-    __slots__ = (
-        "_by_object",
-        "_conflicts",
-        "_enablers",
-        "_keys",
-        "_wakes",
-        "_whole",
-        "_woken",
-        "before",
-        "by_process",
-        "draws",
-        "footprints",
-        "processes",
-        "races",
-        "uses",
-    )
+    __slots__ = ("_blocks", "_lines", "_next_bit", "_whole", "events", "footprints", "present", "processes")
 
     def __init__(self) -> None:
+        self.footprints = Footprints()
+        self.events: list[Event] = []
         self.processes: list[Process] = []
-        """Who took each step."""
-        self.uses: list[Sequence[Use]] = []
-        """What each step did to objects, in its own order."""
-        self.footprints: list[Footprint] = []
-        """The same, each object once."""
-        self.before: list[int] = []
-        """Bit set of the steps that happen before each step."""
-        self.races: list[list[int]] = []
-        """The earlier steps with which each step has a reversible race."""
-        self.draws: list[tuple[int, ...]] = []
-        """The outcomes of the choices that were made inside each step."""
-        # Bit sets of steps. For an object: at each operation's index those that used it in this way
-        # only, but at WRITE all that used it. Invariant: no bit at or past len(self).
-        self._by_object: dict[Hashable, list[int]] = {}
-        self.by_process: dict[Process, int] = {}
-        """Bit set of each process's steps."""
-        # For a process the steps that woke it, and for a step the processes it woke.
-        self._woken: dict[Process, list[int]] = {}
-        self._wakes: list[Sequence[Process]] = []
-        # For each step a number for all that happens before it, and for steps of whole executions
-        # and what they used, from earlier executions too, the same once more.
-        self._keys: list[int] = []
+        self.present: dict[int, Event] = {}
+        self._lines: dict[Process, Line] = {}
+        self._next_bit = 1
+        # Of each full block of events: all that they use, and the bits of all events up to its end.
+        self._blocks: list[tuple[int, int]] = []
+        # For steps of whole executions, from earlier ones too, a number for the step after its past and
+        # what it used.
         self._whole: set[int] = set()
-        # Answers of `conflicting`, by address, until the execution changes.
-        self._conflicts: dict[int, tuple[Footprint, int]] = {}
-        # Bit set of the steps without which each step's process would have waited still.
-        self._enablers: list[int] = []
 
     def __len__(self) -> int:
-        return len(self.processes)
+        return len(self.events)
 
     def append(
         self,
         process: Process,
-        uses: Sequence[Use],
+        footprint: Footprint,
         wakes: Sequence[Process],
         *,
         after_all: bool = False,
         draws: tuple[int, ...] = (),
-    ) -> None:
+    ) -> Event:
         """Adds the step that was run next.
 
         Args:
             process: who took it.
-            uses: what it did to objects, in its own order.
+            footprint: what it did to objects.
             wakes: the processes that can run now and could not before, because of this step.
             after_all: whether it could run only because nothing else could: then every earlier
                 step happens before it, and none races with it.
             draws: the outcomes of the choices that were made inside the step.
         """
-        processes = self.processes
-        index = len(processes)
-        bit = 1 << index
-        prints = tuple(uses) if len(uses) <= 1 else footprint(uses)
-        own = self.by_process.get(process, 0)
-        enablers = bit - 1 if after_all else 0
-        received = self._woken.get(process)
-        if received is not None and received[-1] >= own.bit_length():
-            enablers |= 1 << received[-1]
-        if self._conflicts:
-            self._conflicts.clear()
-        by_object = self._by_object
-        conflicts = 0
-        for target, operation in prints:
-            users = by_object.get(target)
-            if users is None:
-                users = by_object[target] = [0] * _OPERATIONS
-            elif operation == WRITE:
-                conflicts |= users[WRITE]
-            else:
-                conflicts |= users[WRITE] & ~users[operation]
-                if operation == JOIN:
-                    enablers |= users[WRITE] & ~users[_READ]
-            users[WRITE] |= bit
-            if operation != WRITE:
-                users[operation] |= bit
-        before = self.before
-        keys = self._keys
-        races: list[int] = []
-        nearest: list[int] = []
-        past = 0
-        racing = conflicts & ~enablers
-        # Highest first: a step cannot happen before one that was run earlier, so what is still
-        # there when its turn comes is ordered by nothing in between.
-        pending = conflicts | enablers | (1 << own.bit_length() >> 1)
-        while pending:
-            last = pending.bit_length() - 1
-            past |= before[last] | 1 << last
-            pending &= ~past
-            nearest.append(keys[last])
-            if racing >> last & 1 and processes[last] != process:
-                races.append(last)
-        if len(nearest) > 1:
-            nearest.sort()
-        key = hash((process, own.bit_count(), *nearest))
-        keys.append(key)
+        line = self._line(process)
+        own = line.events
+        if len(own) == len(line.bits):
+            line.bits.append(self._next_bit)
+            self._next_bit <<= 1
+        previous = own[-1] if own else None
+        waker = line.wakers[-1] if line.wakers else None
+        if waker is not None and previous is not None and waker.depth < previous.depth:
+            waker = None
+        against = footprint.against | _ANY if after_all else footprint.against
+        joins = -1 if after_all else footprint.joins
+        past, nearest, races = self._look_back(len(self.events), 0, against, joins, previous, waker)
+        key = _key(line.number, len(own), nearest)
+        bit = line.bits[len(own)]
+        event = Event(
+            line,
+            bit,
+            footprint,
+            past | bit,
+            key,
+            tuple(races),
+            draws,
+            waker,
+            [self._line(woken) for woken in wakes] if wakes else (),
+        )
         if len(self._whole) >= _REMEMBERED:
             self._whole.clear()
-        self._whole.add(hash((key, prints)) or 1)
-        self.by_process[process] = own | bit
-        for woken in wakes:
-            self._woken.setdefault(woken, []).append(index)
-        self._wakes.append(wakes)
-        processes.append(process)
-        self.uses.append(uses)
-        self.footprints.append(prints)
-        before.append(past)
-        self.races.append(races)
-        self._enablers.append(enablers)
-        self.draws.append(draws)
+        self._whole.add(hash((key, footprint.number)) or 1)
+        self.push(event)
+        return event
+
+    def push(self, event: Event) -> None:
+        """Adds an event of an earlier execution, all that happened before it being there."""
+        events = self.events
+        event.depth = len(events)
+        events.append(event)
+        self.processes.append(event.process)
+        self.present[event.bit] = event
+        event.line.events.append(event)
+        for line in event.wakes:
+            line.wakers.append(event)
+        if not len(events) % _BLOCK:
+            has, bits = 0, self._blocks[-1][1] if self._blocks else 0
+            for each in events[-_BLOCK:]:
+                has |= each.has
+                bits |= each.bit
+            self._blocks.append((has, bits))
 
     def truncate(self, length: int) -> None:
         """Forgets every step from number `length` on."""
-        keep = (1 << length) - 1
-        self._conflicts.clear()
-        del self._keys[length:]
-        while len(self.processes) > length:
-            process = self.processes.pop()
-            self.uses.pop()
-            self.before.pop()
-            self.races.pop()
-            self._enablers.pop()
-            self.draws.pop()
-            own = self.by_process.pop(process, 0) & keep
-            if own:
-                self.by_process[process] = own
-            for target, _ in self.footprints.pop():
-                users = self._by_object.get(target)
-                if users is None:
-                    continue
-                if users[WRITE] & keep:
-                    users[:] = [steps & keep for steps in users]
-                else:
-                    del self._by_object[target]
-            for woken in self._wakes.pop():
-                received = self._woken[woken]
-                received.pop()
-                if not received:
-                    del self._woken[woken]
+        events = self.events
+        present = self.present
+        while len(events) > length:
+            event = events.pop()
+            del present[event.bit]
+            event.line.events.pop()
+            for line in event.wakes:
+                line.wakers.pop()
+        del self.processes[length:]
+        del self._blocks[length // _BLOCK :]
 
-    def conflicting(self, prints: Footprint) -> int:
-        """The bit set of the steps that conflict with a footprint."""
-        known = self._conflicts.get(id(prints))
-        if known is not None:
-            return known[1]
-        conflicts = 0
-        for target, operation in prints:
-            users = self._by_object.get(target)
-            if users is None:
-                continue
-            if operation == WRITE:
-                conflicts |= users[WRITE]
-            else:
-                conflicts |= users[WRITE] & ~users[operation]
-        self._conflicts[id(prints)] = prints, conflicts
-        return conflicts
+    def without(self, early: Event) -> list[Event]:
+        """The events after one that do not happen after it, in the order of execution."""
+        bit = early.bit
+        return [event for event in self.events[early.depth + 1 :] if not event.history & bit]
 
-    def without(self, early: int) -> int:
-        """The bit set of the steps after `early` that do not happen after it."""
-        before = self.before
-        found = 0
-        for step in range(early + 1, len(before)):
-            if not before[step] >> early & 1:
-                found |= 1 << step
-        return found
-
-    def certain(self, early: int, late: int) -> Footprint:
-        """What is known of the step `late` for an execution in which it precedes `early`.
-
-        Up to its first use that conflicts with `early` a step cannot tell whether `early` has run;
-        whatever follows may be different, even if nothing followed here.
-
-        Returns:
-            The footprint up to and with that use.
-        """
-        uses = self.uses[late]
-        end = 0
-        for target, operation in uses:
-            end += 1
-            users = self._by_object[target]
-            conflicts = users[WRITE] if operation == WRITE else users[WRITE] & ~users[operation]
-            if conflicts >> early & 1:
-                break
-        return self.footprints[late] if end == len(uses) else footprint(uses[:end])
-
-    def certain_past(self, late: int, allowed: int, prints: Footprint) -> tuple[int, int]:
-        """What happens before the step `late` in another order, and whether it is known whole.
-
-        It is if the same process has once made this step after the very same past and has used
-        nothing else: as steps do nothing that their past does not determine, it will do so again.
+    def past_without(self, early: Event, late: Event, footprint: Footprint) -> tuple[int, int]:
+        """What happens before a step if one that it races with comes only after it.
 
         Args:
-            late: the step.
-            allowed: bit set of the steps that can come before it in that order.
-            prints: what is certain of it.
+            early: that one.
+            late: the step in this order.
+            footprint: what is certain of it in the other.
 
         Returns:
-            The bit set of what happens before it, and what `was_whole` takes.
+            The past as a bit set, and what `was_whole` takes.
         """
-        process = self.processes[late]
-        own = self.by_process[process] & (1 << late) - 1
-        direct = self.conflicting(prints) & (1 << late) - 1
-        direct |= self._enablers[late] | (1 << own.bit_length() >> 1)
-        direct &= allowed
-        nearest: list[int] = []
-        past = 0
-        while direct:
-            last = direct.bit_length() - 1
-            past |= self.before[last] | 1 << last
-            direct &= ~past
-            nearest.append(self._keys[last])
-        nearest.sort()
-        key = hash((process, own.bit_count(), *nearest))
-        return past, hash((key, prints)) or 1
+        line = late.line
+        ordinal = line.bits.index(late.bit)
+        previous = line.events[ordinal - 1] if ordinal else None
+        past, nearest, _ = self._look_back(
+            late.depth, early.bit, footprint.against, late.footprint.joins, previous, late.waker
+        )
+        return past, hash((_key(line.number, ordinal, nearest), footprint.number)) or 1
 
     def was_whole(self, mark: int) -> bool:
         """Whether a step with that mark was made, in some execution, and used nothing else.
@@ -299,3 +341,68 @@ class HappensBefore:
         Then it will do so again, as steps do nothing that their past does not determine.
         """
         return mark in self._whole
+
+    def _look_back(
+        self,
+        end: int,
+        avoided: int,
+        against: int,
+        joins: int,
+        previous: Event | None,
+        waker: Event | None,
+    ) -> tuple[int, list[int], list[Event]]:
+        """Finds what happens before a step.
+
+        Its own predecessor and its waker do. From the last event backwards, so does each that conflicts
+        with it; if it is not in the past of those found before, nothing comes between the two.
+
+        Args:
+            end: how many events to look at.
+            avoided: the bit of one that does not count, nor does what happens after it; or 0.
+            against: conflicts with the step.
+            joins: uses after which the step comes without having been able to come earlier.
+            previous: the step before of the same process.
+            waker: what made that runnable.
+
+        Returns:
+            The past as a bit set, the keys of those found, of which all others are in the past, and the
+            races.
+        """
+        events = self.events
+        against |= joins
+        past = 0
+        nearest: list[int] = []
+        races: list[Event] = []
+        for event in (previous, waker):
+            if event is not None:
+                past |= event.history
+                nearest.append(event.key)
+        while end:
+            start = (end - 1) // _BLOCK * _BLOCK
+            if end - start == _BLOCK:
+                has, bits = self._blocks[start // _BLOCK]
+                if not bits & ~past:
+                    break
+                if not has & against:
+                    end = start
+                    continue
+            for event in reversed([event for event in events[start:end] if event.has & against]):
+                if not (past & event.bit or event.history & avoided):
+                    past |= event.history
+                    nearest.append(event.key)
+                    if not event.has & joins:
+                        races.append(event)
+            end = start
+        return past, nearest, races
+
+    def _line(self, process: Process) -> Line:
+        line = self._lines.get(process)
+        if line is None:
+            line = self._lines[process] = Line(process, len(self._lines))
+        return line
+
+
+def _key(number: int, ordinal: int, nearest: list[int]) -> int:
+    if len(nearest) > 1:
+        nearest.sort()
+    return hash((number, ordinal, *nearest))

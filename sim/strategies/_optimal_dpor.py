@@ -18,104 +18,82 @@ the algorithm's extension for blocking operations is not needed: in its place, a
 with one that made it runnable. Ours is what concerns steps that use several objects, and which
 objects depends on what they find (see `_reversal`); and choices inside a step. All outcomes of
 those are explored, and after such a step nothing sleeps: sound, but a trace may then be met twice.
+
+What an execution costs here is in proportion to what is new in it. The beginning that it shares with
+the one before keeps its events. So do the steps of a plan: they are run in another order, but after
+the same past. Both together are the *script* of the execution, known before it starts, of which
+nothing needs to be told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
-from sim._errors import SimError
-from sim.strategies._happens_before import Footprint, HappensBefore, Process, Use
-from sim.strategies._reversal import Plan, Reversal
+from sim.strategies._base import RepetitionDiverged
+from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
+from sim.strategies._reversal import PartlyKnown, Reversal, Step, is_redundant
 from sim.strategies._wakeup_tree import Branch, insert
 
-
-class RepetitionDiverged(SimError):
-    """A process that could run in an earlier execution cannot run in the repetition of it.
-
-    The program depends on something that the choices do not determine, or what a step used was
-    reported incompletely.
-
-    Attributes:
-        step: how many steps were repeated faithfully.
-        process: which process was to run next.
-        runnable: which could.
-    """
-
-    def __init__(self, step: int, process: Process, runnable: Sequence[Process]) -> None:
-        self.step = step
-        self.process = process
-        self.runnable = tuple(runnable)
-        super().__init__(
-            f"step {step}: {process!r} ran here, or was free to run here, in an earlier execution"
-            f" with the same beginning, and cannot run now; {list(runnable)!r} can. The program"
-            " depends on something other than its choices, or shares an object that is not tracked;"
-            " put what its tasks share into sim.Shared"
-        )
+_NOBODY: Mapping[Process, Step] = {}
 
 
 @final
-class _Node:
-    """The state before a step of the current execution."""
+class _Choices:
+    """The choices inside a step.
 
-    __slots__ = (
-        "asleep",
-        "branches",
-        "deferred",
-        "draws",
-        "followed",
-        "forced",
-        "process",
-        "used",
-    )
+    Attributes:
+        made: of each its outcome, and those that are still to be explored.
+        has: what the step used when it was run with other outcomes of them,
+        against: likewise.
+    """
 
-    def __init__(self, process: Process, asleep: dict[Process, Footprint], branches: list[Branch]) -> None:
-        self.process = process
-        """Who takes the step."""
-        self.asleep = asleep
-        """Processes whose next step, with this footprint, needs no exploration here: all that it
-        leads to is explored. Those explored from this very state are added when they are done."""
-        self.branches = branches
-        """What is still to be explored from this state, apart from `process`, in this order."""
-        self.followed: list[Branch] = []
-        """What is planned after the step."""
-        self.deferred: list[Plan] = []
-        """Plans that need not be explored from here if the step does no more than was foreseen."""
-        self.forced: tuple[int, ...] = ()
-        """The outcomes that the plan wants for the first choices inside the step."""
-        self.draws: list[tuple[int, list[int]]] = []
-        """For each choice inside the step its outcome, and those that are still to be explored."""
-        self.used: Footprint = ()
-        """What the step used when it was run with other outcomes of those choices."""
+    __slots__ = ("against", "has", "made")
 
-    def take(self, branch: Branch) -> None:
-        """Makes a planned branch the next to be explored."""
-        self.process = branch.process
-        self.followed = branch.children
-        self.deferred = branch.deferred
-        self.forced = branch.step.draws
-        self.draws = []
-        self.used = ()
+    def __init__(self) -> None:
+        self.made: list[tuple[int, list[int]]] = []
+        self.has = 0
+        self.against = 0
 
-    def draw_anew(self) -> bool:
+    def make_next(self) -> bool:
         """Makes the next combination of outcomes the one to be explored, if there is one."""
-        draws = self.draws
-        while draws:
-            _, left = draws.pop()
+        while self.made:
+            _, left = self.made.pop()
             if left:
-                draws.append((left[0], left[1:]))
-                self.followed = []
-                self.forced = ()
+                self.made.append((left[0], left[1:]))
                 return True
         return False
 
 
 @final
-class OptimalDpor:
-    """The search. For each execution: `begin`, then for each step `choose` and `ran`, then `end`.
+class _State:
+    """The state before a step of the current execution.
 
     Attributes:
+        branch: the step that is taken, and what is planned after it.
+        branches: what is still to be explored from this state besides, in this order.
+        asleep: steps that need no exploration here: all that they lead to is explored. Those explored
+            from this very state are added when they are done.
+        choices: those inside the step; None as long as there are none.
+    """
+
+    __slots__ = ("asleep", "branch", "branches", "choices")
+
+    def __init__(self, branch: Branch, branches: list[Branch], asleep: Mapping[Process, Step]) -> None:
+        self.branch = branch
+        self.branches = branches
+        self.asleep = asleep
+        self.choices: _Choices | None = None
+
+
+@final
+class OptimalDpor:
+    """The search. For each execution: `begin`, then the script, then for each further step `choose`
+    and `ran`, then `end`.
+
+    Attributes:
+        script: who takes the first steps of the execution begun, in order. They must be run, and
+            `choose` and `ran` are not called for them.
         executions: executions run to their end.
         redundant: executions given up because everything that could run was asleep. Zero, as long
             as no step draws and what it is told of steps is the truth.
@@ -123,16 +101,20 @@ class OptimalDpor:
     """
 
     def __init__(self) -> None:
+        self.script: list[Process] = []
         self.executions = 0
         self.redundant = 0
         self.drawn = False
+        # Invariant between executions: path[:len(order)] is what the next one repeats; if path is one
+        # longer, its last state's branch is the step taken next.
         self._order = HappensBefore()
-        # Invariant between executions: path[:depth] is what the next one repeats, where depth is
-        # len(order); if path is one longer, its last node is the branch taken.
-        self._path: list[_Node] = []
-        self._depth = 0
-        self._draw = 0
+        self._path: list[_State] = []
+        # How much of it is repeated from the execution before.
         self._known = 0
+        # The outcomes of the choices in the script, the last first, and whether the script is over.
+        self._scripted: list[int] = []
+        self._scripting = False
+        self._place = 0
         self._exhausted = False
         self._blocked = False
 
@@ -141,16 +123,43 @@ class OptimalDpor:
         """Whether every trace was explored."""
         return self._exhausted
 
+    def footprint(self, uses: Sequence[tuple[object, int]]) -> Footprint:
+        """What `ran` takes.
+
+        Args:
+            uses: what a step did to objects, in its own order.
+        """
+        return self._order.footprints.of(uses)
+
     def begin(self) -> bool:
         """Prepares the next execution.
 
         Returns:
             Whether there is one; if not, all traces were explored.
         """
-        self._depth = 0
-        self._draw = 0
+        if self._exhausted:
+            return False
+        path, order = self._path, self._order
+        if self.drawn:
+            repeated = path[: len(order)]
+            outcomes = [outcome for state in repeated if state.choices for outcome, _ in state.choices.made]
+            self._scripted = outcomes[::-1]
+        self._scripting = True
         self._blocked = False
-        return not self._exhausted
+        self._place = 0
+        if path:
+            # Of a plan, all is known except, perhaps, what its last step does.
+            if len(path) == len(order):
+                self._follow_plan(path[-1])
+            while len(path) > len(order):
+                state = path[-1]
+                step = state.branch.step
+                if state.choices is not None or not isinstance(step, Event) or step.draws:
+                    break
+                order.push(step)
+                self._follow_plan(state)
+        self.script = order.processes.copy()
+        return True
 
     def choose(self, runnable: Sequence[Process]) -> int | None:
         """Who takes the next step.
@@ -164,17 +173,15 @@ class OptimalDpor:
         Raises:
             RepetitionDiverged: who is to run cannot.
         """
-        depth = self._depth
+        self._scripting = False
         path = self._path
-        if depth < len(path):
-            process = path[depth].process
-        else:
-            node = self._arrive(runnable)
-            if node is None:
-                self._blocked = True
-                return None
-            path.append(node)
-            process = node.process
+        depth = len(self._order)
+        if self._scripted:
+            raise RepetitionDiverged(depth, None, runnable)
+        if depth == len(path) and not (path and self._follow_plan(path[-1])) and not self._go_on(runnable):
+            self._blocked = True
+            return None
+        process = path[depth].branch.process
         try:
             return runnable.index(process)
         except ValueError:
@@ -185,43 +192,56 @@ class OptimalDpor:
 
         Args:
             alternatives: how many outcomes there are.
+
+        Raises:
+            RepetitionDiverged: the step made no such choice in an earlier execution.
         """
-        node = self._path[self._depth]
-        place = self._draw
-        self._draw += 1
         self.drawn = True
-        if place == len(node.draws):
-            outcome = node.forced[place] if place < len(node.forced) else 0
-            others = [other for other in range(alternatives) if other != outcome]
-            node.draws.append((outcome, others))
-        return node.draws[place][0]
+        if self._scripting:
+            if not self._scripted:
+                raise RepetitionDiverged(len(self.script), None, ())
+            return self._scripted.pop()
+        state = self._path[len(self._order)]
+        choices = state.choices
+        if choices is None:
+            choices = state.choices = _Choices()
+        place = self._place
+        self._place += 1
+        if place == len(choices.made):
+            step = state.branch.step
+            foreseen = step.draws if step is not None else ()
+            outcome = foreseen[place] if place < len(foreseen) else 0
+            choices.made.append((outcome, [other for other in range(alternatives) if other != outcome]))
+        return choices.made[place][0]
 
-    @property
-    def repeating(self) -> bool:
-        """Whether the step under way is one that an earlier execution took already."""
-        return self._depth < len(self._order)
-
-    def ran(self, uses: Sequence[Use], wakes: Sequence[Process], *, after_all: bool = False) -> None:
-        """Tells what the chosen process's step did. Not looked at in a repeated step.
+    def ran(self, footprint: Footprint, wakes: Sequence[Process], *, after_all: bool = False) -> None:
+        """Tells what the chosen process's step did.
 
         Args:
-            uses: what it did to objects, in its own order.
+            footprint: what it did to objects.
             wakes: which processes it made runnable, or started.
             after_all: it could run only because nothing else could; the clock's step.
         """
-        depth = self._depth
         order = self._order
-        if depth == len(order):
-            node = self._path[depth]
-            draws = tuple(outcome for outcome, _ in node.draws) if node.draws else ()
-            order.append(node.process, uses, wakes, after_all=after_all, draws=draws)
-            if node.deferred:
-                self._reconsider(node)
-        self._depth = depth + 1
-        self._draw = 0
+        state = self._path[len(order)]
+        branch = state.branch
+        choices = state.choices
+        draws = tuple(outcome for outcome, _ in choices.made) if choices is not None else ()
+        branch.step = order.append(branch.process, footprint, wakes, after_all=after_all, draws=draws)
+        self._place = 0
+        if branch.deferred is not None:
+            self._reconsider(state, branch.deferred)
 
-    def end(self) -> None:
-        """Ends the execution: plans what its races call for, and goes to the next branch."""
+    def end(self, scripted: int | None = None) -> None:
+        """Ends the execution: plans what its races call for, and goes to the next branch.
+
+        Args:
+            scripted: how many steps of the script were run, if not all.
+        """
+        if scripted is not None and scripted < len(self.script):
+            self._order.truncate(scripted)
+            del self._path[scripted:]
+            self._known = min(self._known, scripted)
         if self._blocked:
             self.redundant += 1
         else:
@@ -229,35 +249,39 @@ class OptimalDpor:
         self._plan()
         self._backtrack()
 
-    def _arrive(self, runnable: Sequence[Process]) -> _Node | None:
-        """The node for a state reached for the first time."""
+    def _follow_plan(self, parent: _State) -> bool:
+        """Goes to the next state if something is planned after the step that leads there."""
+        planned = parent.branch.children
+        if not planned:
+            return False
+        branch = planned.pop(0)
+        self._path.append(_State(branch, planned, self._still_asleep(parent)))
+        return True
+
+    def _go_on(self, runnable: Sequence[Process]) -> bool:
+        """Goes to the next state and chooses a step there freely, if not all that can run sleep."""
         path = self._path
-        asleep: dict[Process, Footprint] = {}
-        branches: list[Branch] = []
-        previous: Process = None
+        asleep = _NOBODY
         if path:
             parent = path[-1]
-            previous = parent.process
-            branches = parent.followed
-            if parent.asleep and not parent.draws:
-                conflicting = self._order.conflicting
-                last = self._depth - 1
-                asleep = {
-                    process: footprint
-                    for process, footprint in parent.asleep.items()
-                    if process != previous and not conflicting(footprint) >> last & 1
-                }
-        if branches:
-            branch = branches.pop(0)
-            node = _Node(branch.process, asleep, branches)
-            node.take(branch)
-            return node
-        if previous in runnable and previous not in asleep:
-            return _Node(previous, asleep, branches)
+            asleep = self._still_asleep(parent)
+            previous = parent.branch.process
+            if previous in runnable and previous not in asleep:
+                path.append(_State(Branch(previous, None), [], asleep))
+                return True
         for process in runnable:
             if process not in asleep:
-                return _Node(process, asleep, branches)
-        return None
+                path.append(_State(Branch(process, None), [], asleep))
+                return True
+        return False
+
+    def _still_asleep(self, parent: _State) -> Mapping[Process, Step]:
+        """Who sleeps after the last step: who slept before and does not conflict with it."""
+        asleep = parent.asleep
+        if not asleep or parent.choices is not None:
+            return _NOBODY
+        has = self._order.events[-1].has
+        return {process: step for process, step in asleep.items() if not step.against & has}
 
     def _plan(self) -> None:
         """Plans the reversal of each race, together with all that does not need its early step.
@@ -265,56 +289,64 @@ class OptimalDpor:
         Races of the repeated part count again where steps have come that do not need the early
         one: what is planned for a race has to contain all of those.
         """
-        order = self._order
-        path = self._path
-        independent: dict[int, int] = {}
+        order, path = self._order, self._path
+        events = order.events
         known = self._known
-        for late, races in enumerate(order.races):
-            for early in races:
-                members = independent.get(early)
-                if members is None:
-                    members = independent[early] = order.without(early)
-                if late < known and not members >> known:
+        # What all that is new comes after.
+        common = -1
+        for event in events[known:]:
+            common &= event.history
+        for late in events:
+            for early in late.races:
+                if late.depth < known and common & early.bit:
                     continue
-                plan = Reversal(order, early, late, members)
-                node = path[early]
-                for process, footprint in node.asleep.items():
-                    if plan.may_begin_with(process, footprint):
-                        break
-                else:
-                    insert(node.branches, plan, order)
+                state = path[early.depth]
+                asleep = state.asleep
+                if not (asleep and is_redundant(order, early, late, asleep.values())):
+                    insert(state.branches, Reversal(order, early, late), order)
 
-    def _reconsider(self, node: _Node) -> None:
+    def _reconsider(self, state: _State, deferred: list[Reversal]) -> None:
         """Plans what was held back until it was known what the step just taken uses."""
-        order = self._order
-        footprint = order.footprints[-1]
-        held_back: list[Plan] = []
-        for plan in node.deferred:
-            if plan.may_begin_with(node.process, footprint):
+        step = state.branch.step
+        assert step is not None
+        held_back: list[Reversal] = []
+        for plan in deferred:
+            if plan.may_begin_with(step):
                 held_back.append(plan)
             else:
-                insert(node.branches, plan, order)
-        node.deferred = held_back if node.draws else []
+                insert(state.branches, plan, self._order)
+        state.branch.deferred = held_back if state.choices is not None else None
 
     def _backtrack(self) -> None:
         """Shortens the path to the last state with something left to explore, and goes there."""
-        path = self._path
-        order = self._order
+        path, order = self._path, self._order
         while path:
-            node = path[-1]
+            state = path[-1]
             depth = len(path) - 1
-            if depth < len(order):
-                node.used += order.footprints[depth]
-            again = node.draw_anew()
-            if not again:
-                node.asleep[node.process] = node.used
-                if node.branches:
-                    node.take(node.branches.pop(0))
-                    again = True
-            if again:
-                order.truncate(depth)
-                self._known = depth
-                return
+            choices = state.choices
+            if choices is not None or state.branches:
+                event = order.events[depth] if depth < len(order) else None
+                if choices is not None and event is not None:
+                    choices.has |= event.has
+                    choices.against |= event.against
+                if choices is not None and choices.make_next():
+                    state.branch.step = None
+                    state.branch.children = []
+                    break
+                if state.branches:
+                    done: Step
+                    process = state.branch.process
+                    if event is None:
+                        done = PartlyKnown(process, 0, 0, 0)
+                    elif choices is None:
+                        done = event
+                    else:
+                        done = PartlyKnown(process, event.bit, choices.has, choices.against, key=event.key)
+                    state.asleep = {**state.asleep, process: done}
+                    state.branch = state.branches.pop(0)
+                    state.choices = None
+                    break
             path.pop()
-        order.truncate(0)
-        self._exhausted = True
+        order.truncate(max(0, len(path) - 1))
+        self._known = len(order)
+        self._exhausted = not path

@@ -13,54 +13,76 @@ the rest turns out to have is a race of its own in the execution in which it occ
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from collections.abc import Iterable
+from typing import TypeAlias, final
 
-from sim.strategies._happens_before import WRITE, Footprint, HappensBefore, Process
-
-
-class Plan(Protocol):
-    """A sequence of steps that can be run from some state."""
-
-    def may_begin_with(self, process: Process, footprint: Footprint) -> bool:
-        """Whether some execution that continues this sequence is equivalent to one that begins so.
-
-        Args:
-            process: one that can take a step before the first of the sequence.
-            footprint: that of the step.
-        """
-        ...
-
-    def remove_first(self, process: Process) -> None:
-        """Takes a process's first step out; nothing happens if the sequence has none of its."""
-        ...
-
-    def rest(self) -> list[PlannedStep]:
-        """The steps that are left, in an order in which they can be run."""
-        ...
-
-    def detached(self) -> Plan:
-        """The same, for use when the execution that it came from is gone."""
-        ...
+from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
 
 
 @final
-class PlannedStep:
-    """A step of a plan.
+class PartlyKnown:
+    """A step of which it is known what it uses, but perhaps not all of it.
 
     Attributes:
         process: who takes it.
-        footprint: what it uses.
-        mark: zero if that is all; else what `HappensBefore.was_whole` takes to tell whether it is.
-        draws: the outcomes of the choices to be made inside it.
+        bit: what stands for it in bit sets.
+        has: of its footprint,
+        against: likewise.
+        key: that of its event if it was run, 0 if not.
+        mark: what `HappensBefore.was_whole` takes to tell whether it uses nothing else; 0 if it is known
+            to.
     """
 
-    __slots__ = ("draws", "footprint", "mark", "process")
+    __slots__ = ("against", "bit", "has", "key", "mark", "process")
 
-    def __init__(self, process: Process, footprint: Footprint, mark: int, draws: tuple[int, ...]) -> None:
+    # The outcomes of the choices inside it: unknown, like all that it does at its end.
+    draws: tuple[int, ...] = ()
+
+    def __init__(
+        self, process: Process, bit: int, has: int, against: int, *, key: int = 0, mark: int = 0
+    ) -> None:
         self.process = process
-        self.footprint = footprint
+        self.bit = bit
+        self.has = has
+        self.against = against
+        self.key = key
         self.mark = mark
-        self.draws = draws
+
+
+Step: TypeAlias = Event | PartlyKnown
+
+
+def is_redundant(order: HappensBefore, early: Event, late: Event, asleep: Iterable[Step]) -> bool:
+    """Whether the reversal of a race may begin with one of some steps.
+
+    The same as to ask `Reversal.may_begin_with` for each, but cheaper; most reversals end here.
+
+    Args:
+        order: the execution that has the race.
+        early: of the two, the earlier step.
+        late: the other.
+        asleep: the steps, whole ones; each can be taken before the early step.
+    """
+    bit = early.bit
+    has = 0
+    for event in order.events[early.depth + 1 :]:
+        if not event.history & bit:
+            has |= event.has
+    late_has = -1
+    for step in asleep:
+        made = order.present.get(step.bit)
+        if made is not None and not made.history & bit:
+            # It is part of the reversal, or the same process's step after another past is.
+            if made.key == step.key:
+                return True
+        elif not step.against & has:
+            if made is late:
+                return True
+            if late_has < 0:
+                late_has = order.footprints.beginning(late.footprint, early.footprint).has
+            if not step.against & late_has:
+                return True
+    return False
 
 
 @final
@@ -68,184 +90,102 @@ class Reversal:
     """All the steps that do not need a race's early step, then its late one.
 
     Args:
-        order: the execution that has the race; must not change while this is used.
+        order: the execution that has the race. It must not change before `settle`.
         early: the step to be run after `late`.
         late: a step that races with `early`.
-        independent: bit set of the steps after `early` that do not happen after it.
     """
 
     __slots__ = (
-        "_allowed",
         "_early",
+        "_events",
         "_footprint",
-        "_has_late",
+        "_has",
         "_late",
+        "_late_bit",
         "_left",
-        "_mark",
         "_order",
         "_past",
-        "_process",
     )
 
-    def __init__(self, order: HappensBefore, early: int, late: int, independent: int) -> None:
+    def __init__(self, order: HappensBefore, early: Event, late: Event) -> None:
         self._order = order
         self._early = early
         self._late = late
-        self._process = order.processes[late]
-        # Which of the independent steps are still in the sequence, and whether `late` is.
-        self._left = independent
-        self._has_late = True
-        self._allowed = independent | (1 << early) - 1
-        # What is certain of the late step; found out when it is first asked for.
-        self._footprint: Footprint | None = None
-        self._past = -1
-        self._mark = 0
+        # The steps before the late one, by their bits; the bits of those that are still in the
+        # sequence, and what these use, or -1 if that is not known.
+        self._events: dict[int, Event] = {}
+        for event in order.without(early):
+            self._events[event.bit] = event
+        self._left = sum(self._events)
+        self._has = -1
+        # What is certain of the late step; its bit is 0 once it is not in the sequence any more.
+        self._footprint: Footprint = order.footprints.beginning(late.footprint, early.footprint)
+        self._late_bit = late.bit
+        # What then happens before it, and its mark.
+        self._past: tuple[int, int] | None = None
 
-    def may_begin_with(self, process: Process, footprint: Footprint) -> bool:
-        order = self._order
-        left = self._left
-        own = order.by_process.get(process, 0) & left
-        if own:
-            first = (own & -own).bit_length() - 1
-            return not order.before[first] & left
-        conflicting = order.conflicting(footprint)
-        if conflicting & left:
-            return False
-        if not self._has_late:
-            return True
-        if process == self._process:
-            if self._past < 0:
-                self._look_back()
-            return not self._past & left
-        return not (conflicting >> self._late & 1 and in_conflict(footprint, self._late_footprint()))
+    def may_begin_with(self, step: Step) -> bool:
+        """Whether some execution that continues this sequence is equivalent to one that begins so.
 
-    def remove_first(self, process: Process) -> None:
-        own = self._order.by_process.get(process, 0) & self._left
-        if own:
-            self._left &= ~(own & -own)
-        elif process == self._process:
-            self._has_late = False
+        Args:
+            step: one that can be taken before the first of the sequence.
+        """
+        return self.first_of((step,)) is not None
 
-    def rest(self) -> list[PlannedStep]:
-        order = self._order
-        steps: list[PlannedStep] = []
-        left = self._left
-        while left:
-            step = (left & -left).bit_length() - 1
-            left &= left - 1
-            steps.append(PlannedStep(order.processes[step], order.footprints[step], 0, order.draws[step]))
-        if self._has_late:
-            if self._past < 0:
-                self._look_back()
-            steps.append(PlannedStep(self._process, self._late_footprint(), self._mark, ()))
-        return steps
-
-    def detached(self) -> Plan:
-        order = self._order
-        start = self._early + 1
-        if self._past < 0:
-            self._look_back()
-        late = None
-        if self._has_late:
-            step = PlannedStep(self._process, self._late_footprint(), self._mark, ())
-            late = step, self._past >> start
-        return DetachedPlan(
-            self._left >> start,
-            order.processes[start:],
-            order.footprints[start:],
-            [past >> start for past in order.before[start:]],
-            order.draws[start:],
-            late,
-        )
-
-    def _late_footprint(self) -> Footprint:
-        if self._footprint is None:
-            self._footprint = self._order.certain(self._early, self._late)
-        return self._footprint
-
-    def _look_back(self) -> None:
-        self._past, self._mark = self._order.certain_past(self._late, self._allowed, self._late_footprint())
-
-
-@final
-class DetachedPlan:
-    """A plan that stands by itself.
-
-    Args:
-        left: bit set of the steps that belong to it, by their place in the lists.
-        processes: of an execution's steps from some place on, who took them,
-        footprints: what they used,
-        before: which of them happened before each,
-        draws: and what they drew.
-        late: the step that comes after all those, if there is one, and which happen before it.
-    """
-
-    __slots__ = ("_before", "_draws", "_footprints", "_late", "_left", "_processes")
-
-    def __init__(
-        self,
-        left: int,
-        processes: list[Process],
-        footprints: list[Footprint],
-        before: list[int],
-        draws: list[tuple[int, ...]],
-        late: tuple[PlannedStep, int] | None,
-    ) -> None:
-        self._left = left
-        self._processes = processes
-        self._footprints = footprints
-        self._before = before
-        self._draws = draws
-        self._late = late
-
-    def may_begin_with(self, process: Process, footprint: Footprint) -> bool:
-        left = self._left
-        own = self._first(process)
-        if own is not None:
-            return not self._before[own] & left
-        for place, other in enumerate(self._footprints):
-            if left >> place & 1 and in_conflict(footprint, other):
-                return False
-        if self._late is None:
-            return True
-        step, past = self._late
-        if step.process == process:
-            return not past & left
-        return not in_conflict(footprint, step.footprint)
-
-    def remove_first(self, process: Process) -> None:
-        own = self._first(process)
-        if own is not None:
-            self._left &= ~(1 << own)
-        elif self._late is not None and self._late[0].process == process:
-            self._late = None
-
-    def rest(self) -> list[PlannedStep]:
-        steps = [
-            PlannedStep(process, self._footprints[place], 0, self._draws[place])
-            for place, process in enumerate(self._processes)
-            if self._left >> place & 1
-        ]
-        if self._late is not None:
-            steps.append(self._late[0])
-        return steps
-
-    def detached(self) -> Plan:
-        return DetachedPlan(
-            self._left, self._processes, self._footprints, self._before, self._draws, self._late
-        )
-
-    def _first(self, process: Process) -> int | None:
-        for place, other in enumerate(self._processes):
-            if self._left >> place & 1 and other == process:
-                return place
+    def first_of(self, steps: Iterable[Step]) -> Step | None:
+        """The first of some steps with which the sequence `may_begin_with`, if there is one."""
+        left, has, late_bit = self._left, self._has, self._late_bit
+        for step in steps:
+            bit = step.bit
+            if bit & left:
+                if self._events[bit].history & left == bit:
+                    return step
+                continue
+            if has < 0:
+                has = 0
+                for event in self._events.values():
+                    if event.bit & left:
+                        has |= event.has
+                self._has = has
+            against = step.against
+            if against & has:
+                continue
+            if bit == late_bit:
+                # If all of a step is known, and nothing before the late one conflicts with it, then
+                # the late one does the same.
+                if isinstance(step, Event) or not self.settle()[0] & left:
+                    return step
+            elif not (late_bit and against & self._footprint.has):
+                return step
         return None
 
+    def remove(self, step: Step) -> None:
+        """Takes a step out; nothing happens if the sequence does not have it."""
+        bit = step.bit
+        if bit & self._left:
+            self._left -= bit
+            self._has = -1
+        elif bit == self._late_bit:
+            self._late_bit = 0
 
-def in_conflict(first: Footprint, second: Footprint) -> bool:
-    """Whether two footprints have uses that do not commute."""
-    for target, operation in first:
-        for other, other_operation in second:
-            if target == other and (operation == WRITE or operation != other_operation):
-                return True
-    return False
+    def rest(self) -> list[Step]:
+        """The steps that are left, in an order in which they can be run."""
+        left = self._left
+        steps: list[Step] = [event for event in self._events.values() if event.bit & left]
+        if self._late_bit:
+            footprint = self._footprint
+            _, mark = self.settle()
+            steps.append(
+                PartlyKnown(self._late.process, self._late_bit, footprint.has, footprint.against, mark=mark)
+            )
+        return steps
+
+    def settle(self) -> tuple[int, int]:
+        """Finds out what happens before the late step, so that the execution is not needed any more.
+
+        Returns:
+            That as a bit set, and a mark for `HappensBefore.was_whole`.
+        """
+        if self._past is None:
+            self._past = self._order.past_without(self._early, self._late, self._footprint)
+        return self._past

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import final
 
 from sim.strategies._happens_before import HappensBefore, Process
-from sim.strategies._reversal import Plan, PlannedStep
+from sim.strategies._reversal import PartlyKnown, Reversal, Step
 
 
 @final
@@ -25,23 +25,23 @@ class Branch:
 
     Attributes:
         process: who takes the step.
-        step: what is known of it.
+        step: what is known of it; None if nothing is.
         children: what follows. A branch without children is a leaf: after its step the exploration
             is free.
-        deferred: plans that need not be in the tree if the step turns out to use no more than its
-            footprint says.
+        deferred: plans that need not be in the tree if the step turns out to use no more than is
+            known of it.
     """
 
     __slots__ = ("children", "deferred", "process", "step")
 
-    def __init__(self, step: PlannedStep) -> None:
-        self.process: Process = step.process
+    def __init__(self, process: Process, step: Step | None) -> None:
+        self.process = process
         self.step = step
         self.children: list[Branch] = []
-        self.deferred: list[Plan] = []
+        self.deferred: list[Reversal] | None = None
 
 
-def insert(branches: list[Branch], plan: Plan, order: HappensBefore) -> None:
+def insert(branches: list[Branch], plan: Reversal, order: HappensBefore) -> None:
     """Adds a plan to the tree whose root has these branches, in the order of exploration.
 
     Nothing is added if the tree already leads to every continuation of the plan.
@@ -53,23 +53,28 @@ def insert(branches: list[Branch], plan: Plan, order: HappensBefore) -> None:
     """
     while True:
         for branch in branches:
-            if plan.may_begin_with(branch.process, branch.step.footprint):
+            step = branch.step
+            assert step is not None  # only a branch that is not planned has none
+            if plan.may_begin_with(step):
                 break
         else:
             for step in plan.rest():
-                branch = Branch(step)
+                branch = Branch(step.process, step)
                 branches.append(branch)
                 branches = branch.children
             return
-        if branch.step.draws:
+        if step.draws:
             return  # what follows a step that draws is explored without regard to the past
         if not branch.children:
-            if branch.step.mark:
-                if order.was_whole(branch.step.mark):
-                    branch.step.mark = 0
-                    branch.deferred.clear()
+            if isinstance(step, PartlyKnown) and step.mark:
+                if order.was_whole(step.mark):
+                    step.mark = 0
+                    branch.deferred = None
                 else:
-                    branch.deferred.append(plan.detached())
+                    plan.settle()
+                    if branch.deferred is None:
+                        branch.deferred = []
+                    branch.deferred.append(plan)
             return
-        plan.remove_first(branch.process)
+        plan.remove(step)
         branches = branch.children

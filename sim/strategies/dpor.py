@@ -8,7 +8,7 @@ reduction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
 
 from sim.strategies._base import (
     ABANDON,
@@ -40,7 +40,11 @@ class Dpor(Strategy):
         self._failed = 0
 
     def begin_execution(self) -> bool:
-        return self._search.begin()
+        search = self._search
+        begun = search.begin()
+        # It names processes as they were named to it.
+        self.script = cast("Sequence[TaskId]", search.script)
+        return begun
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
         del kind
@@ -55,23 +59,28 @@ class Dpor(Strategy):
         index = self._search.choose(enabled)
         return ABANDON if index is None else index
 
-    @property
-    def repeating(self) -> bool:
-        return self._search.repeating
-
     def step_done(self, step: Step) -> None:
         search = self._search
-        if step.task == CLOCK:
+        clock = step.task == CLOCK
+        if clock:
             # The clock asks nobody: it moves when nothing else can.
             search.choose((CLOCK,))
-            search.ran(step.accesses, (*step.spawned, *step.woken), after_all=True)
-        else:
-            search.ran(step.accesses, (*step.spawned, *step.woken))
+        wakes = step.spawned + step.woken
+        search.ran(search.footprint(step.accesses), wakes, after_all=clock)
 
     def end_execution(self, execution: Execution) -> None:
         if execution.verdict is Verdict.FAILED:
             self._failed += 1
-        self._search.end()
+        self._search.end(self._scripted(execution.steps))
+
+    def _scripted(self, steps: int) -> int:
+        """How many steps of the script were made, if it was followed for so many without the clock's."""
+        made = len(self.script)
+        extra = made - self.script.count(CLOCK) - steps
+        while extra > 0:
+            made -= 1
+            extra -= self.script[made] != CLOCK
+        return made
 
     @property
     def redundant(self) -> int:

@@ -9,9 +9,11 @@ def test_what_is_made_before_the_first_step_is_the_roots_also_after_an_abandoned
     creators: list[tuple[int, ...]] = []
     for last_to_step in (ROOT, (0,), ROOT):
         made = object()
-        recorder.begin_execution({})
+        task = object()
+        recorder.begin_execution({task: last_to_step})
         recorder.made(made, "callbacks")
-        recorder.begin_step(last_to_step, True)
+        recorder.task = task
+        recorder.begin_step()
         recorder.touched(made, "callbacks", Operation.READ)
         creators += [
             access.object.creator for access in recorder.end_step() if access.object.kind == "callbacks"

@@ -144,11 +144,14 @@ def test_many_programs_of_servers_lose_no_behaviour() -> None:
 def test_who_acts_for_an_object_writes_it_in_every_step() -> None:
     recorder = Recorder()
     owner = object()
-    recorder.begin_execution({})
-    recorder.begin_step((1,), noting=True)
+    tasks = {identity: object() for identity in ((1,), (1, 4), (2,), ())}
+    recorder.begin_execution({task: identity for identity, task in tasks.items()})
+    recorder.task = tasks[1,]
+    recorder.begin_step()
     recorder.belongs(owner, "server")
     recorder.end_step()
     for task, writes in (((1,), True), ((1, 4), True), ((2,), False), ((), False)):
-        recorder.begin_step(task, noting=True)
+        recorder.task = tasks[task]
+        recorder.begin_step()
         kinds = [access.object.kind for access in recorder.end_step()]
         assert ("server" in kinds) is writes

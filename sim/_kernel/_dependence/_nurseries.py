@@ -37,15 +37,16 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(finished)
     def child_finished(self: Any, task: Any, outcome: Any) -> None:
-        recorder.touched(self, _KIND, Operation.UPDATE)
-        # A cancellation that comes later no longer finds the task.
-        _read_scopes(recorder, self._cancel_status)
+        if recorder.noting:
+            recorder.touched(self, _KIND, Operation.UPDATE)
+            # A cancellation that comes later no longer finds the task.
+            _read_scopes(recorder, self._cancel_status)
         finished(self, task, outcome)
 
     @functools.wraps(check)
     def check_closed(self: Any) -> None:
         # A parent that waits for its tasks is not woken by being cancelled.
-        if self._parent_waiting_in_aexit:
+        if recorder.noting and self._parent_waiting_in_aexit:
             recorder.lets_go(self._parent_task)
         check(self)
 
@@ -58,7 +59,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(spawn)
     def spawned(self: Any, async_fn: Any, args: Any, nursery: Any, *rest: Any, **options: Any) -> Any:
-        if isinstance(nursery, _NURSERY):
+        if recorder.noting and isinstance(nursery, _NURSERY):
             task = trio.lowlevel.current_task()
             own = task is nursery._parent_task or task in nursery._children
             recorder.touched(nursery, _KIND, Operation.UPDATE if own else Operation.WRITE)

@@ -30,7 +30,8 @@ def calling(recorder: Recorder, owner: Any, name: str, kind: str, operation: Ope
 
     @functools.wraps(original)
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder.touched(self, kind, operation)
+        if recorder.noting:
+            recorder.touched(self, kind, operation)
         return original(self, *args, **kwargs)
 
     return owner, name, called
@@ -43,7 +44,8 @@ def reading(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
     assert get is not None
 
     def read(self: Any) -> Any:
-        recorder.touched(self, kind, Operation.READ)
+        if recorder.noting:
+            recorder.touched(self, kind, Operation.READ)
         return get(self)
 
     def written(self: Any, value: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from sim.strategies import Operation
 from sim.strategies._happens_before import Use
@@ -482,12 +482,15 @@ def by_dpor(program: Program, limit: int = 1_000_000) -> Explored:
         program(world)
         events: list[Event] = []
         while able := world.runnable():
-            index = search.choose(able)
+            scripted = len(events) < len(search.script)
+            wanted = cast("list[Pid]", search.script)
+            index = able.index(wanted[len(events)]) if scripted else search.choose(able)
             if index is None:
                 break
             pid = able[index]
             world.step(pid)
-            search.ran(world.accesses, world.wakes, after_all=pid == CLOCK)
+            if not scripted:
+                search.ran(search.footprint(world.accesses), world.wakes, after_all=pid == CLOCK)
             events.append(Event(pid, world.accesses, world.wakes, world.draws))
         else:
             explored.add(events, world.state())

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from sim.strategies._optimal_dpor import OptimalDpor, RepetitionDiverged
+from sim.strategies._base import RepetitionDiverged
+from sim.strategies._optimal_dpor import OptimalDpor
 from tests.sim.strategies.abstract_program import Program, Thread, World, brute_force, by_dpor
 from tests.sim.strategies.random_program import random_program
 
@@ -216,7 +217,7 @@ def test_a_process_that_cannot_run_in_the_repetition_is_reported() -> None:
     search.begin()
     for process in ("a", "b"):
         search.choose(["a", "b"] if process == "a" else ["b"])
-        search.ran([("x", 2)], [])
+        search.ran(search.footprint([("x", 2)]), [])
     search.end()
     assert search.begin()
     with pytest.raises(RepetitionDiverged, match="step 0: 'b' ran here"):
