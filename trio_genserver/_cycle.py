@@ -25,8 +25,7 @@ at a context variable.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -188,25 +187,31 @@ def _through(execution: Execution, caller: Execution, seen: set[Execution]) -> l
     return None
 
 
-@contextmanager
-def waiting_for(*awaited: Request[Any] | AnyOf) -> Generator[None]:
+class waiting_for:  # noqa: N801 - used like a function, as contextlib's; a generator would cost a call as much again
     """While the body waits for all of `awaited`, say so; refuse if that would be for ever.
 
     Raises:
       CallCycle: the body is not run.
     """
-    execution = current_execution()
-    if execution is None:
-        yield
-        return
-    for each in awaited:
-        if isinstance(each, AnyOf) or each.unanswered:
-            refuse_cycle(execution, each)
-    if execution.waiting is None:
-        execution.waiting = []
-    execution.waiting.extend(awaited)
-    try:
-        yield
-    finally:
-        for each in awaited:
-            execution.waiting.remove(each)
+
+    __slots__ = ("awaited", "execution")
+
+    def __init__(self, *awaited: Request[Any] | AnyOf) -> None:
+        self.awaited = awaited
+
+    def __enter__(self) -> None:
+        self.execution = execution = current_execution()
+        if execution is None:
+            return
+        for each in self.awaited:
+            if isinstance(each, AnyOf) or each.unanswered:
+                refuse_cycle(execution, each)
+        if execution.waiting is None:
+            execution.waiting = []
+        execution.waiting.extend(self.awaited)
+
+    def __exit__(self, *_: object) -> None:
+        if self.execution is not None:
+            assert self.execution.waiting is not None
+            for each in self.awaited:
+                self.execution.waiting.remove(each)

@@ -19,6 +19,7 @@ import trio.lowlevel
 from ._cycle import execution_var, waiting_for
 from ._errors import CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._message import Call, CallOrCast, Cast
+from ._process_state import RUNNING
 from ._request import Envelope, Info, Request
 
 if TYPE_CHECKING:
@@ -209,12 +210,12 @@ class ServerRef(Generic[S_co]):
             mailbox is not None
             and 0 < mailbox.ready < mailbox.capacity
             and handler is not None
-            and process.alive
+            and process.state == RUNNING
             and not process.hooks.messages
         ):
             # As below, without its calls: with many in flight, this is where all but the first go.
-            mailbox.ready += 1
             mailbox.send_nowait(request)
+            mailbox.ready += 1
             return request
         if not process.alive:
             process.drop(message, "not running")
@@ -253,10 +254,17 @@ class ServerRef(Generic[S_co]):
         if message.__class__ is not Cast:
             message = self._as_cast(message, "cast_nowait")
         process = self._process
-        if process.parked and not process.hooks.messages and message.handler in process.handlers:
-            process.deliver(message)
-        else:
-            self._hand_over_nowait(message)
+        if message.handler in process.handlers and not process.hooks.messages:
+            # As `_hand_over_nowait`, without its calls, for the first message to a server and for a burst.
+            mailbox = process.mailbox
+            if process.parked:
+                process.deliver(message)
+                return
+            if mailbox is not None and 0 < mailbox.ready < mailbox.capacity and process.state == RUNNING:
+                mailbox.send_nowait(message)
+                mailbox.ready += 1
+                return
+        self._hand_over_nowait(message)
 
     async def send(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast`."""

@@ -315,6 +315,7 @@ class Countdown:
     async def wait(self) -> None:
         """A checkpoint in any case."""
         if not self.left or self.failed is not None:
+            self._forget()
             await trio.lowlevel.checkpoint()
             return
         self.task = trio.lowlevel.current_task()
@@ -323,14 +324,16 @@ class Countdown:
         finally:
             if self.left:
                 self._forget()
+            self.requests = ()
 
     def _forget(self) -> None:
-        """Nobody waits any more: leave no trace in those that are still in flight."""
+        """Nobody waits any more: leave no trace in those that are still in flight, and no cycle with them."""
         for request in self.requests:
             if request.waiter is self:
                 request.waiter = None
             else:
                 request.not_on_done(self._other_done)
+        self.requests = ()
 
     def wake(self) -> None:
         if self.task is not None:
