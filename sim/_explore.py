@@ -335,10 +335,10 @@ class _Exploration:
         self.never: tuple[str, ...] = ()
 
     def run(self, kernel: Kernel) -> None:
-        kernel.faults = self._faults
         began = _real_seconds()
         try:
-            self._loop(kernel)
+            with kernel.struck_by(self._faults):
+                self._loop(kernel)
         finally:
             self.seconds = _real_seconds() - began
             self.never = kernel.invariants.never

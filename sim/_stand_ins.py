@@ -75,6 +75,7 @@ class CallbackQueue:
         self._once: set[tuple[Callable[..., object], tuple[Any, ...]]] = set()
         self._parked = False
         self.task: Any = None
+        self.used = False
         self.done = False
 
     def run_sync_soon(self, sync_fn: Callable[..., object], *args: object, idempotent: bool = False) -> None:
@@ -84,6 +85,7 @@ class CallbackQueue:
         outside_threads(lambda: self._add(sync_fn, args, idempotent))
 
     def _add(self, sync_fn: Callable[..., object], args: tuple[Any, ...], idempotent: bool) -> None:
+        self.used = True
         self._touched()
         if idempotent:
             if (sync_fn, args) in self._once:

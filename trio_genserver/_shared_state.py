@@ -1,4 +1,4 @@
-"""Which calls touch which server: for tools that must know what two steps of a program share.
+"""Which calls touch which server, and which task is whose: for tools that must know what steps share.
 
 A part of the instrument interface. An `Instrument` is told of messages; but a simulator that leaves out the
 interleavings that make no difference has to know of every look at a server, `ServerRef.is_running` included,
@@ -14,6 +14,7 @@ from ._process import Process
 from ._ref import ServerRef
 from ._registry import BaseRegistry
 from ._request import Request
+from ._supervision import SupervisorProcess
 
 __all__ = ["SharedState", "shared_state"]
 
@@ -28,6 +29,10 @@ class SharedState(NamedTuple):
       task: the name of the method that is a server's own task, every step of which touches it; None: there is
         none.
       is_it: whether an instance is that object, made with it.
+      crash: from an instance that has a `task` and an error: make the server crash with it, as if a child
+        task of its own had raised it.
+      alive: from such an instance: false when it has begun to end, so that there is nothing left to crash.
+      supervises: from such an instance: whether it is a supervisor, which runs none of its user's code.
     """
 
     owner: type
@@ -35,12 +40,24 @@ class SharedState(NamedTuple):
     of: Callable[[Any], object]
     task: str | None = None
     is_it: bool = False
+    crash: Callable[[Any, BaseException], None] | None = None
+    alive: Callable[[Any], bool] | None = None
+    supervises: Callable[[Any], bool] | None = None
 
 
 def shared_state() -> tuple[SharedState, ...]:
     """Every class of this package that touches what tasks share."""
     return (
-        SharedState(Process, "server", _itself, task="run", is_it=True),
+        SharedState(
+            Process,
+            "server",
+            _itself,
+            task="run",
+            is_it=True,
+            crash=_crash,
+            alive=_alive,
+            supervises=_supervises,
+        ),
         SharedState(ServerRef, "server", _behind),
         SharedState(Request, "server", _process_of),
         SharedState(BaseRegistry, "registry", _itself, is_it=True),
@@ -53,6 +70,18 @@ def _itself(instance: Any) -> object:
 
 def _process_of(request: Request[Any]) -> object:
     return request.process
+
+
+def _crash(process: Process, error: BaseException) -> None:
+    process.crashed(error, None)
+
+
+def _alive(process: Process) -> bool:
+    return process.alive
+
+
+def _supervises(process: Process) -> bool:
+    return isinstance(process, SupervisorProcess)
 
 
 def _behind(ref: ServerRef[Any]) -> object:

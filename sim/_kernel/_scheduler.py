@@ -23,6 +23,7 @@ import contextlib
 import gc
 import math
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import trio
@@ -43,6 +44,7 @@ from sim._errors import (
 from sim._escapes import guarded
 from sim._footprint import Recorder
 from sim._kernel._dependence import recorded
+from sim._kernel._faults import FaultInjector
 from sim._kernel._trio import (
     CHECKPOINT,
     DETACH,
@@ -52,15 +54,14 @@ from sim._kernel._trio import (
     WAIT,
     Deadlines,
     FastInstruments,
-    crash,
     fresh_cancel_status,
     threads_replaced,
 )
 from sim._pinned import PinnedSources
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
-from sim._trace import Trace, describe_waiting, short_name
-from sim.faults import FaultKind, FaultPlan, InjectedCrash
+from sim._trace import Trace, describe_waiting
+from sim.faults import FaultPlan, InjectedCrash
 from sim.oracles.invariants import Invariants
 from sim.strategies import (
     ABANDON,
@@ -133,10 +134,8 @@ class Kernel:
         self._scripted = 0
         self._recorder = recorder
         self.invariants = Invariants(lambda: self.clock.now)
-        # What may strike; the same in all executions of an exploration.
-        self.faults: FaultPlan | None = None
-        self._faults_left = 0
-        self._struck = False
+        # Strikes; the same in all executions of an exploration.
+        self._faults: FaultInjector | None = None
         self._root_outcome: Outcome[object] | None = None
         self._finding: BaseException | None = None
         self._escape: Escape | None = None
@@ -239,8 +238,8 @@ class Kernel:
         raised = self._root_outcome.error if isinstance(self._root_outcome, Error) else None
         if self._escape is not None:
             return raised if _has_inside(raised, self._escape) else self._escape
-        struck = self._struck
-        if self._finding is None and struck and _only_injected(raised):
+        faults = self._faults
+        if self._finding is None and faults is not None and faults.struck and _only_injected(raised):
             return None
         return self._finding or raised
 
@@ -256,14 +255,15 @@ class Kernel:
         self._escape = None
         self._strategy = strategy
         self._system_scope = None
-        self._struck = False
-        self._faults_left = 0 if self.faults is None else self.faults.at_most
+        if self._faults is not None:
+            self._faults.begin_execution()
         self._steps = 0
         self.clock.now = 0.0
         self._pinned.reset()
         # Only what the execution before has used is made anew: most use none of it.
-        if self._callbacks.task is not None or self._callbacks.done:
+        if self._callbacks.used:
             self._callbacks = CallbackQueue(self._spawn_callback_task)
+        self._callbacks.done = False
         if runner.deadlines._heap:
             runner.deadlines = Deadlines()
         if runner._locals:
@@ -305,6 +305,7 @@ class Kernel:
         log_index = self.log.indices.append
         log_alternatives = self.log.alternatives.append
         recorder = self._recorder if strategy.wants_footprints else None
+        faults = self._faults
         choose = strategy.choose
         choose_task = strategy.choose_task if _wants_identities(strategy) else None
         script, scripted, script_end = strategy.script, self._scripted, len(strategy.script)
@@ -408,8 +409,8 @@ class Kernel:
                 if deadlines._heap and deadlines._heap[0][0] <= clock.now:
                     deadlines.expire(clock.now)
                 fault = ""
-                if self._faults_left and outcome is None:
-                    fault = self._maybe_strike(task)
+                if faults is not None and faults.left and outcome is None:
+                    fault = faults.maybe_strike(task)
                 # What this step has made runnable is at the end of the queue.
                 made = 0
                 if len(runq) >= runnable:
@@ -554,34 +555,6 @@ class Kernel:
         self._name_child(ROOT, task)
         return True
 
-    # Faults.
-
-    def _maybe_strike(self, task: Any) -> str:
-        """Let a fault strike a task that has just given up control, if that is chosen.
-
-        Returns:
-            the name of the fault; "" if none has struck.
-        """
-        plan = self.faults
-        assert plan is not None
-        name = short_name(task.name)
-        if name.startswith("<") or not plan.names(name):
-            return ""
-        kinds = plan.kinds
-        if task._cancel_status._scope._cancel_called:
-            kinds = tuple(kind for kind in kinds if kind is not FaultKind.CANCEL)
-        index = self.choose(ChoiceKind.FAULT, 1 + len(kinds))
-        if index == 0:
-            return ""
-        self._faults_left -= 1
-        self._struck = True
-        kind = kinds[index - 1]
-        if kind is FaultKind.CANCEL:
-            task._cancel_status._scope.cancel("fault injected by sim")
-        else:
-            crash(task)
-        return kind.value
-
     # What ends, and how.
 
     def _find(self, finding: BaseException) -> None:
@@ -635,9 +608,11 @@ class Kernel:
         runner = self._runner
         if runner.tasks:
             # Threads report back through the callbacks also while their tasks clean up after themselves.
-            self._faults_left = 0
+            if self._faults is not None:
+                self._faults.left = 0
             self._cancel_everything()
-            self._callbacks.done = True
+        # What is called between two executions comes from the finalizers of what the last one has left.
+        self._callbacks.done = True
         if runner.tasks:
             self._close_by_force()
             runner.runq = []
@@ -693,6 +668,19 @@ class Kernel:
                 parent._children.discard(task)
 
     # The life of the kernel.
+
+    @contextlib.contextmanager
+    def struck_by(self, plan: FaultPlan | None) -> Generator[None]:
+        """Let faults strike in the executions that are made in the block."""
+        if plan is None:
+            yield
+            return
+        self._faults = FaultInjector(plan, partial(self.choose, ChoiceKind.FAULT), lambda: self._ids)
+        try:
+            with self._faults.watching():
+                yield
+        finally:
+            self._faults = None
 
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:
@@ -770,7 +758,11 @@ def _only_injected(error: BaseException | None) -> bool:
     """Whether an error is nothing but what faults have raised."""
     if inside := members(error):
         return all(map(_only_injected, inside))
-    return isinstance(error, InjectedCrash | trio.Cancelled)
+    if isinstance(error, InjectedCrash | trio.Cancelled):
+        return True
+    # What a server's caller is told: `ServerCrashed`, caused by the crash. An assertion is a verdict.
+    cause = None if error is None or isinstance(error, AssertionError) else error.__cause__
+    return cause is not None and _only_injected(cause)
 
 
 def _has_inside(error: BaseException | None, wanted: BaseException) -> bool:

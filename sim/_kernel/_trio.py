@@ -150,11 +150,16 @@ def fresh_cancel_status() -> Any:
     return scope._cancel_status
 
 
+def injected_crash(task: Any) -> InjectedCrash:
+    """The error with which a task is crashed."""
+    return InjectedCrash(f"sim has crashed the task {short_name(task.name)} here")
+
+
 def crash(task: Any) -> None:
     """Raise an `InjectedCrash` where the task is suspended."""
 
     def raise_crash() -> NoReturn:
-        raise InjectedCrash(f"sim has crashed the task {short_name(task.name)} here")
+        raise injected_crash(task)
 
     if task._abort_func is not None:
         # As Trio delivers a KeyboardInterrupt. What cannot be aborted goes on, as it would then.

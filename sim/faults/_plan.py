@@ -9,7 +9,9 @@ sampled, swept, replayed and shrunk as schedules are.
     a call with a timeout, or else that of its nursery. What a deadline could have done just here.
 ``crash``
     Raises `InjectedCrash` in the task, out of what it awaits. What a bug in the task, or in what it
-    talks to, could have done just here.
+    talks to, could have done just here. A server of `trio_genserver` that is in none of its callbacks
+    crashes as it would if a task of its own did. Unless the plan names others, this strikes servers (and
+    the tasks that they start, but no supervisors); in a program that has none, it strikes any task.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SEPARATOR: Final = "."
+
+EVERYONE: Final = "*"
 
 
 class InjectedCrash(Exception):
@@ -38,12 +42,13 @@ class FaultPlan:
 
     Attributes:
         kinds: what may strike; at least one.
-        tasks: whom: a pattern, as of the shell, for the names of tasks (those of reports).
+        tasks: whom: a pattern, as of the shell, for the names of tasks (those of reports). ``"*"`` is
+            everybody whom such a fault would strike; ``"?*"`` is any task whatever.
         at_most: how many may strike in one run.
     """
 
     kinds: tuple[FaultKind, ...]
-    tasks: str = "*"
+    tasks: str = EVERYONE
     at_most: int = 1
 
     def __post_init__(self) -> None:
@@ -72,7 +77,7 @@ class FaultPlan:
         """The plan in a token: the run of a token is only the same under the same plan."""
         kinds = "+".join(kind.value for kind in self.kinds)
         code = f"{kinds}{SEPARATOR}{self.at_most}"
-        return code if self.tasks == "*" else f"{code}{SEPARATOR}{self.tasks}"
+        return code if self.tasks == EVERYONE else f"{code}{SEPARATOR}{self.tasks}"
 
     @classmethod
     def from_code(cls, code: str) -> FaultPlan:
@@ -85,7 +90,7 @@ class FaultPlan:
         at_most, _, tasks = rest.partition(SEPARATOR)
         if not at_most.isdecimal():
             raise ValueError(f"{at_most!r} is no number of faults")
-        return cls(tuple(_kind(kind) for kind in kinds.split("+")), tasks or "*", int(at_most))
+        return cls(tuple(_kind(kind) for kind in kinds.split("+")), tasks or EVERYONE, int(at_most))
 
 
 def _kind(name: str) -> FaultKind:

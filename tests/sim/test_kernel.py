@@ -11,6 +11,7 @@ import trio.testing
 
 import sim
 from sim._kernel import check_trio
+from sim.strategies import RandomWalk
 
 
 def held(result: sim.Result) -> None:
@@ -425,3 +426,23 @@ def test_trio_runs_as_before_after_an_exploration() -> None:
 
     held(sim.explore(scenario, max_executions=5))
     assert trio.run(plain) == "done"
+
+
+def test_what_a_finalizer_asks_for_between_two_executions_is_in_neither() -> None:
+    tokens: list[trio.lowlevel.TrioToken] = []
+    called: list[int] = []
+
+    class Between(RandomWalk):
+        def begin_execution(self) -> bool:
+            for token in tokens:
+                token.run_sync_soon(called.append, 1)
+            return super().begin_execution()
+
+    async def scenario() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        await trio.lowlevel.checkpoint()
+
+    result = sim.explore(scenario, Between(0), 5)
+    result.check()
+    assert result.executions == 5
+    assert not called

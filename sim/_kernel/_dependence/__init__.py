@@ -27,6 +27,8 @@ from sim._kernel._dependence import (
     _waiting,
 )
 
+servers_noticed = _servers.noticed
+
 _KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables, _servers, _testing)
 
 

@@ -14,9 +14,10 @@ when footprints are wanted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -43,6 +44,38 @@ def _task(recorder: Recorder, run: Callable[[Any], Awaitable[Any]], kind: str) -
     @functools.wraps(run)
     async def ran(self: Any) -> Any:
         recorder.belongs(self, kind)
+        return await run(self)
+
+    return ran
+
+
+@contextlib.contextmanager
+def noticed(notice: Callable[[Any, Any], None]) -> Generator[None]:
+    """Tell of each server that begins, in its task and before anything of it has run, until the block ends.
+
+    Args:
+        notice: called with what stands for the server, and the `SharedState` that says what to do with it.
+    """
+    try:
+        package: Any = importlib.import_module("trio_genserver")
+    except ImportError:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        for shared in package.shared_state():
+            if shared.task is not None:
+                run = getattr(shared.owner, shared.task)
+                stack.callback(setattr, shared.owner, shared.task, run)
+                setattr(shared.owner, shared.task, _telling(run, shared, notice))
+        yield
+
+
+def _telling(
+    run: Callable[[Any], Awaitable[Any]], shared: Any, notice: Callable[[Any, Any], None]
+) -> Callable[[Any], Any]:
+    @functools.wraps(run)
+    async def ran(self: Any) -> Any:
+        notice(self, shared)
         return await run(self)
 
     return ran

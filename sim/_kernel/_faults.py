@@ -1,0 +1,111 @@
+"""Where a fault may strike, and how it does."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from sim._kernel._dependence import servers_noticed
+from sim._kernel._trio import RUN_CONTEXT, crash, injected_crash
+from sim._trace import in_program, short_name
+from sim.faults import EVERYONE, FaultKind, FaultPlan
+from sim.strategies import TaskId
+
+
+class FaultInjector:
+    """Strikes tasks of one execution after the other.
+
+    Args:
+        plan: what may strike, and whom.
+        choose: makes the choice of a fault, among so many alternatives; 0 is none.
+        ids: the identity of each task of the execution under way.
+    """
+
+    def __init__(
+        self,
+        plan: FaultPlan,
+        choose: Callable[[int], int],
+        ids: Callable[[], Mapping[Any, TaskId]],
+    ) -> None:
+        self._plan = plan
+        self._choose = choose
+        self._ids = ids
+        # Of each server's own task: what stands for the server, and what can be done with it.
+        self._servers: dict[TaskId, tuple[Any, Any]] = {}
+        self.left = 0
+        self.struck = False
+
+    def begin_execution(self) -> None:
+        """Nothing has struck yet."""
+        self.left = self._plan.at_most
+        self.struck = False
+        self._servers.clear()
+
+    @contextlib.contextmanager
+    def watching(self) -> Generator[None]:
+        """Learn of servers, if the plan has any use for that, until the block ends."""
+        if FaultKind.CRASH in self._plan.kinds:
+            with servers_noticed(self._noticed):
+                yield
+        else:
+            yield
+
+    def maybe_strike(self, task: Any) -> str:
+        """Let a fault strike a task that has just given up control, if that is chosen.
+
+        Returns:
+            the name of the fault; "" if none has struck.
+        """
+        name = short_name(task.name)
+        if name.startswith("<") or not self._plan.names(name):
+            return ""
+        kinds = [kind for kind in self._plan.kinds if self._can(kind, task)]
+        index = self._choose(1 + len(kinds))
+        if index == 0:
+            return ""
+        self.left -= 1
+        self.struck = True
+        kind = kinds[index - 1]
+        if kind is FaultKind.CANCEL:
+            task._cancel_status._scope.cancel("fault injected by sim")
+        else:
+            self._crash(task)
+        return kind.value
+
+    def _noticed(self, server: Any, shared: Any) -> None:
+        self._servers[self._ids()[RUN_CONTEXT.task]] = server, shared
+
+    def _server_of(self, task: Any) -> tuple[Any, Any] | None:
+        """The server for which a task acts: its own, or one that a task of it has started."""
+        identity = self._ids()[task]
+        for length in range(len(identity), -1, -1):
+            found = self._servers.get(identity[:length])
+            if found is not None:
+                return found
+        return None
+
+    def _can(self, kind: FaultKind, task: Any) -> bool:
+        if kind is FaultKind.CANCEL:
+            return not task._cancel_status._scope._cancel_called
+        if not self._servers:
+            return True
+        found = self._server_of(task)
+        if found is None:
+            return self._plan.tasks != EVERYONE
+        server, shared = found
+        if self._plan.tasks == EVERYONE and shared.supervises(server):
+            return False
+        return in_program(task) or shared.alive(server)
+
+    def _crash(self, task: Any) -> None:
+        found = self._server_of(task)
+        if found is None or in_program(task):
+            crash(task)
+        else:
+            # It waits for a message, say: no code that could have a bug is running. But a timer or a
+            # connection of the server could have failed just now.
+            server, shared = found
+            shared.crash(server, injected_crash(task))
