@@ -40,7 +40,7 @@ class Recorder:
     __slots__ = (
         "_accesses",
         "_let_go",
-        "_made",
+        "_makers",
         "_names",
         "_objects",
         "_older",
@@ -62,9 +62,9 @@ class Recorder:
         # not by the objects: some of Trio's define equality.
         self._objects: dict[int, tuple[object, _Accesses]] = {}
         self._older: dict[int, tuple[object, _Accesses]] = {}
-        # How many objects each task has made, and the names of what it has made in any execution.
-        self._made: dict[TaskId, int] = {}
-        self._names: dict[TaskId, list[_Accesses]] = {}
+        # What each task has made, and the names of what it has made in any execution.
+        self._makers: dict[Any, _Maker] = {}
+        self._names: dict[TaskId, list[tuple[str, _Accesses]]] = {}
         self._task_accesses: dict[TaskId, _Accesses] = {}
         self.waiting: dict[Any, tuple[object, str, Operation]] = {}
         # Of each task that acts for an object: that object.
@@ -92,7 +92,7 @@ class Recorder:
         self.task = None
         self._tasks = tasks
         self._objects = {}
-        self._made = {}
+        self._makers = {}
         self.waiting = {}
         self._owners = {}
         self._accesses = {}
@@ -172,19 +172,11 @@ class Recorder:
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""
         if self._recording:
-            task = self._tasks.get(self.task, ROOT)
-            number = self._made.get(task, 0)
-            self._made[task] = number + 1
-            names = self._names.get(task)
-            if names is None:
-                names = self._names[task] = []
-            if number < len(names) and names[number][_READ].object.kind == kind:
-                self._objects[id(made)] = made, names[number]
-                return
-            # The same task may make something else in its place, if the schedule lets it.
-            accesses = _accesses(ObjectId(task, kind, number))
-            names[number : number + 1] = [accesses]
-            self._objects[id(made)] = made, accesses
+            maker = self._makers.get(self.task)
+            if maker is None:
+                identity = self._tasks.get(self.task, ROOT)
+                maker = self._makers[self.task] = _Maker(identity, self._names.setdefault(identity, []))
+            self._objects[id(made)] = made, maker.name_next(kind)
 
     def touched(self, touched: object, kind: str, operation: Operation) -> None:
         """The current step has touched an object.
@@ -243,6 +235,34 @@ class Recorder:
 
     def _add(self, access: Access) -> None:
         self._accesses[id(access)] = access
+
+
+class _Maker:
+    """A task that makes objects in an execution.
+
+    Args:
+        task: its identity.
+        names: kind and accesses of what it has made in any execution; added to.
+    """
+
+    __slots__ = ("_count", "_names", "_task")
+
+    def __init__(self, task: TaskId, names: list[tuple[str, _Accesses]]) -> None:
+        self._task = task
+        self._names = names
+        self._count = 0
+
+    def name_next(self, kind: str) -> _Accesses:
+        """Name what the task makes now."""
+        number = self._count
+        self._count = number + 1
+        names = self._names
+        if number < len(names) and names[number][0] == kind:
+            return names[number][1]
+        # The same task may make something else in its place, if the schedule lets it.
+        accesses = _accesses(ObjectId(self._task, kind, number))
+        names[number : number + 1] = [(kind, accesses)]
+        return accesses
 
 
 _Accesses: TypeAlias = tuple[Access, ...]

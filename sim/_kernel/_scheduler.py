@@ -456,16 +456,19 @@ class Kernel:
         runq, ids = self._runner.runq, self._ids
         can_go_on = bool(runq) and runq[0] is task
         identity = ids[task]
-        children = self._children.get(identity, 0)
-        spawned = tuple((*identity, number) for number in range(children - made, children))
-        woken: list[TaskId] = []
-        for other in runq[before + can_go_on :]:
-            if ids[other] not in spawned:
-                woken.append(ids[other])
-                recorder.woken(ids[other])
+        spawned: tuple[TaskId, ...] = ()
+        if made:
+            children = self._children[identity]
+            spawned = tuple((*identity, number) for number in range(children - made, children))
+        woken: tuple[TaskId, ...] = ()
+        first = before + can_go_on
+        if len(runq) > first + made:
+            woken = tuple(sorted(ids[other] for other in runq[first:] if ids[other] not in spawned))
+            for other in woken:
+                recorder.woken(other)
         ending = Ending.FINISHED if over else Ending.RUNNABLE if can_go_on else Ending.BLOCKED
         assert self._strategy is not None
-        self._strategy.step_done(Step(identity, recorder.end_step(), spawned, tuple(sorted(woken)), ending))
+        self._strategy.step_done(Step(identity, recorder.end_step(), spawned, woken, ending))
 
     def _identify(self, creator: Any, start: int) -> int:
         """Name the tasks that were created in a step, and bring what it made runnable into an order

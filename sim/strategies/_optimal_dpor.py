@@ -32,7 +32,7 @@ from typing import final
 
 from sim.strategies._base import RepetitionDiverged
 from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
-from sim.strategies._reversal import PartlyKnown, Reversal, Step, is_redundant
+from sim.strategies._reversal import PartlyKnown, Reversal, Step
 from sim.strategies._wakeup_tree import Branch, insert
 
 _NOBODY: Mapping[Process, Step] = {}
@@ -301,9 +301,12 @@ class OptimalDpor:
                 if late.depth < known and common & early.bit:
                     continue
                 state = path[early.depth]
-                asleep = state.asleep
-                if not (asleep and is_redundant(order, early, late, asleep.values())):
-                    insert(state.branches, Reversal(order, early, late), order)
+                plan = Reversal(order, early, late)
+                for step in state.asleep.values():
+                    if plan.may_begin_with(step):
+                        break
+                else:
+                    insert(state.branches, plan, order)
 
     def _reconsider(self, state: _State, deferred: list[Reversal]) -> None:
         """Plans what was held back until it was known what the step just taken uses."""

@@ -13,7 +13,6 @@ the rest turns out to have is a race of its own in the execution in which it occ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeAlias, final
 
 from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
@@ -52,39 +51,6 @@ class PartlyKnown:
 Step: TypeAlias = Event | PartlyKnown
 
 
-def is_redundant(order: HappensBefore, early: Event, late: Event, asleep: Iterable[Step]) -> bool:
-    """Whether the reversal of a race may begin with one of some steps.
-
-    The same as to ask `Reversal.may_begin_with` for each, but cheaper; most reversals end here.
-
-    Args:
-        order: the execution that has the race.
-        early: of the two, the earlier step.
-        late: the other.
-        asleep: the steps, whole ones; each can be taken before the early step.
-    """
-    bit = early.bit
-    has = 0
-    for event in order.events[early.depth + 1 :]:
-        if not event.history & bit:
-            has |= event.has
-    late_has = -1
-    for step in asleep:
-        made = order.present.get(step.bit)
-        if made is not None and not made.history & bit:
-            # It is part of the reversal, or the same process's step after another past is.
-            if made.key == step.key:
-                return True
-        elif not step.against & has:
-            if made is late:
-                return True
-            if late_has < 0:
-                late_has = order.footprints.beginning(late.footprint, early.footprint).has
-            if not step.against & late_has:
-                return True
-    return False
-
-
 @final
 class Reversal:
     """All the steps that do not need a race's early step, then its late one.
@@ -98,10 +64,11 @@ class Reversal:
     __slots__ = (
         "_early",
         "_events",
-        "_footprint",
         "_has",
+        "_independent",
         "_late",
         "_late_bit",
+        "_late_has",
         "_left",
         "_order",
         "_past",
@@ -111,16 +78,20 @@ class Reversal:
         self._order = order
         self._early = early
         self._late = late
-        # The steps before the late one, by their bits; the bits of those that are still in the
-        # sequence, and what these use, or -1 if that is not known.
-        self._events: dict[int, Event] = {}
-        for event in order.without(early):
-            self._events[event.bit] = event
-        self._left = sum(self._events)
-        self._has = -1
+        # The steps before the late one; the bits of those that are still in the sequence, and what
+        # these use, or -1 if that is not known.
+        self._independent = order.without(early)
+        left = has = 0
+        for event in self._independent:
+            left |= event.bit
+            has |= event.has
+        self._left = left
+        self._has = has
+        # Finds these and perhaps others by their bits.
+        self._events = order.present
         # What is certain of the late step; its bit is 0 once it is not in the sequence any more.
-        self._footprint: Footprint = order.footprints.beginning(late.footprint, early.footprint)
         self._late_bit = late.bit
+        self._late_has = order.footprints.beginning(late.footprint, early.footprint).has
         # What then happens before it, and its mark.
         self._past: tuple[int, int] | None = None
 
@@ -130,34 +101,26 @@ class Reversal:
         Args:
             step: one that can be taken before the first of the sequence.
         """
-        return self.first_of((step,)) is not None
-
-    def first_of(self, steps: Iterable[Step]) -> Step | None:
-        """The first of some steps with which the sequence `may_begin_with`, if there is one."""
-        left, has, late_bit = self._left, self._has, self._late_bit
-        for step in steps:
-            bit = step.bit
-            if bit & left:
-                if self._events[bit].history & left == bit:
-                    return step
-                continue
-            if has < 0:
-                has = 0
-                for event in self._events.values():
-                    if event.bit & left:
-                        has |= event.has
-                self._has = has
-            against = step.against
-            if against & has:
-                continue
-            if bit == late_bit:
-                # If all of a step is known, and nothing before the late one conflicts with it, then
-                # the late one does the same.
-                if isinstance(step, Event) or not self.settle()[0] & left:
-                    return step
-            elif not (late_bit and against & self._footprint.has):
-                return step
-        return None
+        left = self._left
+        bit = step.bit
+        if bit & left:
+            return self._events[bit].history & left == bit
+        has = self._has
+        if has < 0:
+            has = 0
+            for event in self._independent:
+                if event.bit & left:
+                    has |= event.has
+            self._has = has
+        against = step.against
+        if against & has:
+            return False
+        late_bit = self._late_bit
+        if bit == late_bit:
+            # If all of a step is known, and nothing before the late one conflicts with it, then the
+            # late one does the same.
+            return isinstance(step, Event) or not self.settle()[0] & left
+        return not (late_bit and against & self._late_has)
 
     def remove(self, step: Step) -> None:
         """Takes a step out; nothing happens if the sequence does not have it."""
@@ -171,9 +134,9 @@ class Reversal:
     def rest(self) -> list[Step]:
         """The steps that are left, in an order in which they can be run."""
         left = self._left
-        steps: list[Step] = [event for event in self._events.values() if event.bit & left]
+        steps: list[Step] = [event for event in self._independent if event.bit & left]
         if self._late_bit:
-            footprint = self._footprint
+            footprint = self._late_footprint()
             _, mark = self.settle()
             steps.append(
                 PartlyKnown(self._late.process, self._late_bit, footprint.has, footprint.against, mark=mark)
@@ -187,5 +150,9 @@ class Reversal:
             That as a bit set, and a mark for `HappensBefore.was_whole`.
         """
         if self._past is None:
-            self._past = self._order.past_without(self._early, self._late, self._footprint)
+            self._events = {event.bit: event for event in self._independent}
+            self._past = self._order.past_without(self._early, self._late, self._late_footprint())
         return self._past
+
+    def _late_footprint(self) -> Footprint:
+        return self._order.footprints.beginning(self._late.footprint, self._early.footprint)
