@@ -8,6 +8,7 @@ import pytest
 import trio
 
 import sim
+from tests.sim.strategies.concuerror_suite import TRACES, program
 from tests.sim.strategies.trio_program import Scenario, compare, generated
 
 
@@ -61,37 +62,6 @@ def readers(count: int) -> Scenario:
     return scenario
 
 
-async def example_five() -> None:
-    """Example 5 of the paper on source sets, in the form that Concuerror's suite gives it."""
-    x, y, z = (sim.Shared(0) for _ in range(3))
-
-    async def p() -> None:
-        x.set(1)
-
-    async def q() -> None:
-        y.set(1)
-
-    async def r() -> None:
-        found = y.get()
-        await trio.lowlevel.checkpoint()
-        if found == 0:
-            z.set(1)
-
-    async def s() -> None:
-        found = z.get()
-        await trio.lowlevel.checkpoint()
-        if found == 0:
-            return
-        found = y.get()
-        await trio.lowlevel.checkpoint()
-        if found == 0:
-            x.set(2)
-
-    async with trio.open_nursery() as nursery:
-        for task in (p, q, r, s):
-            nursery.start_soon(task)
-
-
 def senders(count: int, mailboxes: int) -> Scenario:
     async def scenario() -> None:
         channels = [trio.open_memory_channel[int](count) for _ in range(mailboxes)]
@@ -141,9 +111,22 @@ def test_last_zero_of_ten_cells_takes_3328_executions() -> None:
     assert (result.executions, result.abandoned, result.complete) == (3_328, 0, True)
 
 
-@pytest.mark.parametrize("scenario", [last_zero(2), readers(2), example_five, ending_together(2)])
+@pytest.mark.parametrize("scenario", [last_zero(2), readers(2), ending_together(2)])
 def test_known_programs_have_no_trace_that_is_not_met(scenario: Scenario) -> None:
     assert compare(scenario, [], 20_000)
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_programs_of_concuerrors_suite_have_as_many_traces_as_there(name: str) -> None:
+    traces, tasks = TRACES[name]
+    result = sim.explore(program(tasks), "dpor", 10_000)
+    assert (result.executions, result.abandoned, result.complete) == (traces, 0, True)
+
+
+@pytest.mark.parametrize("name", sorted(TRACES.keys() - {"combination_lock_1", "long_chain", "manywrite_2"}))
+def test_programs_of_concuerrors_suite_have_no_trace_that_is_not_met(name: str) -> None:
+    traces, tasks = TRACES[name]
+    assert compare(program(tasks), [], 3_000) == traces
 
 
 def test_an_exploration_that_is_stopped_does_not_claim_to_be_complete() -> None:
