@@ -56,9 +56,7 @@ _guard = _Guard()
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     del args
-    if _guard.refuse is None or event not in _REFUSED:
-        return
-    if threading.get_ident() not in _guard.threads:
+    if _guard.refuse is None or event not in _REFUSED or not belongs_to_the_run():
         return
     escape = Escape(event, _REFUSED[event])
     _guard.refuse(escape)
@@ -92,6 +90,11 @@ def this_thread_belongs_to_the_run() -> Generator[None]:
     finally:
         if not known:
             _guard.threads.discard(identity)
+
+
+def belongs_to_the_run() -> bool:
+    """Whether what is done in the current thread belongs to a run."""
+    return threading.get_ident() in _guard.threads
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 import trio
 
 from sim._choices import ChoiceLog
-from sim._database import FailureDatabase
+from sim._database import FailureDatabase, FailuresOf
 from sim._errors import Nondeterminism, WrongUse, members
 from sim._jobs import SAMPLING, Share, run_jobs
 from sim._kernel import Kernel, check_trio, nested
@@ -51,7 +51,7 @@ def explore(
     faults: str | FaultPlan | None = None,
     sweep: str | FaultPlan | None = None,
     jobs: int = 1,
-    database: str | os.PathLike[str] | None = None,
+    database: str | os.PathLike[str] | FailuresOf | None = None,
     progress: Progress | None = None,
     self_check: bool = False,
 ) -> Result:
@@ -107,8 +107,9 @@ def explore(
     )
     if database is None:
         return _explore(scenario, name, chosen, seed, options)
-    known = FailureDatabase(database)
-    return _explore_known_first(scenario, name, chosen, seed, options, known)
+    if not isinstance(database, FailuresOf):
+        database = FailuresOf(database, f"{_module_of(scenario)}:{scenario_name(scenario)}")
+    return _explore_known_first(scenario, name, chosen, seed, options, database)
 
 
 def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options: _Options) -> Result:
@@ -153,9 +154,9 @@ def _explore_known_first(
     chosen: Strategy,
     seed: int,
     options: _Options,
-    known: FailureDatabase,
+    database: FailuresOf,
 ) -> Result:
-    key = f"{getattr(scenario, '__module__', '')}:{scenario_name(scenario)}"
+    known, key = FailureDatabase(database.path), database.key
     failures: list[Failure] = []
     executions = steps = 0
     seconds = 0.0
@@ -302,6 +303,12 @@ def scenario_name(scenario: Scenario) -> str:
     return getattr(scenario, "__name__", None) or repr(scenario)
 
 
+def _module_of(scenario: Scenario) -> str:
+    if isinstance(scenario, partial):
+        return _module_of(scenario.func)
+    return getattr(scenario, "__module__", "")
+
+
 class _Exploration:
     """The loop over executions, and what it has gathered so far."""
 
@@ -397,6 +404,7 @@ class _Exploration:
             scenario=scenario_name(self._scenario),
             steps=tuple(trace.steps),
             choices=len(log),
+            logged=tuple(trace.logged),
         )
 
     def _repeat(

@@ -20,6 +20,7 @@ class Failure:
         scenario: the name of the scenario.
         steps: the run, step by step.
         choices: how many choices were made in it.
+        logged: what the program logged in it: the number of the step, and the line.
     """
 
     error: BaseException
@@ -28,6 +29,7 @@ class Failure:
     scenario: str
     steps: tuple[TracedStep, ...] = field(repr=False)
     choices: int
+    logged: tuple[tuple[int, str], ...] = ()
 
     @property
     def preemptions(self) -> int:
@@ -81,4 +83,7 @@ class Result:
                 f"found by sim in execution {self.executions}; "
                 f"replay it with sim.replay({failure.scenario}, {failure.token!r})"
             )
+            if failure.logged:
+                lines = "\n".join(f"  step {step}: {line}" for step, line in failure.logged)
+                failure.error.add_note(f"logged in that run:\n{lines}")
             raise failure.error

@@ -68,10 +68,15 @@ class Trace:
         self._open: tuple[TaskId, str, float, int, int, str] | None = None
         self._previous_can_go_on = False
         self._drew: list[str] = []
+        self.logged: list[tuple[int, str]] = []
 
     def drew(self, what: str) -> None:
         """Something was drawn in the current step."""
         self._drew.append(what)
+
+    def log(self, line: str) -> None:
+        """Something was logged in the current step."""
+        self.logged.append((len(self.steps), line))
 
     def before_step(self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float) -> None:
         self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))

@@ -181,6 +181,7 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
         "token": failure.token,
         "choices": failure.choices,
         "preemptions": failure.preemptions,
+        "logged": [{"step": step, "line": line} for step, line in failure.logged],
         "steps": [
             {
                 "task": list(step.task),

@@ -7,9 +7,9 @@
         ...
 
 The marker's arguments are those of `sim.explore`; fixtures may be used, but not async ones, and each is
-the same object in every execution. A run that fails is kept in pytest's cache and tried first the next
-time. `--sim-token TOKEN` makes one run only, of the tests that are selected; `--sim-executions N` makes more
-or fewer executions of each.
+the same object in every execution. A run that fails is kept and tried first the next time: in the file that
+the marker names as its ``database``, or else in pytest's cache folder. `--sim-token TOKEN` makes one run
+only, of the tests that are selected; `--sim-executions N` makes more or fewer executions of each.
 
 Needs the package `pytest`. To have it, put ``pytest_plugins = ["sim.pytest_plugin"]`` into the conftest.py
 at the root of the tests, or ``-p sim.pytest_plugin`` into pytest's ``addopts``.
@@ -20,18 +20,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sim._errors import InvalidToken, ReplayDiverged, WrongUse
+from sim._database import FailuresOf
+from sim._errors import WrongUse
 from sim._explore import Scenario, explore, replay
 from sim._result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_CACHE: Final = "sim/failing"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,46 +81,23 @@ def _explored(
         if token is not None:
             replay(scenario, token).check()
             return
-        _try_again(config, nodeid, scenario)
         chosen = dict(options)
         executions: int | None = config.getoption("--sim-executions")
         if executions is not None:
             chosen["max_executions"] = executions
+        path = chosen.pop("database", _file_of_failures(config))
+        if path is not None:
+            chosen["database"] = FailuresOf(path, nodeid)
         try:
             result = explore(scenario, **chosen)
         except TypeError as error:
             raise WrongUse(f"the marker sim of {nodeid} has wrong arguments: {error}") from None
-        _remember(config, nodeid, result.failures[0].token if result.failures else None)
         result.check()
 
     return explored
 
 
-def _try_again(config: pytest.Config, nodeid: str, scenario: Scenario) -> None:
-    """Make the run that failed last, if there is one, and raise what it raises."""
-    __tracebackhide__ = True
-    token = _failing(config).get(nodeid)
-    if token is None:
-        return
-    try:
-        result = replay(scenario, token)
-    except (InvalidToken, ReplayDiverged):
-        return  # the test is another one by now
-    result.check()
-
-
-def _failing(config: pytest.Config) -> dict[str, str]:
-    # Without the cache plugin nothing is remembered.
-    cache = getattr(config, "cache", None)
-    return {} if cache is None else cache.get(_CACHE, {})
-
-
-def _remember(config: pytest.Config, nodeid: str, token: str | None) -> None:
-    cache = getattr(config, "cache", None)
-    failing = _failing(config)
-    if cache is not None and failing.get(nodeid) != token:
-        if token is None:
-            del failing[nodeid]
-        else:
-            failing[nodeid] = token
-        cache.set(_CACHE, failing)
+def _file_of_failures(config: pytest.Config) -> Path | None:
+    """In pytest's cache, so that ``--cache-clear`` forgets them; without the cache plugin nothing is kept."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    return None if cache is None else Path(cache.mkdir("sim")) / "failures.json"

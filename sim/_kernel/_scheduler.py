@@ -57,6 +57,7 @@ from sim._kernel._trio import (
     fresh_cancel_status,
     threads_replaced,
 )
+from sim._logs import gathered
 from sim._pinned import PinnedSources
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
@@ -177,6 +178,10 @@ class Kernel:
     def spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
         """Start a task that stands for something outside Trio: a thread, the callback queue."""
         return self._runner.spawn_impl(async_fn, (), self._background, name, system_task=True)
+
+    def _logged(self, line: str) -> None:
+        if self._trace is not None:
+            self._trace.log(line)
 
     # One execution.
 
@@ -719,6 +724,7 @@ class Kernel:
             with (
                 self._pinned.installed(),
                 guarded(self._refuse),
+                gathered(self._logged),
                 threads_replaced(self._threads.start),
             ):
                 yield

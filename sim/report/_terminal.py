@@ -49,6 +49,7 @@ def describe_failure(failure: Failure) -> str:
             "",
             *_table(failure.steps),
             "",
+            *_logged(failure),
             (
                 f"{len(failure.steps):,} steps, {failure.choices:,} choices, "
                 f"{failure.preemptions:,} preemptions (*)"
@@ -56,6 +57,12 @@ def describe_failure(failure: Failure) -> str:
             f"replay token: {failure.token}",
         ]
     )
+
+
+def _logged(failure: Failure) -> list[str]:
+    if not failure.logged:
+        return []
+    return ["logged in this run:", *(f"{step:>5}  {line}" for step, line in failure.logged), ""]
 
 
 def _raised_at(error: BaseException) -> str:

@@ -1,11 +1,14 @@
 """A failing run is kept, tried first next time, and forgotten when it does not fail any more."""
 
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 import sim
+from sim._database import FailureDatabase
 
 MENDED = False
 
@@ -64,3 +67,24 @@ def test_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content:
     with pytest.raises(sim.WrongUse, match=r"something\.json"):
         sim.explore(scenario, database=database)
     assert database.read_text() == content
+
+
+def test_processes_that_test_at_the_same_time_keep_each_others_failures(tmp_path: Path) -> None:
+    path = tmp_path / "failures.json"
+    one, other = FailureDatabase(path), FailureDatabase(path)
+    one.add("a", "1sA00")
+    other.add("b", "1sB00")
+    one.save()
+    other.save()
+    both = FailureDatabase(path)
+    assert (both.tokens("a"), both.tokens("b")) == (["1sA00"], ["1sB00"])
+    both.remove("a", "1sA00")
+    both.save()
+    assert FailureDatabase(path).tokens("a") == []
+    assert FailureDatabase(path).tokens("b") == ["1sB00"]
+
+
+def test_scenario_with_its_arguments_is_known_by_its_function(tmp_path: Path) -> None:
+    database = tmp_path / "failures.json"
+    assert sim.explore(partial(scenario), database=database).failures
+    assert list(json.loads(database.read_text())) == [f"{__name__}:scenario"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -75,6 +76,30 @@ def test_the_token_of_a_failure_replays_it_and_it_is_tried_first_next_time(pytes
     run(pytester, "-k", "broken", "--sim-token", found[1]).assert_outcomes(failed=1)
     # One execution finds it: that of the cache, for the first of an exploration does not fail.
     run(pytester, "-k", "broken", "--sim-executions", "1").assert_outcomes(failed=1)
+
+
+def test_a_failure_is_kept_in_one_place_under_the_name_of_its_test(pytester: pytest.Pytester) -> None:
+    run(pytester, "-k", "broken")
+    (kept,) = pytester.path.joinpath(".pytest_cache").rglob("failures.json")
+    assert list(json.loads(kept.read_text())) == ["test_it.py::test_broken"]
+    kept.unlink()
+    pytester.makepyfile(
+        test_it=TESTS.replace("max_executions=50", "max_executions=50, database='failures.json'")
+    )
+    run(pytester, "-k", "broken").assert_outcomes(failed=1)
+    assert list(json.loads(pytester.path.joinpath("failures.json").read_text())) == [
+        "test_it.py::test_broken"
+    ]
+    assert not kept.exists()
+
+
+def test_tests_of_one_name_do_not_take_each_others_failures(pytester: pytest.Pytester) -> None:
+    marker = "@pytest.mark.sim(max_executions=50)\nasync def test_broken(answer):"
+    parametrized = f'@pytest.mark.parametrize("tokens", [2, 1])\n{marker[:-2]}, tokens):'
+    pytester.makepyfile(test_it=TESTS.replace(marker, parametrized).replace("Limiter(2)", "Limiter(tokens)"))
+    run(pytester, "-k", "broken").assert_outcomes(passed=1, failed=1)
+    (kept,) = pytester.path.joinpath(".pytest_cache").rglob("failures.json")
+    assert list(json.loads(kept.read_text())) == ["test_it.py::test_broken[2]"]
 
 
 def test_a_marked_test_that_is_not_async_is_refused(pytester: pytest.Pytester) -> None:
