@@ -22,6 +22,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
@@ -135,8 +136,9 @@ class PinnedSources:
                 sys.audit("time.sleep", duration)
 
         for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
-            yield time, name, seconds
-            yield time, f"{name}_ns", nanoseconds
+            # An object for each, so that it is known which one to put back.
+            yield time, name, partial(seconds)
+            yield time, f"{name}_ns", partial(nanoseconds)
         yield time, "time", wall_seconds
         yield time, "time_ns", wall_nanoseconds
         yield time, "clock_gettime", get

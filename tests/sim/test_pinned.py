@@ -197,7 +197,7 @@ def test_everything_is_real_again_after_an_exploration_also_in_modules_imported_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "imported_in_a_run.py").write_text(
-        "from time import monotonic\nfrom random import random\nfrom datetime import datetime\n"
+        "from time import monotonic, perf_counter\nfrom random import random\nfrom datetime import datetime\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     before = time.monotonic, random.random, datetime.datetime, os.urandom, uuid.getnode
@@ -211,6 +211,7 @@ def test_everything_is_real_again_after_an_exploration_also_in_modules_imported_
     assert all(one is other for one, other in zip(before, after, strict=True))
     module = sys.modules.pop("imported_in_a_run")
     assert (module.monotonic, module.random, module.datetime) == before[:3]
+    assert module.perf_counter is time.perf_counter
     assert imported_monotonic is time.monotonic
 
 
