@@ -7,15 +7,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 # Worker processes for the tests: two, as the smallest machine we promise five minutes on has.
 WORKERS ?= 2
+# What stands on Trio's inside, or on what of Trio changes between releases.
+TRIO_TESTS := $(addprefix tests/sim/,test_kernel.py test_corpus.py test_determinism.py test_dependence.py \
+  test_server_dependence.py test_threads.py test_escapes.py test_pinned.py test_explore.py faults)
+OLDEST := .venv-trio-oldest
 # Under how many orders of Trio's scheduler `make torture` runs the tests of trio_genserver.
 SEEDS ?= 10
 FILE ?= examples/todo.txt
 
-.PHONY: help demo test check conformance format torture bench peers docs clean requirements requirements-peers
+.PHONY: help demo test test-trio-versions check conformance format torture bench peers docs clean requirements requirements-peers
 
 help:
 	@echo 'make demo [FILE=path]   the main job on a real to-do file: import, restart, explore, break, replay'
 	@echo 'make test               the whole test suite'
+	@echo 'make test-trio-versions the tests of what relies on the inside of Trio, with the oldest Trio declared'
 	@echo 'make check              lint, format check, both type checkers'
 	@echo 'make conformance        which promises of OTP have a test, and which have none'
 	@echo 'make format             put the code into the format that check wants'
@@ -41,6 +46,16 @@ demo: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not torture'
+
+# The newest that is declared is the one that `make test` runs with.
+$(OLDEST)/stamp: requirements/trio-oldest.txt pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/trio-oldest.txt
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test-trio-versions: $(OLDEST)/stamp
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) -m 'not torture' $(TRIO_TESTS)
 
 torture: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture
@@ -81,7 +96,7 @@ COMPILE := pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --stri
 
 requirements: $(VENV)/dev.stamp
 	$(PIP) pip-tools
-	cd requirements && for set in run dev; do \
+	cd requirements && for set in run dev trio-oldest; do \
 	  ../$(BIN)/$(COMPILE) --output-file $$set.txt $$set.in; \
 	done
 
@@ -93,4 +108,4 @@ requirements-peers: peers
 	done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(OLDEST) .mypy_cache .ruff_cache .pytest_cache build dist
