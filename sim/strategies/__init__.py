@@ -27,6 +27,7 @@ from sim.strategies._base import (
     conflict,
 )
 from sim.strategies._bounded import DelayBounded, PreemptionBounded
+from sim.strategies._bounded_dpor import BoundedDpor
 from sim.strategies._dfs import DepthFirst
 from sim.strategies._pct import PCT
 from sim.strategies._pos import PartialOrderSampling
@@ -41,6 +42,7 @@ __all__ = [
     "ROOT",
     "STRATEGIES",
     "Access",
+    "BoundedDpor",
     "ChoiceKind",
     "DelayBounded",
     "DepthFirst",
@@ -75,6 +77,7 @@ STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
 
 _WITH_NUMBER: Mapping[str, Callable[[int, int], Strategy]] = {
     "delay": DelayBounded,
+    "dpor": BoundedDpor,
     "pct": PCT,
     "preemption": PreemptionBounded,
 }
@@ -82,7 +85,7 @@ _WITH_NUMBER: Mapping[str, Callable[[int, int], Strategy]] = {
 
 def make_strategy(name: str, seed: int) -> Strategy:
     """The strategy of a name, or of a name and a number: the depth of ``pct:5``, the bound of
-    ``delay:1`` and ``preemption:3``.
+    ``delay:1``, ``preemption:3`` and ``dpor:2`` (on preemptions).
 
     Raises:
         ValueError: there is no such strategy, it takes no number, or not that one.

@@ -51,6 +51,11 @@ class DepthFirst(Strategy):
         del seeds
         return 0
 
+    @property
+    def _is_past_repetition(self) -> bool:
+        """Whether all choices of which an earlier execution has taken the same were made."""
+        return self._depth >= len(self._indices)
+
     def end_execution(self, execution: Execution) -> None:
         del execution
         self._executions += 1
