@@ -6,6 +6,7 @@ the kernel works in themselves.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +48,7 @@ def explore(
     *,
     max_failures: int = 1,
     max_steps: int = DEFAULT_MAX_STEPS,
+    max_seconds: float = math.inf,
     shrink_failures: bool = True,
     faults: str | FaultPlan | None = None,
     sweep: str | FaultPlan | None = None,
@@ -65,6 +67,7 @@ def explore(
         seed: seeds the strategy; the same seed makes the same exploration.
         max_failures: stop when so many runs have failed.
         max_steps: steps one run may take before it counts as a livelock.
+        max_seconds: begin no further run once so many real seconds have passed.
         shrink_failures: replace each failing run by the plainest one found that fails in the same
             way: with the fewest preemptions, then the fewest choices.
         faults: what may go wrong in a run: the name of a kind of fault, ``"cancel"`` or
@@ -102,8 +105,18 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
+    if not max_seconds > 0:
+        raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
     options = _Options(
-        max_executions, max_failures, max_steps, shrink_failures, plan, jobs, progress, self_check
+        max_executions,
+        max_failures,
+        max_steps,
+        shrink_failures,
+        plan,
+        jobs,
+        progress,
+        self_check,
+        _real_seconds() + max_seconds,
     )
     if database is None:
         return _explore(scenario, name, chosen, seed, options)
@@ -131,6 +144,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         options.shrink_failures,
         options.faults,
         self_check=options.self_check,
+        until=options.until,
     )
     _run_nested(scenario, chosen, options.max_steps, exploration.run)
     return Result(
@@ -138,7 +152,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         strategy=name,
         executions=exploration.executions,
         complete=exploration.exhausted and chosen.exhaustive,
-        coverage=chosen.coverage,
+        coverage=_coverage(name, chosen, options.faults),
         failures=tuple(exploration.failures),
         seconds=exploration.seconds,
         steps=exploration.steps,
@@ -146,6 +160,13 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         seed=seed,
         never=exploration.never,
     )
+
+
+def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None) -> str:
+    """What a strategy has covered, and within which bound on faults if it has gone through them."""
+    if faults is None or not strategy.coverage.startswith("all ") or name == "sweep":
+        return strategy.coverage
+    return f"{strategy.coverage}, with at most {faults.at_most} fault{'s' if faults.at_most != 1 else ''}"
 
 
 def _explore_known_first(
@@ -247,6 +268,7 @@ class _Options:
     jobs: int
     progress: Progress | None
     self_check: bool
+    until: float
 
 
 def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options) -> Result:
@@ -262,6 +284,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options
             options.faults,
             stopped,
             options.self_check,
+            options.until,
         )
         _run_nested(scenario, strategy, options.max_steps, exploration.run)
         return Share(
@@ -323,8 +346,10 @@ class _Exploration:
         faults: FaultPlan | None,
         stopped: Callable[[], bool] | None = None,
         self_check: bool = False,
+        until: float = math.inf,
     ) -> None:
         self._faults = faults
+        self._until = until
         self._self_check = self_check
         self._stopped = stopped
         self._shrinks = shrinks
@@ -356,6 +381,8 @@ class _Exploration:
         while self.executions < self._max_executions and len(self.failures) < self._max_failures:
             if not strategy.begin_execution():
                 self.exhausted = True
+                return
+            if _real_seconds() >= self._until:
                 return
             ended = kernel.execute(scenario, strategy)
             self.steps += ended.steps

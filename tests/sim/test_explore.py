@@ -239,3 +239,22 @@ def test_shared_works_outside_a_run_too() -> None:
     assert cell.get() == [2]
     assert "cell" in repr(cell)
     trio.run(right_update)
+
+
+def test_no_run_begins_once_the_seconds_are_over() -> None:
+    async def scenario() -> None:
+        await trio.lowlevel.checkpoint()
+
+    result = sim.explore(scenario, "random", 10**9, max_seconds=0.05)
+    assert 0 < result.executions < 10**9
+    with pytest.raises(sim.WrongUse, match="max_seconds"):
+        sim.explore(scenario, max_seconds=0)
+
+
+def test_what_was_covered_names_the_bound_on_faults() -> None:
+    async def scenario() -> None:
+        await trio.lowlevel.checkpoint()
+
+    result = sim.explore(scenario, "dpor", 1_000, faults="cancel")
+    assert result.complete
+    assert result.coverage.endswith("executions, with at most 1 fault")
