@@ -19,7 +19,7 @@ import trio.lowlevel
 from ._cycle import execution_var, waiting_for
 from ._errors import CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._message import Call, CallOrCast, Cast
-from ._process_state import RUNNING
+from ._process_state import ENDING, RUNNING
 from ._request import Envelope, Info, Request
 
 if TYPE_CHECKING:
@@ -328,12 +328,15 @@ class ServerRef(Generic[S_co]):
           CallCycle: called by the server itself; there, use ``self.stop()``.
         """
         process = self._process
-        request: Request[None] = Request(process, f"stop({reason!r})")
-        if not process.alive and process.state != 2:
+        if not process.alive and process.state != ENDING:
             await trio.lowlevel.checkpoint()
-            raise ServerNotRunning(process.name, request.message)
+            raise ServerNotRunning(process.name, f"stop({reason!r})")
+        if execution_var.get() is None:
+            process.stop_in_order(reason)
+            await process.wait_ended()
+            return
         try:
-            with waiting_for(request):
+            with waiting_for(Request(process, f"stop({reason!r})")):
                 process.stop_in_order(reason)
                 await process.wait_ended()
         except CallCycle:
