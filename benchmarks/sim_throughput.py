@@ -1,5 +1,7 @@
 """Executions a second of the random walk: ours, a fresh `trio.run` each, and the peers on asyncio.
 
+Then, of ours alone: dpor against the random walk, and two processes against one.
+
 The program is the same everywhere: 3 tasks, each 3 times reads a value, awaits, writes it back.
 Nothing in it fails, so that every contender makes all of its executions and none begins to shrink.
 
@@ -145,6 +147,68 @@ def measure_frontrun(executions: int) -> float:
     return time.perf_counter() - began
 
 
+def last_zero(cells: int) -> Callable[[], Any]:
+    """The program of Concuerror's suite whose traces for 10 cells are 3,328; one access of a cell a step."""
+    import trio
+
+    import sim
+
+    async def scenario() -> None:
+        array = [sim.Shared(0) for _ in range(cells + 1)]
+
+        async def read() -> None:
+            for cell in reversed(array[1:]):
+                if cell.get() == 0:
+                    return
+                await trio.lowlevel.checkpoint()
+
+        async def write(number: int) -> None:
+            left = array[number - 1].get()
+            await trio.lowlevel.checkpoint()
+            array[number].set(left + 1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            for number in range(1, cells + 1):
+                nursery.start_soon(write, number)
+
+    return scenario
+
+
+def measure_last_zero_at_random(executions: int) -> float:
+    import sim
+
+    return sim.explore(last_zero(10), "random", executions).seconds
+
+
+def measure_last_zero_by_dpor(executions: int) -> float:
+    import sim
+
+    # A warm-up of fewer executions is of fewer traces; what is measured is all of them.
+    result = sim.explore(last_zero(10), "dpor", max(executions, 10))
+    assert result.executions == executions
+    assert result.complete == (executions >= LAST_ZERO_TRACES)
+    return result.seconds
+
+
+def measure_jobs(jobs: int, executions: int) -> float:
+    import sim
+
+    result = sim.explore(last_zero(10), "random", executions, jobs=jobs)
+    assert result.executions == executions
+    return result.seconds
+
+
+def measure_one_job(executions: int) -> float:
+    return measure_jobs(1, executions)
+
+
+def measure_two_jobs(executions: int) -> float:
+    return measure_jobs(2, executions)
+
+
+LAST_ZERO_TRACES: Final = 3_328
+
 CONTENDERS: Final[dict[str, tuple[Callable[[int], float], int]]] = {
     # The number of executions is such that each takes about half a second.
     "sim": (measure_sim, 6_000),
@@ -154,10 +218,28 @@ CONTENDERS: Final[dict[str, tuple[Callable[[int], float], int]]] = {
     "frontrun": (measure_frontrun, 400),
 }
 
+OURS: Final[dict[str, tuple[Callable[[int], float], int]]] = {
+    "last_zero(10), random": (measure_last_zero_at_random, LAST_ZERO_TRACES),
+    "last_zero(10), dpor": (measure_last_zero_by_dpor, LAST_ZERO_TRACES),
+    "last_zero(10), random, 1 job": (measure_one_job, 20_000),
+    "last_zero(10), random, 2 jobs": (measure_two_jobs, 20_000),
+}
+"""Ours only, on another program. The number of executions by dpor is that of all traces; do not scale it."""
+
+RATIOS: Final = (
+    ("last_zero(10), dpor", "last_zero(10), random"),
+    ("last_zero(10), random, 2 jobs", "last_zero(10), random, 1 job"),
+)
+"""Each to be compared with the other, round by round."""
+
 
 def run_one(name: str, scale: float) -> float:
     """Executions a second, measured in this process after a short warm-up."""
-    measure, executions = CONTENDERS[name]
+    if name in OURS:
+        measure, executions = OURS[name]
+        scale = 1
+    else:
+        measure, executions = CONTENDERS[name]
     count = max(10, int(executions * scale))
     measure(max(10, count // 10))
     return count / measure(count)
@@ -165,7 +247,7 @@ def run_one(name: str, scale: float) -> float:
 
 def run_all(python: str, rounds: int, scale: float) -> dict[str, list[float]]:
     """Executions a second of each contender that is installed, a list of ``rounds`` figures."""
-    figures: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    figures: dict[str, list[float]] = {name: [] for name in (*CONTENDERS, *OURS)}
     for _ in range(rounds):
         for name in list(figures):
             done = subprocess.run(
@@ -190,7 +272,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="times the usual executions")
     parser.add_argument("--python", default=sys.executable, help="run everything with this one")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=[*CONTENDERS, *OURS], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(run_one(options.one, options.scale))
@@ -201,9 +283,16 @@ def main() -> None:
         print(json.dumps({"medians": medians, "figures": figures}, indent=2))
         return
     print(f"{TASKS} tasks x {ROUNDS} read-await-write rounds, random walk, median of {options.rounds}")
-    for name, median in sorted(medians.items(), key=lambda item: -item[1]):
+    contenders = {name: median for name, median in medians.items() if name in CONTENDERS}
+    for name, median in sorted(contenders.items(), key=lambda item: -item[1]):
         ratio = medians["sim"] / median
         print(f"{name:15} {median:>9,.0f} executions/s   sim is {ratio:.1f} times as fast")
+    print(f"the program last_zero(10), all of whose {LAST_ZERO_TRACES:,} traces dpor goes through")
+    for one, other in RATIOS:
+        ratio = statistics.median(a / b for a, b in zip(figures[one], figures[other], strict=True))
+        for name in (other, one):
+            print(f"{name:30} {medians[name]:>9,.0f} executions/s")
+        print(f"{'':30} {ratio:>9.2f} times as many (median of the rounds)")
 
 
 if __name__ == "__main__":
