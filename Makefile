@@ -13,6 +13,8 @@ TRIO_TESTS := $(addprefix tests/sim/,test_kernel.py test_corpus.py test_determin
 OLDEST := .venv-trio-oldest
 # Under how many orders of Trio's scheduler `make torture` runs the tests of trio_genserver.
 SEEDS ?= 10
+# How many times the usual number of programs, seeds and executions `make torture` tries.
+DOSE ?= 1
 FILE ?= examples/todo.txt
 
 .PHONY: help demo test test-trio-versions check conformance format torture bench peers docs clean requirements requirements-peers
@@ -58,7 +60,7 @@ test-trio-versions: $(OLDEST)/stamp
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) -m 'not torture' $(TRIO_TESTS)
 
 torture: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) -m torture
+	$(BIN)/python -m pytest -n $(WORKERS) -m torture --torture-dose $(DOSE)
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not torture' --scheduler-seed 1 --scheduler-seeds $(SEEDS) \
 	  tests/trio_genserver tests/test_scheduler_seed.py
 

@@ -6,6 +6,8 @@ for that, so that it does the same again, and ``--scheduler-seeds 20`` runs each
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import trio
 from hypothesis import HealthCheck, settings
@@ -18,6 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("trio's scheduler")
     group.addoption("--scheduler-seed", type=int, default=0, help="the first seed of Trio's scheduler")
     group.addoption("--scheduler-seeds", type=int, default=1, help="under how many seeds to run each test")
+    group = parser.getgroup("torture")
+    group.addoption(
+        "--torture-dose",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="so many times the usual number of programs, seeds or executions in each torture test",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,3 +46,10 @@ def scheduler_seed(request: pytest.FixtureRequest) -> int:
     # The generator has no public name; tests that are to be repeatable have used this one for years.
     trio._core._run._r.seed(seed)
     return seed
+
+
+@pytest.fixture
+def dose(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How much of something a torture test should try, given what it tries at dose 1."""
+    factor: float = request.config.option.torture_dose
+    return lambda usual: max(1, round(usual * factor))

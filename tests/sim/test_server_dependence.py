@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from random import Random
 
 import pytest
@@ -137,8 +137,8 @@ def test_programs_of_servers_lose_no_behaviour() -> None:
 
 
 @pytest.mark.torture
-def test_many_programs_of_servers_lose_no_behaviour() -> None:
-    programs_lose_nothing(1_000, 500)
+def test_many_programs_of_servers_lose_no_behaviour(dose: Callable[[int], int]) -> None:
+    programs_lose_nothing(1_000, dose(300))
 
 
 def test_who_acts_for_an_object_writes_it_in_every_step() -> None:

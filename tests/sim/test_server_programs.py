@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -151,8 +152,9 @@ def test_reduction_sees_whatever_clients_of_servers_can_see() -> None:
 
 
 @pytest.mark.torture
-def test_reduction_sees_whatever_clients_of_many_servers_can_see() -> None:
-    assert agree(range(1_000, 1_400), bound=20_000) >= 200
+def test_reduction_sees_whatever_clients_of_many_servers_can_see(dose: Callable[[int], int]) -> None:
+    count = dose(100)
+    assert agree(range(1_000, 1_000 + count), bound=5_000) >= count / 2
 
 
 def test_a_token_means_the_same_run_whatever_strategy_has_found_it() -> None:

@@ -461,7 +461,8 @@ def flood(seconds: list[float]) -> list[tuple[int, float]]:
     return waits
 
 
-@pytest.mark.parametrize("seconds", [0, 7e-6, 20e-6, 1.0])
+# Seven that are quicker than 50/7 us leave time for more: see the next test.
+@pytest.mark.parametrize("seconds", [0, 8e-6, 20e-6, 1.0])
 @pytest.mark.parametrize("handlers", [1, 16, 100, 2000])
 def test_flood_delays_others_by_sixteen_handlers_at_most(handlers: int, seconds: float) -> None:
     # OTP 169

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -66,8 +67,10 @@ def test_partial_order_reduction_finds_a_planted_race_and_proves_its_absence_in_
 
 @pytest.mark.torture
 @every_race
-def test_nothing_is_found_in_the_corrected_twin_under_many_seeds(name: str) -> None:
-    for seed in range(10):
+def test_nothing_is_found_in_the_corrected_twin_under_many_seeds(
+    name: str, dose: Callable[[int], int]
+) -> None:
+    for seed in range(dose(4)):
         assert not sim.explore(PLANTED[name].corrected, max_executions=BUDGET, seed=seed).failures
 
 

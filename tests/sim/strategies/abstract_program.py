@@ -111,10 +111,11 @@ class World:
         if pid == CLOCK:
             self.timers.sort(key=lambda timer: timer[0])
             self.now = self.timers[0][0]
-            due = [act for at, act in self.timers if at == self.now]
-            self.timers = [timer for timer in self.timers if timer[0] != self.now]
-            for act in due:
-                act()
+            for timer in [timer for timer in self.timers if timer[0] == self.now]:
+                # One that is due may take back another: it cancels who sleeps until just now.
+                if timer in self.timers:
+                    self.timers.remove(timer)
+                    timer[1]()
             return
         process = self.processes[pid]
         try:
@@ -123,10 +124,12 @@ class World:
                 stop = process.thread.throw(Cancelled())
             else:
                 stop = next(process.thread)
-            # Trio looks for a cancellation when a task has parked.
+            # Trio looks for a cancellation when a task has parked. For one that cannot be cancelled, a look
+            # changes nothing, and must not be told: whether a parent parks in its join depends on the
+            # order of steps that commute.
             if stop:
                 process.parked = True
-                if self._is_cancelled(process):
+                if process.on_abort is not None and self._is_cancelled(process):
                     self._abort(pid)
         except StopIteration:
             self._ended(pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import factorial
 
 import pytest
@@ -180,5 +181,5 @@ def test_random_trio_programs_agree_with_every_interleaving() -> None:
 
 
 @pytest.mark.torture
-def test_many_random_trio_programs_agree_with_every_interleaving() -> None:
-    random_programs_agree(1_000, 2_000, 5_000)
+def test_many_random_trio_programs_agree_with_every_interleaving(dose: Callable[[int], int]) -> None:
+    random_programs_agree(1_000, dose(500), 1_500)
