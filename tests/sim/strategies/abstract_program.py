@@ -87,7 +87,8 @@ class World:
         self.scopes: dict[Hashable, Scope] = {}
         self.processes: dict[Pid, Process] = {}
         self.log: list[tuple[Pid, object]] = []
-        self.timers: list[tuple[int, Callable[[], None]]] = []
+        self.timers: list[tuple[int, str, Callable[[], None]]] = []
+        """When, what for, and what happens."""
         self.now = 0
         self.current: Pid = ()
         self.roots = 0
@@ -109,13 +110,14 @@ class World:
         self.wakes = []
         self.draws = []
         if pid == CLOCK:
-            self.timers.sort(key=lambda timer: timer[0])
+            # In an order that does not depend on who set its timer first.
+            self.timers.sort(key=lambda timer: timer[:2])
             self.now = self.timers[0][0]
             for timer in [timer for timer in self.timers if timer[0] == self.now]:
                 # One that is due may take back another: it cancels who sleeps until just now.
                 if timer in self.timers:
                     self.timers.remove(timer)
-                    timer[1]()
+                    timer[2]()
             return
         process = self.processes[pid]
         try:
@@ -246,11 +248,11 @@ class World:
                 self._abort(pid)
 
     def cancel_at(self, time: int, name: str) -> None:
-        self.timers.append((self.now + time, lambda: self.cancel(name)))
+        self.timers.append((self.now + time, f"cancel {name}", lambda: self.cancel(name)))
 
     def sleep(self, time: int) -> Thread:
         me = self.current
-        timer = (self.now + time, lambda: self._wake(me))
+        timer = (self.now + time, f"wake {me}", lambda: self._wake(me))
         self.timers.append(timer)
         self.processes[me].on_abort = lambda: self.timers.remove(timer)
         yield True
