@@ -13,13 +13,13 @@ from sim._errors import (
     StepBudgetExceeded,
     SystemTaskCrashed,
     UnsupportedTrio,
-    WaitingTask,
     WrongUse,
 )
 from sim._explore import Scenario, explore, replay
 from sim._result import Failure, Result
 from sim._shared import Shared
 from sim._trace import TracedStep
+from sim._wait_graph import WaitingTask
 from sim.faults import FaultKind, FaultPlan, InjectedCrash
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised

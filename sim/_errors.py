@@ -7,8 +7,9 @@ the result. The rest is raised to whoever called `explore` or `replay`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
+
+from sim._wait_graph import WaitingTask, draw
 
 
 class SimError(Exception):
@@ -51,21 +52,6 @@ class ScenarioFailure(SimError):
     """Base of the findings that are about the run as a whole, and not raised by the program."""
 
 
-@dataclass(frozen=True)
-class WaitingTask:
-    """A task that waits and will never be woken."""
-
-    name: str
-    waits_for: str
-    """What it is parked on, as far as that can be told, and the owner of that."""
-    where: tuple[str, ...]
-    """The lines it is suspended at, outermost first, as ``file:line in function``."""
-
-    def __str__(self) -> str:
-        where = "".join(f"\n      {line}" for line in self.where)
-        return f"{self.name} waits for {self.waits_for}{where}"
-
-
 class Deadlock(ScenarioFailure):
     """Every task is blocked, no deadline is due, and nothing can wake any of them.
 
@@ -75,7 +61,7 @@ class Deadlock(ScenarioFailure):
 
     def __init__(self, waiting: Sequence[WaitingTask]) -> None:
         self.waiting = tuple(waiting)
-        lines = "".join(f"\n  {task}" for task in self.waiting)
+        lines = "".join(f"\n{line}" for line in draw(self.waiting))
         super().__init__(f"deadlock: {len(self.waiting)} tasks are blocked and no deadline is due{lines}")
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
-from sim._errors import WaitingTask
 from sim.strategies import TaskId
 
 _STANDARD_LIBRARY: Final = sysconfig.get_paths()["stdlib"] + os.sep
@@ -125,16 +124,16 @@ def location(task: Any) -> str:
     innermost = outermost = None
     for frame, line in task.iter_await_frames():
         outermost = outermost or (frame, line)
-        if not _is_machinery(frame):
+        if not is_machinery(frame):
             innermost = (frame, line)
     found = innermost or outermost
-    return _describe(*found) if found else ""
+    return place(*found) if found else ""
 
 
 def in_program(task: Any) -> bool:
     """Whether the task is in code of the program, and not of Trio or of the servers' library alone."""
     return any(
-        not _is_machinery(frame) and not frame.f_globals.get("__name__", "").startswith("trio_genserver.")
+        not is_machinery(frame) and not frame.f_globals.get("__name__", "").startswith("trio_genserver.")
         for frame, _ in task.iter_await_frames()
     )
 
@@ -143,44 +142,11 @@ def _stack(task: Any) -> tuple[str, ...]:
     """Every line of the program that the task is in, outermost first."""
     if task.coro.cr_frame is None:
         return ()
-    return tuple(
-        _describe(frame, line) for frame, line in task.iter_await_frames() if not _is_machinery(frame)
-    )
+    return tuple(place(frame, line) for frame, line in task.iter_await_frames() if not is_machinery(frame))
 
 
-def describe_waiting(task: Any) -> WaitingTask:
-    """What a blocked task waits for, and where."""
-    where: list[str] = []
-    waits_for = "a wake-up"
-    previous_was_program = True
-    for frame, line in task.iter_await_frames():
-        machinery = _is_machinery(frame)
-        if not machinery:
-            where.append(_describe(frame, line))
-        elif previous_was_program:
-            waits_for = _describe_call(frame)
-        previous_was_program = not machinery
-    return WaitingTask(short_name(task.name), waits_for, tuple(where))
-
-
-def _describe_call(frame: FrameType) -> str:
-    """What a call into Trio waits for: the method, and whoever holds what it wants."""
-    target: Any = frame.f_locals.get("self")
-    call = frame.f_code.co_qualname.replace("_LockImpl.", "Lock.")
-    if call == "AsyncContextManagerMixin.__aenter__":
-        call = f"{type(target).__name__}.acquire"
-    if call.startswith("NurseryManager."):
-        nursery = getattr(target, "_nursery", None)
-        children = sorted(short_name(child.name) for child in getattr(nursery, "child_tasks", ()))
-        return f"the tasks of its nursery: {', '.join(children)}"
-    statistics = getattr(target, "statistics", None)
-    owner = getattr(statistics() if callable(statistics) else None, "owner", None)
-    if owner is not None:
-        return f"{call}, held by {short_name(owner.name)}"
-    return call
-
-
-def _is_machinery(frame: FrameType) -> bool:
+def is_machinery(frame: FrameType) -> bool:
+    """Whether a frame is of Trio, of the simulator, or of the standard library."""
     module = frame.f_globals.get("__name__", "")
     if module.startswith(_MACHINERY) or module == "sim":
         return True
@@ -189,7 +155,8 @@ def _is_machinery(frame: FrameType) -> bool:
     )
 
 
-def _describe(frame: FrameType, line: int) -> str:
+def place(frame: FrameType, line: int) -> str:
+    """Where a frame is, as ``file:line in function``."""
     return f"{_relative(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
 
 

@@ -61,7 +61,8 @@ from sim._logs import gathered
 from sim._pinned import PinnedSources
 from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNursery
 from sim._threads import ThreadSimulation
-from sim._trace import Trace, describe_waiting
+from sim._trace import Trace
+from sim._waits import describe_waits
 from sim.faults import FaultPlan, InjectedCrash
 from sim.oracles.invariants import Invariants
 from sim.strategies import (
@@ -541,7 +542,7 @@ class Kernel:
         runner = self._runner
         left = runner.tasks - {self._callbacks.task}
         if left:
-            waiting = [describe_waiting(task) for task in sorted(left, key=self._ids.__getitem__)]
+            waiting = describe_waits(list(left), self._ids.__getitem__)
             over = self._root_outcome is not None
             self._find(LeakedTasks(waiting) if over else Deadlock(waiting))
             return False

@@ -136,7 +136,7 @@ def test_deadlock_is_a_failure_that_names_who_waits_for_what_and_who_holds_it() 
     assert set(waiting) == {"scenario", "forwards", "backwards"}
     assert waiting["forwards"].waits_for == "Lock.acquire, held by backwards"
     assert waiting["backwards"].waits_for == "Lock.acquire, held by forwards"
-    assert waiting["scenario"].waits_for == "the tasks of its nursery: backwards, forwards"
+    assert waiting["scenario"].waits_for == "the tasks of its nursery, namely forwards, backwards"
     assert "test_kernel.py" in waiting["forwards"].where[0]
     (again,) = sim.replay(scenario, failure.token).failures
     assert str(again.error) == str(failure.error)
