@@ -20,7 +20,7 @@ from sim._result import Failure, Result
 from sim._shared import Shared
 from sim._trace import TracedStep
 from sim._wait_graph import WaitingTask
-from sim.faults import FaultKind, FaultPlan, InjectedCrash
+from sim.faults import FaultKind, FaultPlan, InjectedCrash, InjectedFailure
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised
 from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
@@ -42,6 +42,7 @@ __all__ = [
     "FaultPlan",
     "History",
     "InjectedCrash",
+    "InjectedFailure",
     "Interference",
     "InvalidToken",
     "LeakedTasks",

@@ -24,7 +24,7 @@ from sim._kernel import Kernel, check_trio, nested
 from sim._result import Failure, Result
 from sim._shrink import MAX_ATTEMPTS, shrink
 from sim._trace import Trace, first_difference
-from sim.faults import FaultPlan
+from sim.faults import FaultKind, FaultPlan
 from sim.strategies import Execution, PreemptionBounded, Strategy, Verdict, make_strategy
 from sim.strategies._replay import Prefix, Replay
 
@@ -70,8 +70,8 @@ def explore(
         max_seconds: begin no further run once so many real seconds have passed.
         shrink_failures: replace each failing run by the plainest one found that fails in the same
             way: with the fewest preemptions, then the fewest choices.
-        faults: what may go wrong in a run: the name of a kind of fault, ``"cancel"`` or
-            ``"crash"``, or a `FaultPlan`.
+        faults: what may go wrong in a run: the name of a kind of fault (``"cancel"``, ``"crash"``,
+            ``"expire"``, ``"delay"``, ``"fail"``, ``"lose"``) or a `FaultPlan`.
         sweep: the same, and instead of by ``strategy``, the faults are gone through one by one:
             one execution for each point where one may strike. ``seed`` is then the schedule.
         jobs: how many processes share the executions. More than one is for the strategies random,
@@ -96,6 +96,8 @@ def explore(
         plan = None if faults is None else FaultPlan.of(faults)
     except ValueError as error:
         raise WrongUse(str(error)) from None
+    if plan is not None and FaultKind.EXPIRE in plan.kinds and strategy == "dpor":
+        raise WrongUse("the fault expire moves the clock, which dpor takes to stand still between steps")
     if isinstance(strategy, str):
         try:
             name, chosen = strategy, make_strategy(strategy, seed)

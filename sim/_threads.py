@@ -22,7 +22,9 @@ import outcome
 import trio
 
 from sim._footprint import Active
+from sim._trace import short_name
 from sim._worker import Outcome, Worker, current_worker
+from sim.faults import FaultKind, InjectedFailure
 from sim.strategies import Operation
 
 # How often a function may call out after its execution is over, before its thread is given up.
@@ -34,10 +36,17 @@ class ThreadSimulation:
 
     Args:
         spawn: starts a task that stands for a thread.
+        strike: says what fault befalls a thread that the task of a name has started, and how many seconds a
+            delay is.
     """
 
-    def __init__(self, spawn: Callable[[Callable[[], Awaitable[object]], str], object]) -> None:
+    def __init__(
+        self,
+        spawn: Callable[[Callable[[], Awaitable[object]], str], object],
+        strike: Callable[[str], tuple[FaultKind | None, float]],
+    ) -> None:
         self._spawn = spawn
+        self._strike = strike
         # As in Trio's cache, the one that was idle for the shortest time is taken first.
         self._idle: list[Worker] = []
 
@@ -50,8 +59,19 @@ class ThreadSimulation:
         """Stands for ``trio.lowlevel.start_thread_soon``."""
         name = name or "None"
 
+        caller = short_name(trio.lowlevel.current_task().name)
+
         async def thread() -> None:
-            deliver(await self._run(fn, name))
+            fault, seconds = self._strike(caller)
+            if fault is FaultKind.FAIL:
+                result: Outcome = outcome.Error(InjectedFailure())
+            else:
+                result = await self._run(fn, name)
+            if fault is FaultKind.LOSE:
+                result = outcome.Error(InjectedFailure())
+            elif fault is FaultKind.DELAY:
+                await trio.sleep(seconds)
+            deliver(result)
 
         self._spawn(thread, f"<thread: {name}>")
 

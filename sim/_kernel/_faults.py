@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Mapping
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from sim._kernel._dependence import servers_noticed
 from sim._kernel._trio import RUN_CONTEXT, crash, injected_crash
 from sim._trace import in_program, short_name
-from sim.faults import EVERYONE, FaultKind, FaultPlan
+from sim.faults import EVERYONE, OF_THREADS, FaultKind, FaultPlan
 from sim.strategies import TaskId
 
 
@@ -22,6 +23,7 @@ class FaultInjector:
         plan: what may strike, and whom.
         choose: makes the choice of a fault, among so many alternatives; 0 is none.
         ids: the identity of each task of the execution under way.
+        move_clock: lets time pass until a moment.
     """
 
     def __init__(
@@ -29,10 +31,12 @@ class FaultInjector:
         plan: FaultPlan,
         choose: Callable[[int], int],
         ids: Callable[[], Mapping[Any, TaskId]],
+        move_clock: Callable[[float], None],
     ) -> None:
         self._plan = plan
         self._choose = choose
         self._ids = ids
+        self._move_clock = move_clock
         # Of each server's own task: what stands for the server, and what can be done with it.
         self._servers: dict[TaskId, tuple[Any, Any]] = {}
         self.left = 0
@@ -63,17 +67,39 @@ class FaultInjector:
         if name.startswith("<") or not self._plan.names(name):
             return ""
         kinds = [kind for kind in self._plan.kinds if self._can(kind, task)]
-        index = self._choose(1 + len(kinds))
-        if index == 0:
+        kind = self._chosen(kinds)
+        if kind is None:
             return ""
-        self.left -= 1
-        self.struck = True
-        kind = kinds[index - 1]
         if kind is FaultKind.CANCEL:
             task._cancel_status._scope.cancel("fault injected by sim")
+        elif kind is FaultKind.EXPIRE:
+            self._move_clock(_deadline(task))
         else:
             self._crash(task)
         return kind.value
+
+    def maybe_strike_thread(self, name: str) -> FaultKind | None:
+        """Let a fault strike a thread that is about to begin, if that is chosen.
+
+        Args:
+            name: of the task that has started it.
+        """
+        if not self.left or not self._plan.names(name):
+            return None
+        return self._chosen([kind for kind in self._plan.kinds if kind in OF_THREADS])
+
+    @property
+    def seconds(self) -> float:
+        """How long a delay is."""
+        return self._plan.seconds
+
+    def _chosen(self, kinds: Sequence[FaultKind]) -> FaultKind | None:
+        index = self._choose(1 + len(kinds))
+        if index == 0:
+            return None
+        self.left -= 1
+        self.struck = True
+        return kinds[index - 1]
 
     def _noticed(self, server: Any, shared: Any) -> None:
         self._servers[self._ids()[RUN_CONTEXT.task]] = server, shared
@@ -90,6 +116,10 @@ class FaultInjector:
     def _can(self, kind: FaultKind, task: Any) -> bool:
         if kind is FaultKind.CANCEL:
             return not task._cancel_status._scope._cancel_called
+        if kind in OF_THREADS:
+            return False
+        if kind is FaultKind.EXPIRE:
+            return _deadline(task) < math.inf
         if not self._servers:
             return True
         found = self._server_of(task)
@@ -109,3 +139,18 @@ class FaultInjector:
             # connection of the server could have failed just now.
             server, shared = found
             shared.crash(server, injected_crash(task))
+
+
+def _deadline(task: Any) -> float:
+    """The innermost deadline that could cancel the task where it is; infinite if there is none."""
+    status = task._cancel_status
+    while status is not None:
+        scope = status._scope
+        if scope._cancel_called:
+            return math.inf
+        if scope.deadline < math.inf:
+            return float(scope.deadline)
+        if scope.shield:
+            return math.inf
+        status = status._parent
+    return math.inf

@@ -63,7 +63,7 @@ from sim._stand_ins import AsyncGeneratorSet, CallbackQueue, NoInput, OuterNurse
 from sim._threads import ThreadSimulation
 from sim._trace import Trace
 from sim._waits import describe_waits
-from sim.faults import FaultPlan, InjectedCrash
+from sim.faults import FaultKind, FaultPlan, InjectedCrash, InjectedFailure
 from sim.oracles.invariants import Invariants
 from sim.strategies import (
     ABANDON,
@@ -119,7 +119,7 @@ class Kernel:
         self._host_task: Any = RUN_CONTEXT.task
         self.clock = VirtualClock()
         self.log = ChoiceLog()
-        self._threads = ThreadSimulation(self.spawn_background)
+        self._threads = ThreadSimulation(self.spawn_background, self._strike_thread)
         self._pinned = PinnedSources(self.clock, self._choose_seed)
         self._input = NoInput(self._refuse)
         self._system_scope: Any = None
@@ -179,6 +179,19 @@ class Kernel:
     def spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
         """Start a task that stands for something outside Trio: a thread, the callback queue."""
         return self._runner.spawn_impl(async_fn, (), self._background, name, system_task=True)
+
+    def _move_clock(self, until: float) -> None:
+        self.clock.now = max(self.clock.now, until)
+        self._runner.deadlines.expire(self.clock.now)
+
+    def _strike_thread(self, name: str) -> tuple[FaultKind | None, float]:
+        """What strikes a thread that the task of a name has started, and how long a delay is."""
+        if self._faults is None:
+            return None, 0.0
+        kind = self._faults.maybe_strike_thread(name)
+        if kind is not None and self._trace is not None:
+            self._trace.drew(f"the fault {kind.value}")
+        return kind, self._faults.seconds
 
     def _logged(self, line: str) -> None:
         if self._trace is not None:
@@ -684,7 +697,9 @@ class Kernel:
         if plan is None:
             yield
             return
-        self._faults = FaultInjector(plan, partial(self.choose, ChoiceKind.FAULT), lambda: self._ids)
+        self._faults = FaultInjector(
+            plan, partial(self.choose, ChoiceKind.FAULT), lambda: self._ids, self._move_clock
+        )
         try:
             with self._faults.watching():
                 yield
@@ -768,7 +783,7 @@ def _only_injected(error: BaseException | None) -> bool:
     """Whether an error is nothing but what faults have raised."""
     if inside := members(error):
         return all(map(_only_injected, inside))
-    if isinstance(error, InjectedCrash | trio.Cancelled):
+    if isinstance(error, InjectedCrash | InjectedFailure | trio.Cancelled):
         return True
     # What a server's caller is told: `ServerCrashed`, caused by the crash. An assertion is a verdict.
     cause = None if error is None or isinstance(error, AssertionError) else error.__cause__

@@ -69,7 +69,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "custom_sleep_data",
     ),
     _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
-    _trio_run.CancelStatus: ("_children", "_scope", "_tasks"),
+    _trio_run.CancelStatus: ("_children", "_parent", "_scope", "_tasks"),
     _trio_run.CancelScope: ("_cancel", "_cancel_called", "_cancel_status", "_has_been_entered"),
     _trio_run.Nursery: ("_check_nursery_closed", "_child_finished", "_nested_child_finished"),
     _trio_run._TaskStatus: ("started",),
