@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import pytest
 import trio
@@ -59,8 +59,8 @@ def test_random_programs_agree_with_every_schedule_within_the_bound() -> None:
 
 
 @pytest.mark.torture
-def test_many_random_programs_agree_with_every_schedule_within_the_bound() -> None:
-    random_programs_agree(1_000, 1_000, 3_000)
+def test_many_random_programs_agree_with_every_schedule_within_the_bound(dose: Callable[[int], int]) -> None:
+    random_programs_agree(1_000, dose(150), 1_500)
 
 
 @pytest.mark.parametrize(("scenario", "traces"), [(last_zero(4), 28), (readers(4), 16)])
