@@ -1,0 +1,290 @@
+"""The execution of scenarios, as many times as asked, inside one Trio run.
+
+It runs *inside one task of one* `trio.run`: for as long as an exploration lasts, our scheduler here
+takes the place of Trio's own loop. It puts its run queue, clock, deadlines and nurseries into the
+runner.
+
+Why not one `trio.run` an execution: it costs more than the execution. And why not a run queue that
+hands out one task at a time to Trio's loop: three quarters of the time goes into its batches, its
+generator frame and its look at epoll between any two steps.
+
+What an execution could leave behind for the next is replaced before each: run queue, tasks,
+deadlines, run-local variables, instruments, callback queue, token. `sim._kernel._trio` holds the
+list of all that is relied on.
+"""
+
+# Trio's internals are private by name and untyped where they are reached.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Any
+
+from outcome import Error
+from trio._util import name_asyncgen
+
+from sim._choices import ChoiceLog
+from sim._draw import Active as Draws
+from sim._errors import Deadlock, LeakedTasks, StepBudgetExceeded
+from sim._escapes import guarded
+from sim._footprint import Recorder
+from sim._kernel._cleanup import cancel_everything, close_by_force
+from sim._kernel._dependence import recorded
+from sim._kernel._faults import FaultInjector
+from sim._kernel._findings import Ended, Findings
+from sim._kernel._outer_nurseries import OuterNurseries
+from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Scheduler
+from sim._kernel._takeover import renew, taken_over
+from sim._kernel._trio import RUN_CONTEXT, threads_replaced
+from sim._logs import gathered
+from sim._pinned import PinnedSources
+from sim._stand_ins import CallbackQueue, NoInput
+from sim._threads import ThreadSimulation
+from sim._trace import Trace
+from sim._waits import describe_waits
+from sim.faults import FaultKind, FaultPlan
+from sim.oracles.invariants import Invariants
+from sim.strategies import ROOT, ChoiceKind, Strategy
+
+
+class Kernel:
+    """Executes scenarios. Made by `nested`, and only good inside it."""
+
+    def __init__(self, runner: Any, max_steps: int, recorder: Recorder | None) -> None:
+        self._runner = runner
+        self._max_steps = max_steps
+        self._recorder = recorder
+        self._host_task: Any = RUN_CONTEXT.task
+        self._findings = Findings()
+        self._scheduler = Scheduler(runner, max_steps, recorder, self._findings)
+        self._nurseries = OuterNurseries(runner.spawn_impl, self._findings)
+        self._threads = ThreadSimulation(self._spawn_background, self._strike_thread)
+        self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
+        self._callbacks = CallbackQueue(self._spawn_callback_task)
+
+    @property
+    def log(self) -> ChoiceLog:
+        """The choices of the last execution."""
+        return self._scheduler.log
+
+    @property
+    def invariants(self) -> Invariants:
+        """What scenarios have promised."""
+        return self._scheduler.invariants
+
+    def execute(
+        self,
+        scenario: Callable[[], Awaitable[object]],
+        strategy: Strategy,
+        trace: Trace | None = None,
+    ) -> Ended:
+        """Run the scenario once.
+
+        The choices made are in `log` afterwards.
+
+        Raises:
+            BaseException: what a strategy raises, and KeyboardInterrupt; never what the
+                scenario raises.
+        """
+        scheduler = self._scheduler
+        self._begin(strategy, trace)
+        abandoned = False
+        # A collection that falls into a step would run finalizers there, at a point that depends
+        # on all that was allocated since the process began.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            # Not the runner's main task: of that one, Trio keeps the outcome to itself.
+            root = self._runner.spawn_impl(scenario, (), self._nurseries.main, None)
+            scheduler.name_root(root)
+            self.invariants.begin_execution()
+            if strategy.wants_footprints:
+                assert self._recorder is not None
+                self._recorder.begin_execution(scheduler.ids)
+                # Older than the execution, but the same thing in each.
+                self._recorder.made(self._callbacks, "callbacks")
+                self._recorder.made(self._nurseries.scope, "scope")
+            self._run(strategy, trace)
+        except Abandoned:
+            abandoned = True
+        except BudgetUsedUp:
+            self._findings.find(StepBudgetExceeded(self._max_steps, self._busiest()))
+        finally:
+            scheduler.close()
+            self.invariants.end_execution()
+            if self._recorder is not None:
+                self._recorder.end_execution()
+            try:
+                self._clean_up()
+            finally:
+                if collecting:
+                    gc.enable()
+        if self._runner.ki_pending:
+            self._runner.ki_pending = False
+            raise KeyboardInterrupt
+        faults = scheduler.faults
+        verdict = self._findings.verdict(struck=faults is not None and faults.struck)
+        return Ended(verdict, abandoned, scheduler.steps)
+
+    def _begin(self, strategy: Strategy, trace: Trace | None) -> None:
+        scheduler, runner = self._scheduler, self._runner
+        self._findings.begin()
+        self._nurseries.begin()
+        scheduler.begin(strategy, trace)
+        if scheduler.faults is not None:
+            scheduler.faults.begin_execution()
+        self._pinned.reset()
+        if self._callbacks.used:
+            self._callbacks = CallbackQueue(self._spawn_callback_task)
+        self._callbacks.done = False
+        renew(runner)
+        runner.entry_queue = self._callbacks
+
+    def _run(self, strategy: Strategy, trace: Trace | None) -> None:
+        """Make steps until nothing is left to be done."""
+        scheduler, findings = self._scheduler, self._findings
+        while True:
+            scheduler.step_until_idle(strategy, trace)
+            if findings.first is not None:
+                return
+            if scheduler.wake_by_time():
+                scheduler.find_overdue(scheduler.clock.now)
+            elif not self._finish_up():
+                if not isinstance(findings.root, Error):
+                    scheduler.find_overdue(math.inf)
+                return
+            if findings.first is not None:
+                return
+
+    def _finish_up(self) -> bool:
+        """Nothing will be runnable again: the end, a task too many, or the last generators.
+
+        Returns:
+            True if there is more to be stepped.
+        """
+        runner = self._runner
+        left = runner.tasks - {self._callbacks.task}
+        if left:
+            waiting = describe_waits(list(left), self._scheduler.ids.__getitem__)
+            over = self._findings.root is not None
+            self._findings.find(LeakedTasks(waiting) if over else Deadlock(waiting))
+            return False
+        return self._close_generators()
+
+    def _close_generators(self) -> bool:
+        """Start to close the async generators that were left half-way, if there are any."""
+        runner = self._runner
+        # Only those that nobody is in: another is closed by the task that is.
+        generators = [one for one in runner.asyncgens.alive.take() if not one.ag_running]
+        if not generators:
+            return False
+
+        async def close_generators() -> None:
+            for generator in generators:
+                await runner.asyncgens._finalize_one(generator, name_asyncgen(generator))
+
+        task = self._spawn_background(close_generators, "<closing of async generators>")
+        self._scheduler.name_child(ROOT, task)
+        return True
+
+    def _busiest(self) -> str:
+        name: str = max(self._runner.tasks, key=lambda task: task._schedule_points).name
+        return name
+
+    def _clean_up(self) -> None:
+        """Leave nothing of this execution: no task, no coroutine that was not run to its end."""
+        runner = self._runner
+        if runner.tasks:
+            faults = self._scheduler.faults
+            # Threads report back through the callbacks also while their tasks clean up after themselves.
+            if faults is not None:
+                faults.left = 0
+            cancel_everything(
+                runner,
+                self._scheduler,
+                self._nurseries,
+                self._findings,
+                self._max_steps,
+                self._close_generators,
+            )
+        # What is called between two executions comes from the finalizers of what the last one has left.
+        self._callbacks.done = True
+        if runner.tasks:
+            close_by_force(runner)
+        self._scheduler.forget_tasks()
+        RUN_CONTEXT.task = self._host_task
+
+    # What tasks are started for that no task of the program starts.
+
+    def _spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
+        """Start a task that stands for something outside Trio: a thread, the callback queue."""
+        return self._runner.spawn_impl(async_fn, (), self._nurseries.background, name, system_task=True)
+
+    def _spawn_callback_task(self, async_fn: Callable[[], Awaitable[None]]) -> Any:
+        return self._spawn_background(async_fn, "<TrioToken.run_sync_soon task>")
+
+    def _strike_thread(self, name: str) -> tuple[FaultKind | None, float]:
+        """What strikes a thread that the task of a name has started, and how long a delay is."""
+        faults = self._scheduler.faults
+        if faults is None:
+            return None, 0.0
+        kind = faults.maybe_strike_thread(name)
+        if kind is not None:
+            self._scheduler.drew(f"the fault {kind.value}")
+        return kind, faults.seconds
+
+    # The life of the kernel.
+
+    @contextlib.contextmanager
+    def struck_by(self, plan: FaultPlan | None) -> Generator[None]:
+        """Let faults strike in the executions that are made in the block."""
+        if plan is None:
+            yield
+            return
+        scheduler = self._scheduler
+        scheduler.faults = FaultInjector(
+            plan, partial(scheduler.choose, ChoiceKind.FAULT), lambda: scheduler.ids, scheduler.move_clock
+        )
+        try:
+            with scheduler.faults.watching():
+                yield
+        finally:
+            scheduler.faults = None
+
+    @contextlib.contextmanager
+    def installed(self) -> Generator[None]:
+        """Take the place of the runner's loop, and give it back."""
+        scheduler, refuse = self._scheduler, self._findings.escaped
+        with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries.system):
+            Draws.choose = scheduler.draw
+            try:
+                with (
+                    self._pinned.installed(),
+                    guarded(refuse),
+                    gathered(scheduler.logged),
+                    threads_replaced(self._threads.start),
+                ):
+                    yield
+            finally:
+                Draws.choose = None
+                self._threads.stop()
+
+
+@contextlib.contextmanager
+def nested(max_steps: int, footprints: bool) -> Generator[Kernel]:
+    """Inside a task of a Trio run: a kernel that has the run to itself until the block ends.
+
+    Args:
+        max_steps: steps an execution may take.
+        footprints: whether strategies that want footprints will be served.
+    """
+    with contextlib.ExitStack() as stack:
+        recorder = stack.enter_context(recorded()) if footprints else None
+        kernel = Kernel(RUN_CONTEXT.runner, max_steps, recorder)
+        stack.enter_context(kernel.installed())
+        yield kernel

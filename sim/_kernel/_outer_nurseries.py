@@ -1,0 +1,90 @@
+"""The nurseries above the tasks of an execution, in the place of those that a Trio run has."""
+
+# Trio's internals are private by name and untyped where they are reached.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from outcome import Outcome
+
+from sim._kernel._findings import Findings
+from sim._kernel._trio import fresh_cancel_status
+from sim._stand_ins import OuterNursery
+
+
+class OuterNurseries:
+    """One for the scenario's own task, one for system tasks, one for what stands for things outside Trio.
+
+    Attributes:
+        main: of the task that runs the scenario.
+        background: of tasks that stand for threads and the callback queue.
+        system: of the program's system tasks; they are cancelled when the scenario returns.
+    """
+
+    def __init__(self, spawn: Callable[..., Any], findings: Findings) -> None:
+        self._findings = findings
+        self._status: Any = fresh_cancel_status()
+        self._system_scope: Any = None
+        self.main = OuterNursery(spawn, self._status, self._main_finished)
+        self.background = OuterNursery(spawn, self._status, findings.system_finished)
+        self.system = _SystemNursery(spawn, findings.system_finished, self._system_status)
+
+    @property
+    def scope(self) -> Any:
+        """The cancel scope around everything but the system tasks."""
+        return self._status._scope
+
+    def begin(self) -> None:
+        """There is no system task yet."""
+        self._system_scope = None
+
+    def cancel(self) -> None:
+        """Cancel all tasks."""
+        self._status._scope.cancel()
+        if self._system_scope is not None:
+            self._system_scope.cancel()
+
+    def renew(self) -> None:
+        """After `cancel`: be as new."""
+        self._status = fresh_cancel_status()
+        for nursery in (self.main, self.background):
+            nursery._cancel_status = self._status
+            nursery._children.clear()
+
+    def _main_finished(self, task: Any, outcome: Outcome[object]) -> None:
+        del task
+        self._findings.root = outcome
+        if self._system_scope is not None:
+            self._system_scope.cancel()
+
+    def _system_status(self) -> Any:
+        """The cancel status of system tasks, made when the first one is."""
+        if self._system_scope is None:
+            self._system_scope = fresh_cancel_status()._scope
+            if self._findings.root is not None:
+                self._system_scope.cancel()
+        return self._system_scope._cancel_status
+
+
+class _SystemNursery(OuterNursery):
+    """The nursery of system tasks. Its cancel scope exists from its first task on."""
+
+    def __init__(
+        self,
+        spawn: Callable[..., Any],
+        finished: Callable[[Any, Outcome[object]], None],
+        status: Callable[[], Any],
+    ) -> None:
+        self._status = status
+        super().__init__(spawn, None, finished)
+
+    @property
+    def _cancel_status(self) -> Any:
+        return self._status()
+
+    @_cancel_status.setter
+    def _cancel_status(self, status: object) -> None:
+        assert status is None

@@ -1,0 +1,70 @@
+"""Taking the place of the loop of a Trio run: its runner's fields are replaced, renewed and given back."""
+
+# Trio's internals are private by name and untyped where they are reached.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim._clock import VirtualClock
+from sim._kernel._trio import RUN_CONTEXT, Deadlines, FastInstruments
+from sim._stand_ins import AsyncGeneratorSet, NoInput, OuterNursery
+
+_REPLACED: Final = (
+    "runq",
+    "tasks",
+    "clock",
+    "deadlines",
+    "_locals",
+    "instruments",
+    "entry_queue",
+    "trio_token",
+    "system_nursery",
+    "io_manager",
+    "waiting_for_idle",
+)
+
+
+@contextlib.contextmanager
+def taken_over(
+    runner: Any, clock: VirtualClock, io_manager: NoInput, system_nursery: OuterNursery
+) -> Generator[None]:
+    """Have a runner without tasks, in which time is virtual, until the block ends."""
+    task = RUN_CONTEXT.task
+    before = {name: getattr(runner, name) for name in _REPLACED}
+    alive = runner.asyncgens.alive
+    runner.clock = clock
+    runner.io_manager = io_manager
+    runner.waiting_for_idle = type(runner.waiting_for_idle)()
+    runner.runq = []
+    runner.tasks = set()
+    runner.deadlines = Deadlines()
+    runner._locals = {}
+    runner.instruments = FastInstruments()
+    runner.system_nursery = system_nursery
+    runner.asyncgens.alive = AsyncGeneratorSet()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(runner, name, value)
+        runner.asyncgens.alive = alive
+        RUN_CONTEXT.task = task
+
+
+def renew(runner: Any) -> None:
+    """Replace what an execution may have left in the runner, and only that: most use none of it."""
+    if runner.deadlines._heap:
+        runner.deadlines = Deadlines()
+    if runner._locals:
+        runner._locals = {}
+    if len(runner.instruments) > 1:
+        runner.instruments = FastInstruments()
+    if runner.waiting_for_idle:
+        runner.waiting_for_idle.clear()
+    if runner.asyncgens.alive.used:
+        runner.asyncgens.alive = AsyncGeneratorSet()
+    runner.trio_token = None
