@@ -15,7 +15,8 @@ from sim._errors import (
     UnsupportedTrio,
     WrongUse,
 )
-from sim._explore import Scenario, explore, replay
+from sim._exploration import Scenario
+from sim._explore import explore, replay
 from sim._result import Failure, Result
 from sim._shared import Shared
 from sim._trace import TracedStep

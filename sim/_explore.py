@@ -8,36 +8,24 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 import trio
 
-from sim._choices import ChoiceLog
 from sim._database import FailureDatabase, FailuresOf
-from sim._errors import Nondeterminism, WrongUse, members
+from sim._errors import WrongUse
+from sim._exploration import Exploration, Options, Progress, Scenario, real_seconds, scenario_name
 from sim._jobs import SAMPLING, Share, run_jobs
 from sim._kernel import Kernel, check_trio, nested
 from sim._result import Failure, Result
-from sim._shrink import MAX_ATTEMPTS, shrink
-from sim._trace import Trace, first_difference
 from sim.faults import FaultKind, FaultPlan
-from sim.strategies import Execution, PreemptionBounded, Strategy, Verdict, make_strategy
-from sim.strategies._replay import Prefix, Replay
-
-Scenario: TypeAlias = Callable[[], Awaitable[object]]
-Progress: TypeAlias = Callable[[int], None]
+from sim.strategies import Strategy, make_strategy
+from sim.strategies._replay import Replay
 
 DEFAULT_MAX_STEPS: Final = 20_000
-
-# Steps that runs may take to make a failure plainer: about a second.
-_SHRINKING_STEPS: Final = 200_000
-
-# Taken before a run replaces it in its module.
-_real_seconds: Final = time.perf_counter
 
 
 def explore(
@@ -109,16 +97,16 @@ def explore(
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
     if not max_seconds > 0:
         raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
-    options = _Options(
-        max_executions,
-        max_failures,
-        max_steps,
-        shrink_failures,
-        plan,
-        jobs,
-        progress,
-        self_check,
-        _real_seconds() + max_seconds,
+    options = Options(
+        max_steps=max_steps,
+        max_executions=max_executions,
+        max_failures=max_failures,
+        shrink_failures=shrink_failures,
+        faults=plan,
+        jobs=jobs,
+        progress=progress,
+        self_check=self_check,
+        until=real_seconds() + max_seconds,
     )
     if database is None:
         return _explore(scenario, name, chosen, seed, options)
@@ -127,7 +115,7 @@ def explore(
     return _explore_known_first(scenario, name, chosen, seed, options, database)
 
 
-def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options: _Options) -> Result:
+def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options: Options) -> Result:
     """`explore`, its arguments made sense of."""
     jobs = options.jobs
     if jobs != 1:
@@ -137,17 +125,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
                 "among 1 job or more"
             )
         return _explore_in_jobs(scenario, name, seed, options)
-    exploration = _Exploration(
-        scenario,
-        chosen,
-        options.max_executions,
-        options.max_failures,
-        options.progress,
-        options.shrink_failures,
-        options.faults,
-        self_check=options.self_check,
-        until=options.until,
-    )
+    exploration = Exploration(scenario, chosen, options)
     _run_nested(scenario, chosen, options.max_steps, exploration.run)
     return Result(
         scenario=scenario_name(scenario),
@@ -176,7 +154,7 @@ def _explore_known_first(
     name: str,
     chosen: Strategy,
     seed: int,
-    options: _Options,
+    options: Options,
     database: FailuresOf,
 ) -> Result:
     known, key = FailureDatabase(database.path), database.key
@@ -241,7 +219,7 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
         WrongUse, UnsupportedTrio: as for `explore`.
     """
     strategy = Replay(token)
-    exploration = _Exploration(scenario, strategy, 1, 1, None, False, strategy.faults)
+    exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
     _run_nested(scenario, strategy, max_steps, exploration.run)
     strategy.check_finished()
     return Result(
@@ -258,36 +236,11 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     )
 
 
-@dataclass(frozen=True)
-class _Options:
-    """The arguments of `explore` that are handed on."""
-
-    max_executions: int
-    max_failures: int
-    max_steps: int
-    shrink_failures: bool
-    faults: FaultPlan | None
-    jobs: int
-    progress: Progress | None
-    self_check: bool
-    until: float
-
-
-def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options) -> Result:
+def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options) -> Result:
     def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
         strategy = make_strategy(name, seed)
-        exploration = _Exploration(
-            scenario,
-            strategy,
-            executions,
-            options.max_failures,
-            None,
-            False,
-            options.faults,
-            stopped,
-            options.self_check,
-            options.until,
-        )
+        share = replace(options, max_executions=executions, progress=None, shrink_failures=False)
+        exploration = Exploration(scenario, strategy, share, stopped)
         _run_nested(scenario, strategy, options.max_steps, exploration.run)
         return Share(
             exploration.executions,
@@ -297,13 +250,16 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options
             exploration.never,
         )
 
-    began = _real_seconds()
+    began = real_seconds()
     shares = run_jobs(work, options.jobs, options.max_executions, seed)
-    seconds = _real_seconds() - began
+    seconds = real_seconds() - began
+    alone = Options(
+        max_steps=options.max_steps, shrink_failures=options.shrink_failures, faults=options.faults
+    )
     failures: list[Failure] = []
     for token in [token for share in shares for token in share.tokens][: options.max_failures]:
         strategy = Replay(token)
-        exploration = _Exploration(scenario, strategy, 1, 1, None, options.shrink_failures, options.faults)
+        exploration = Exploration(scenario, strategy, alone)
         _run_nested(scenario, strategy, options.max_steps, exploration.run)
         failures += exploration.failures
     return Result(
@@ -321,203 +277,10 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: _Options
     )
 
 
-def scenario_name(scenario: Scenario) -> str:
-    """How results call a scenario: the name of its function."""
-    if isinstance(scenario, partial):
-        return scenario_name(scenario.func)
-    return getattr(scenario, "__name__", None) or repr(scenario)
-
-
 def _module_of(scenario: Scenario) -> str:
     if isinstance(scenario, partial):
         return _module_of(scenario.func)
     return getattr(scenario, "__module__", "")
-
-
-class _Exploration:
-    """The loop over executions, and what it has gathered so far."""
-
-    def __init__(
-        self,
-        scenario: Scenario,
-        strategy: Strategy,
-        max_executions: int,
-        max_failures: int,
-        progress: Progress | None,
-        shrinks: bool,
-        faults: FaultPlan | None,
-        stopped: Callable[[], bool] | None = None,
-        self_check: bool = False,
-        until: float = math.inf,
-    ) -> None:
-        self._faults = faults
-        self._until = until
-        self._self_check = self_check
-        self._stopped = stopped
-        self._shrinks = shrinks
-        self._scenario = scenario
-        self._strategy = strategy
-        self._max_executions = max_executions
-        self._max_failures = max_failures
-        self._progress = progress
-        self.executions = 0
-        self.abandoned = 0
-        self.steps = 0
-        self.exhausted = False
-        self.failures: list[Failure] = []
-        self.seconds = 0.0
-        self.never: tuple[str, ...] = ()
-
-    def run(self, kernel: Kernel) -> None:
-        began = _real_seconds()
-        try:
-            with kernel.struck_by(self._faults):
-                self._loop(kernel)
-        finally:
-            self.seconds = _real_seconds() - began
-            self.never = kernel.invariants.never
-
-    def _loop(self, kernel: Kernel) -> None:
-        strategy, scenario, progress = self._strategy, self._scenario, self._progress
-        stopped = self._stopped
-        while self.executions < self._max_executions and len(self.failures) < self._max_failures:
-            if not strategy.begin_execution():
-                self.exhausted = True
-                return
-            if _real_seconds() >= self._until:
-                return
-            ended = kernel.execute(scenario, strategy)
-            self.steps += ended.steps
-            if ended.abandoned:
-                self.abandoned += 1
-                verdict = Verdict.ABANDONED
-            else:
-                self.executions += 1
-                verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
-            strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
-            if not ended.abandoned:
-                if ended.error is not None:
-                    self.failures.append(self._examine(kernel, ended.error))
-                elif self._self_check:
-                    self._check(kernel)
-            if stopped is not None and not self.executions & 63 and stopped():
-                return
-            if progress is not None and not self.executions & 63:
-                progress(self.executions)
-        # So that "all 1,680" is not reported as unfinished when the bound was 1,680.
-        if len(self.failures) < self._max_failures and strategy.exhaustive:
-            self.exhausted = not strategy.begin_execution()
-
-    def _examine(self, kernel: Kernel, raised: BaseException) -> Failure:
-        """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
-        plainer one in its place, if there is one."""
-        log = kernel.log.copy()
-        trace, nondeterminism = self._repeat(kernel, log, raised)
-        if nondeterminism is None and self._shrinks:
-            log, raised = self._shrink(kernel, log, raised)
-            trace, nondeterminism = self._repeat(kernel, log, raised)
-        return self._failure(nondeterminism or _innermost(raised), raised, log, trace)
-
-    def _check(self, kernel: Kernel) -> None:
-        """Make a run that held twice more, to see that it is a function of its choices."""
-        log = kernel.log.copy()
-        trace, nondeterminism = self._repeat(kernel, log, None)
-        if nondeterminism is not None:
-            self.failures.append(self._failure(nondeterminism, nondeterminism, log, trace))
-
-    def _failure(self, error: BaseException, raised: BaseException, log: ChoiceLog, trace: Trace) -> Failure:
-        return Failure(
-            error=error,
-            raised=raised,
-            token=log.token("" if self._faults is None else self._faults.code),
-            scenario=scenario_name(self._scenario),
-            steps=tuple(trace.steps),
-            choices=len(log),
-            logged=tuple(trace.logged),
-        )
-
-    def _repeat(
-        self, kernel: Kernel, log: ChoiceLog, raised: BaseException | None
-    ) -> tuple[Trace, Nondeterminism | None]:
-        """Make a run twice more; says what differs, if anything does."""
-        (first, again), (second, once_more) = self._traced(kernel, log), self._traced(kernel, log)
-        difference = first_difference(first, second)
-        if difference is None:
-            for other in (again, once_more):
-                if not _same_error(raised, other):
-                    difference = len(first.steps), repr(raised), repr(other)
-                    break
-        if difference is None:
-            return first, None
-        witness = Trace(stack_at=difference[0])
-        kernel.execute(self._scenario, Prefix(log.indices), witness)
-        nondeterminism = Nondeterminism(*difference, witness.stack)
-        nondeterminism.__cause__ = raised
-        return first, nondeterminism
-
-    def _traced(self, kernel: Kernel, log: ChoiceLog) -> tuple[Trace, BaseException | None]:
-        trace = Trace()
-        ended = kernel.execute(self._scenario, Prefix(log.indices), trace)
-        return trace, ended.error
-
-    def _shrink(
-        self, kernel: Kernel, log: ChoiceLog, raised: BaseException
-    ) -> tuple[ChoiceLog, BaseException]:
-        errors: dict[int, BaseException] = {}
-
-        def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
-            strategy = Prefix(indices)
-            error = kernel.execute(self._scenario, strategy).error
-            if error is None or not _same_error(raised, error):
-                return None
-            made = kernel.log.copy()
-            errors[id(made)] = error
-            return made, strategy.preemptions
-
-        original = Prefix(log.indices)
-        steps = kernel.execute(self._scenario, original).steps
-        attempts = min(MAX_ATTEMPTS, _SHRINKING_STEPS // max(1, steps))
-        plainest = shrink(log, original.preemptions, attempt, attempts)
-        error = errors.get(id(plainest), raised)
-        return self._search_fewer(kernel, plainest, error, attempts) or (plainest, error)
-
-    def _search_fewer(
-        self, kernel: Kernel, log: ChoiceLog, raised: BaseException, left: int
-    ) -> tuple[ChoiceLog, BaseException] | None:
-        """Look for a run with fewer preemptions than this one that fails in the same way."""
-        shrunk = Prefix(log.indices)
-        kernel.execute(self._scenario, shrunk)
-        for bound in range(shrunk.preemptions):
-            strategy = PreemptionBounded(bound=bound)
-            while left and strategy.begin_execution():
-                left -= 1
-                error = kernel.execute(self._scenario, strategy).error
-                if error is not None and _same_error(raised, error):
-                    return kernel.log.copy(), error
-        return None
-
-
-def _same_error(one: BaseException | None, other: BaseException | None) -> bool:
-    """Whether two runs failed in the same way, or not at all: with the same kind of error, raised by the
-    same function. Not by its text, which tells values that another schedule makes others."""
-    if one is None or other is None:
-        return one is other
-    one, other = _innermost(one), _innermost(other)
-    return type(one) is type(other) and _raised_in(one) == _raised_in(other)
-
-
-def _raised_in(error: BaseException) -> object:
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback and traceback.tb_frame.f_code
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The one exception inside nested groups; the group itself if it holds several."""
-    while len(inside := members(error)) == 1:
-        error = inside[0]
-    return error
 
 
 def _run_nested(

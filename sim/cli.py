@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 from sim._errors import SimError, WrongUse
-from sim._explore import DEFAULT_MAX_STEPS, Scenario, explore, replay
+from sim._exploration import Scenario
+from sim._explore import DEFAULT_MAX_STEPS, explore, replay
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
 from sim.report import describe_failure, describe_result

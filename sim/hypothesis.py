@@ -14,7 +14,8 @@ from typing import final
 from hypothesis import note
 from hypothesis import strategies as st
 
-from sim._explore import DEFAULT_MAX_STEPS, Scenario, explore
+from sim._exploration import Scenario
+from sim._explore import DEFAULT_MAX_STEPS, explore
 from sim._result import Result
 from sim.strategies import ChoiceKind, Strategy
 

@@ -27,7 +27,8 @@ import pytest
 
 from sim._database import FailuresOf
 from sim._errors import WrongUse
-from sim._explore import Scenario, explore, replay
+from sim._exploration import Scenario
+from sim._explore import explore, replay
 from sim._result import Result
 
 if TYPE_CHECKING:

@@ -1,0 +1,146 @@
+"""An exploration under way: execution after execution, until one of its bounds is met."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from sim._choices import ChoiceLog
+from sim._examination import Examination, innermost
+from sim._kernel import Kernel
+from sim._result import Failure
+from sim._trace import Trace
+from sim.faults import FaultPlan
+from sim.strategies import Execution, Strategy, Verdict
+
+Scenario: TypeAlias = Callable[[], Awaitable[object]]
+Progress: TypeAlias = Callable[[int], None]
+
+# Taken before a run replaces it in its module.
+real_seconds: Final = time.perf_counter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The arguments of `sim.explore` that bound and shape an exploration."""
+
+    max_steps: int
+    max_executions: int = 1
+    max_failures: int = 1
+    shrink_failures: bool = False
+    faults: FaultPlan | None = None
+    jobs: int = 1
+    progress: Progress | None = None
+    self_check: bool = False
+    until: float = math.inf
+    """The `real_seconds` from which on no further run begins."""
+
+
+def scenario_name(scenario: Scenario) -> str:
+    """How results call a scenario: the name of its function."""
+    if isinstance(scenario, partial):
+        return scenario_name(scenario.func)
+    return getattr(scenario, "__name__", None) or repr(scenario)
+
+
+class Exploration:
+    """The loop over executions, and what it has gathered so far.
+
+    Args:
+        stopped: asked now and then; once it says so, no further run begins.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        strategy: Strategy,
+        options: Options,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
+        self._scenario = scenario
+        self._strategy = strategy
+        self._options = options
+        self._stopped = stopped
+        self.executions = 0
+        self.abandoned = 0
+        self.steps = 0
+        self.exhausted = False
+        self.failures: list[Failure] = []
+        self.seconds = 0.0
+        self.never: tuple[str, ...] = ()
+
+    def run(self, kernel: Kernel) -> None:
+        """Explore by a kernel."""
+        began = real_seconds()
+        try:
+            with kernel.struck_by(self._options.faults):
+                self._loop(kernel)
+        finally:
+            self.seconds = real_seconds() - began
+            self.never = kernel.invariants.never
+
+    def _loop(self, kernel: Kernel) -> None:
+        strategy, scenario, stopped = self._strategy, self._scenario, self._stopped
+        options = self._options
+        progress = options.progress
+        while self.executions < options.max_executions and len(self.failures) < options.max_failures:
+            if not strategy.begin_execution():
+                self.exhausted = True
+                return
+            if real_seconds() >= options.until:
+                return
+            ended = kernel.execute(scenario, strategy)
+            self.steps += ended.steps
+            if ended.abandoned:
+                self.abandoned += 1
+                verdict = Verdict.ABANDONED
+            else:
+                self.executions += 1
+                verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
+            strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
+            if not ended.abandoned:
+                if ended.error is not None:
+                    self.failures.append(self._examine(kernel, ended.error))
+                elif options.self_check:
+                    self._check(kernel)
+            if stopped is not None and not self.executions & 63 and stopped():
+                return
+            if progress is not None and not self.executions & 63:
+                progress(self.executions)
+        # So that "all 1,680" is not reported as unfinished when the bound was 1,680.
+        if len(self.failures) < options.max_failures and strategy.exhaustive:
+            self.exhausted = not strategy.begin_execution()
+
+    def _examine(self, kernel: Kernel, raised: BaseException) -> Failure:
+        """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
+        plainer one in its place, if there is one."""
+        log = kernel.log.copy()
+        examination = Examination(kernel, self._scenario)
+        trace, nondeterminism = examination.repeat(log, raised)
+        if nondeterminism is None and self._options.shrink_failures:
+            log, raised = examination.shrink(log, raised)
+            trace, nondeterminism = examination.repeat(log, raised)
+        return self._failure(nondeterminism or innermost(raised), raised, log, trace)
+
+    def _check(self, kernel: Kernel) -> None:
+        """Make a run that held twice more, to see that it is a function of its choices."""
+        log = kernel.log.copy()
+        trace, nondeterminism = Examination(kernel, self._scenario).repeat(log, None)
+        if nondeterminism is not None:
+            self.failures.append(self._failure(nondeterminism, nondeterminism, log, trace))
+
+    def _failure(self, error: BaseException, raised: BaseException, log: ChoiceLog, trace: Trace) -> Failure:
+        faults = self._options.faults
+        return Failure(
+            error=error,
+            raised=raised,
+            token=log.token("" if faults is None else faults.code),
+            scenario=scenario_name(self._scenario),
+            steps=tuple(trace.steps),
+            choices=len(log),
+            logged=tuple(trace.logged),
+        )
