@@ -55,7 +55,8 @@ class Handler:
       in_child: whether it runs in a child task of the server.
       max_children: how many of it run at a time, None for no bound.
       noreply: whether it takes ``from_`` and someone answers later.
-      inline: whether a caller may run it in its own step while the server is idle.
+      inline: whether a caller may run it in its own step while the server is idle, and has the reply then.
+      inline_noreply: whether a caller may do so, and waits for the reply after it.
       special: whether its return is not the reply, or not yet: `in_child` or `noreply`.
     """
 
@@ -78,7 +79,9 @@ class Handler:
         self.in_child = in_child
         self.max_children = max_children
         self.noreply = noreply
-        self.inline = message_type is not Cast and not (self.is_async or in_child or noreply)
+        callers_may = message_type is not Cast and not (self.is_async or in_child)
+        self.inline = callers_may and not noreply
+        self.inline_noreply = callers_may and noreply
         self.special = in_child or noreply
         self.plain = not (self.is_async or self.special)
         self.__doc__ = function.__doc__

@@ -307,6 +307,22 @@ class Loop(Delivery):
             # It waits with a timeout that is not due any more, or without the one that it is to have.
             self.wake()
 
+    def raised_inline(self, request: Request[Any], error: BaseException) -> None:
+        """A handler raised in its caller's step, out of which `request` came. It is answered, or will be."""
+        if isinstance(error, Refuse):
+            if request.unanswered:
+                request.fail(error.error)
+            else:
+                self.drop(request, "late reply")
+            self.ran_inline()
+            return
+        # The server's task answers, in its end, as it would have on the long way.
+        self.current = request
+        if isinstance(error, Stop):
+            self.stop_now(error.reason)
+        else:
+            self.crashed(error, request.message)
+
     async def _handle_noreply(self, handler: Handler, message: Any, request: Request[Any] | None) -> None:
         if request is None:
             # The sender of a cast reads no reply; whoever gives it needs not know.

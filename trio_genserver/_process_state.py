@@ -317,11 +317,6 @@ class ProcessState(Execution):
             self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {error!r}")
         self.wake()
 
-    def crashed_inline(self, error: BaseException, message: object) -> None:
-        """A handler raised in its caller's step; from here on it is as in the server's own."""
-        self._take_no_more()
-        self.crashed(error, message)
-
     def shown_state(self) -> object:
         """The state as `format_status` shows it; if that raises, what it raised."""
         instance = self.instance

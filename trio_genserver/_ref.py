@@ -5,8 +5,8 @@ It is a value to pass around: it stays valid over restarts, equals itself only, 
 A call to a *sync* handler of a server that waits at an empty mailbox is run by the caller, in its own step
 and in the server's context. That is legal because a sync handler is atomic in Trio: "the message arrives,
 the server runs the handler at once, nobody else runs in between" is one of the schedules of the long way.
-What is left is one checkpoint, for the caller. Everything else goes the long way: hand over, park, be
-answered.
+What is left is one checkpoint, for the caller; or the wait for a reply that the handler has left to others.
+Everything else goes the long way: hand over, park, be answered.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import trio
 import trio.lowlevel
 
 from ._cycle import execution_var, waiting_for
-from ._errors import CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
+from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._message import Call, CallOrCast, Cast
 from ._process_state import ENDING, RUNNING
-from ._request import Envelope, Info, Request
+from ._request import BEGUN, Envelope, From, Info, Request
 
 if TYPE_CHECKING:
+    from ._message import Handler
     from ._process import Process
     from ._process_state import Item
     from ._server import GenServer
@@ -116,7 +117,9 @@ class ServerRef(Generic[S_co]):
                 if raised is not None:
                     # Out here, where it is not the context of what the caller gets.
                     try:
-                        return await self._crashed_inline(process, message, raised)
+                        failed: Request[R] = Request(process, message)
+                        process.raised_inline(failed, raised)
+                        return await failed.park()
                     finally:
                         raised = None
                 mailbox = process.mailbox
@@ -133,6 +136,8 @@ class ServerRef(Generic[S_co]):
                     process.ran_inline()
                 await _schedule_point()
                 return cast("R", reply)
+            if handler is not None and handler.inline_noreply and not message.kwargs:
+                return await self._call_noreply(process, handler, message)
         request: Request[R] = Request(process, message)
         if (
             execution_var.get() is None
@@ -170,22 +175,36 @@ class ServerRef(Generic[S_co]):
         if message.handler not in process.handlers:
             process.resolve(message)
 
-    async def _crashed_inline(self, process: Process, message: Call[Any, R], error: BaseException) -> R:
-        from ._server import Refuse, Stop
-
-        if isinstance(error, Refuse):
-            process.ran_inline()
-            await _schedule_point()
-            raise error.error
+    async def _call_noreply(self, process: Process, handler: Handler, message: Call[Any, R]) -> R:
+        """The short way to a handler that leaves the reply to somebody: only the reply is waited for."""
+        await _checkpoint_if_cancelled()
         request: Request[R] = Request(process, message)
-        process.current = request
-        if isinstance(error, Stop):
-            process.stop_now(error.reason)
-            process.wake()
+        request.state = BEGUN
+        process.timeout = None
+        process.parked = False
+        process.idle = True
+        process.defer(request)
+        raised: BaseException | None = None
+        try:
+            run = process.task.context.run  # type: ignore[union-attr]  # it is parked
+            returned = run(handler.function, process.instance, From(request), *message.args)
+            if returned is not None:
+                raise BadReturnValue(process.name, handler.name, message, returned)
+        except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
+            raised = error
+        if request.executor is process:
+            # From here on anybody may answer.
+            request.executor = None
+        if raised is None:
+            process.ran_inline()
         else:
-            process.crashed_inline(error, message)
-        # The server's task answers, in its end, as it would have on the long way.
-        return await request.park()
+            process.raised_inline(request, raised)
+            raised = None
+        if execution_var.get() is None:
+            return await request.park()
+        # No cycle is closed: the server waited for a message, and for nothing else.
+        with waiting_for(request):
+            return await request.park()
 
     def send_request(self, message: Call[S_co, R], *, label: object = None) -> Request[R]:
         """Send `message` and return a handle, to collect the reply with later. Not a checkpoint.
