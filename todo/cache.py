@@ -159,11 +159,12 @@ class Cache:
           InvalidListName: no list can have that name.
           ServerError: the system is shutting down.
         """
-        # The checkpoint comes first: between the look and the caller's next step nobody can stop the server.
-        await trio.lowlevel.checkpoint()
-        server = self._index.running(name)
-        if server is not None:
-            return server
+        if self._index.running(name) is not None:
+            await trio.lowlevel.checkpoint()
+            # Between this look and the caller's next step nobody can stop the server.
+            server = self._index.running(name)
+            if server is not None:
+                return server
         return await self._cache.call(TodoCache.start(check_list_name(name)))
 
     def __len__(self) -> int:
