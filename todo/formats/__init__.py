@@ -7,34 +7,15 @@ what a bad line means. Reading what was written gives the same back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
-from typing import NamedTuple, TypeAlias
 
-from todo.entry import Entry
-from todo.errors import BadInput, BadLine
+from todo.errors import BadInput
+
+from . import csv_, icalendar, json_, todo_txt
+from .listed import DEFAULT_LIST, Listed, Read
 
 __all__ = ["DEFAULT_LIST", "READERS", "WRITERS", "Listed", "Read", "format_of"]
-
-DEFAULT_LIST = "inbox"
-"""The list of an entry that names none."""
-
-
-class Listed(NamedTuple):
-    """An entry and the list that it belongs to.
-
-    Attributes:
-      list: the name of the list; None if the text names none.
-      entry: without an id: the list gives one.
-    """
-
-    list: str | None
-    entry: Entry
-
-
-Read: TypeAlias = "Iterator[Listed | BadLine]"
-
-from . import csv_, icalendar, json_, todo_txt  # noqa: E402 - they need what is above
 
 READERS: dict[str, Callable[[str, str], Read]] = {
     "todo.txt": todo_txt.read,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from todo.entry import Entry, check_list_name
 from todo.errors import BadInput
 
-if TYPE_CHECKING:
-    from . import Listed
+from .listed import Listed
 
 __all__ = ["FIELDS", "from_fields", "to_fields"]
 
@@ -33,8 +32,6 @@ def from_fields(fields: Mapping[str, Any]) -> Listed:
     Raises:
       BadInput: a field is unknown or has a value that it cannot have; the error names it.
     """
-    from . import Listed
-
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown:
         raise BadInput(f"there is no field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")

@@ -12,14 +12,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from todo.errors import BadInput, BadLine
 
 from ._fields import FIELDS, from_fields, to_fields
-
-if TYPE_CHECKING:
-    from . import Listed, Read
+from .listed import Listed, Read
 
 __all__ = ["read", "write"]
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from todo.errors import BadInput
 
-if TYPE_CHECKING:
-    from . import Listed
+from .listed import Listed
 
 __all__ = ["write"]
 

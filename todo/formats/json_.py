@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from todo.errors import BadInput, BadLine
 
 from ._fields import from_fields, to_fields
-
-if TYPE_CHECKING:
-    from . import Listed, Read
+from .listed import Listed, Read
 
 __all__ = ["read", "write"]
 

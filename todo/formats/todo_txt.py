@@ -24,14 +24,12 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from todo.entry import Entry, check_list_name
 from todo.errors import BadInput, BadLine
 
-if TYPE_CHECKING:
-    from . import Listed, Read
+from .listed import Listed, Read
 
 __all__ = ["read", "write"]
 
@@ -63,8 +61,6 @@ def read(text: str, source: str = "todo.txt") -> Read:
 
 
 def _parse(line: str) -> Listed:
-    from . import Listed
-
     words = line.split(" ")
     done = words[0] == "x" and len(words) > 1
     priority: str | None = None
