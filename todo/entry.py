@@ -88,7 +88,7 @@ class Entry:
         """The same entry with another priority."""
         return dataclasses.replace(self, priority=priority)
 
-    def with_id(self, id: int) -> Entry:  # noqa: A002 - it is the field's name
+    def with_id(self, id: int) -> Entry:
         """The same entry under another number; for lists, which give them.
 
         Raises:

@@ -87,7 +87,7 @@ class TodoList:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._by_id.values())
 
-    def __contains__(self, id: object) -> bool:  # noqa: A002 - it is the field's name
+    def __contains__(self, id: object) -> bool:
         return isinstance(id, int) and id in self._by_id
 
     def __eq__(self, other: object) -> bool:
@@ -123,7 +123,7 @@ class TodoList:
             max(self.next_id, entry.id + 1),
         )
 
-    def entry(self, id: int) -> Entry | None:  # noqa: A002 - it is the field's name
+    def entry(self, id: int) -> Entry | None:
         """The entry with this number, or None."""
         return self._by_id.get(id)
 
@@ -151,7 +151,7 @@ class TodoList:
                 raise InvalidEntry("date", day, "a datetime.date")
         return self._by_date.values_between((first.toordinal(), 0), (last.toordinal(), self.next_id))
 
-    def update_entry(self, id: int, update: Callable[[Entry], Entry]) -> TodoList:  # noqa: A002 - the field
+    def update_entry(self, id: int, update: Callable[[Entry], Entry]) -> TodoList:
         """A list with ``update(entry)`` in the place of the entry with this number.
 
         Whatever `update` does to the number is undone. An unknown number leaves the list as it is.
@@ -169,7 +169,7 @@ class TodoList:
             new = new.with_id(id)
         return self if new == old else self.put_entry(new)
 
-    def delete_entry(self, id: int) -> TodoList:  # noqa: A002 - it is the field's name
+    def delete_entry(self, id: int) -> TodoList:
         """A list without the entry with this number. An unknown number leaves the list as it is."""
         old = self._by_id.get(id)
         if old is None:

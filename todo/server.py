@@ -157,7 +157,7 @@ class TodoServer(GenServer):
         return tuple(added)
 
     @handle_call(cast=True)
-    async def update_entry(self, id: int, update: Callable[[Entry], Entry]) -> Entry | None:  # noqa: A002
+    async def update_entry(self, id: int, update: Callable[[Entry], Entry]) -> Entry | None:
         """Put ``update(entry)`` in the place of the entry with this id.
 
         Args:
@@ -182,7 +182,7 @@ class TodoServer(GenServer):
         return updated
 
     @handle_call(cast=True)
-    async def delete_entry(self, id: int) -> Entry | None:  # noqa: A002 - it is the field's name
+    async def delete_entry(self, id: int) -> Entry | None:
         """Delete the entry with this id.
 
         Returns:
@@ -222,7 +222,7 @@ class TodoServer(GenServer):
             raise Refuse(error) from None
 
     @handle_call
-    def entry(self, id: int) -> Entry | None:  # noqa: A002 - it is the field's name
+    def entry(self, id: int) -> Entry | None:
         """The entry with this id, or None."""
         return self.list.entry(id)
 

@@ -46,7 +46,7 @@ def list_command(options: Options, name: str, date: datetime.date | None, only_o
     print_entries(options, shown, with_list=False)
 
 
-def _update(options: Options, name: str, id: int, change: Callable[[Entry], Entry]) -> None:  # noqa: A002
+def _update(options: Options, name: str, id: int, change: Callable[[Entry], Entry]) -> None:
     changed = with_system(options, lambda system: system.call(name, TodoServer.update_entry(id, change)))
     print_changed(options, name, changed, id)
 
@@ -54,7 +54,7 @@ def _update(options: Options, name: str, id: int, change: Callable[[Entry], Entr
 @command()
 @LIST
 @ID
-def done(options: Options, name: str, id: int) -> None:  # noqa: A002 - the argument's name
+def done(options: Options, name: str, id: int) -> None:
     """Mark an entry of LIST as done."""
     day = today()
     # What was done already was done when it was done.
@@ -64,7 +64,7 @@ def done(options: Options, name: str, id: int) -> None:  # noqa: A002 - the argu
 @command()
 @LIST
 @ID
-def undone(options: Options, name: str, id: int) -> None:  # noqa: A002 - the argument's name
+def undone(options: Options, name: str, id: int) -> None:
     """Mark an entry of LIST as not done."""
     _update(options, name, id, Entry.as_undone)
 
@@ -79,7 +79,7 @@ def undone(options: Options, name: str, id: int) -> None:  # noqa: A002 - the ar
 def edit(
     options: Options,
     name: str,
-    id: int,  # noqa: A002 - the argument's name
+    id: int,
     title: str | None,
     date: datetime.date | None,
     no_date: bool,
@@ -106,7 +106,7 @@ def edit(
 @command()
 @LIST
 @ID
-def rm(options: Options, name: str, id: int) -> None:  # noqa: A002 - the argument's name
+def rm(options: Options, name: str, id: int) -> None:
     """Delete an entry of LIST; its number is not used again."""
     deleted = with_system(options, lambda system: system.call(name, TodoServer.delete_entry(id)))
     print_changed(options, name, deleted, id)
@@ -116,7 +116,7 @@ def rm(options: Options, name: str, id: int) -> None:  # noqa: A002 - the argume
 @LIST
 @ID
 @click.argument("target")
-def move(options: Options, name: str, id: int, target: str) -> None:  # noqa: A002 - the argument's name
+def move(options: Options, name: str, id: int, target: str) -> None:
     """Move an entry of LIST to the list TARGET.
 
     It is added there first: if the machine dies in between it is in both lists, never in none.

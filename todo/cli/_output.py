@@ -49,7 +49,7 @@ def print_entries(options: Options, found: Iterable[tuple[str, Entry]], *, with_
         click.secho("nothing found", dim=True, err=True)
 
 
-def print_changed(options: Options, name: str, entry: Entry | None, id: int) -> None:  # noqa: A002
+def print_changed(options: Options, name: str, entry: Entry | None, id: int) -> None:
     """An entry as it is after a change; or that there is none of this number, and end."""
     if entry is None:
         fail(f"the list {name!r} has no entry {id}", NOT_DONE)
