@@ -35,7 +35,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -211,9 +211,9 @@ def measured(function: Callable[[Path], float]) -> Callable[[], float]:
     return measure
 
 
-def in_trio(function: Callable[..., object], *arguments: object) -> Callable[[Path], float]:
+def in_trio(function: Callable[..., Awaitable[float]], *arguments: object) -> Callable[[Path], float]:
     def run(place: Path) -> float:
-        return trio.run(partial(function, place, *arguments))  # type: ignore[arg-type]  # they return seconds
+        return trio.run(partial(function, place, *arguments))
 
     return run
 

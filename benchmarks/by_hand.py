@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import trio
@@ -16,6 +16,7 @@ import trio.testing
 
 Message: TypeAlias = "tuple[int, trio.MemorySendChannel[int]]"
 Clock: TypeAlias = Callable[[], float]
+Task: TypeAlias = Callable[[], Awaitable[None]]
 
 __all__ = ["Clock", "call", "call_nowait", "call_with_timeout", "one_way", "spawn_stop"]
 
@@ -78,14 +79,14 @@ async def call_with_timeout(clients: int, calls: int, *, clock: Clock = time.thr
     return await _timed(server, client, clients, calls, clock)
 
 
-async def _timed(server: object, client: object, clients: int, calls: int, clock: Clock) -> float:
+async def _timed(server: Task, client: Task, clients: int, calls: int, clock: Clock) -> float:
     async with trio.open_nursery() as servers:
-        servers.start_soon(server)  # type: ignore[arg-type]  # a local async function
+        servers.start_soon(server)
         await trio.testing.wait_all_tasks_blocked()
         begin = clock()
         async with trio.open_nursery() as nursery:
             for _ in range(clients):
-                nursery.start_soon(client)  # type: ignore[arg-type]  # a local async function
+                nursery.start_soon(client)
         took = clock() - begin
         servers.cancel_scope.cancel()
     return took / calls * 1e6

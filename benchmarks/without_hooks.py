@@ -172,10 +172,10 @@ def _is_harmless(node: ast.expr) -> bool:
     return not any(isinstance(each, ast.Call | ast.Await | ast.NamedExpr) for each in ast.walk(node))
 
 
-def _as_list(nodes: ast.AST | list[ast.AST] | None) -> list[ast.stmt]:
+def _as_list(nodes: ast.stmt | list[ast.stmt] | None) -> list[ast.stmt]:
     if nodes is None:
         return []
-    return nodes if isinstance(nodes, list) else [nodes]  # type: ignore[return-value,list-item]  # statements
+    return nodes if isinstance(nodes, list) else [nodes]
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ Replacement = tuple[Any, str, Any]
 # What these modules keep has no public name, and is reset with each execution.
 _uuid: Any = uuid
 _tempfile: Any = tempfile
-_shared: Final[random.Random] = getattr(random, "_inst")  # noqa: B009 - pyright takes the attribute for a mistake
+_shared: Final[random.Random] = vars(random)["_inst"]
 _seed: Final = random.Random.seed
 
 

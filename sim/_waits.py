@@ -6,8 +6,6 @@ Semaphores, events, conditions and channels belong to nobody: whoever has a refe
 variable or in an attribute of one, could end the wait, and those are named.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import sys

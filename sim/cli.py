@@ -5,6 +5,7 @@ Exit codes: 0 what was explored held, 1 a failure was found, 2 it was used wrong
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -12,7 +13,7 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -136,16 +137,14 @@ def replay_command(scenario: str, token: str, max_steps: int, as_json: bool) -> 
     _show(result, scenario, as_json)
 
 
-class _wrong_use_exits:  # noqa: N801 - reads as the statement it is: with _wrong_use_exits()
+@contextlib.contextmanager
+def _wrong_use_exits() -> Generator[None]:
     """Turn what the simulator says about its use into a message and the exit code 2."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SimError):
-            click.echo(f"sim: {error}", err=True)
-            raise SystemExit(WRONG_USE) from None
+    try:
+        yield
+    except SimError as error:
+        click.echo(f"sim: {error}", err=True)
+        raise SystemExit(WRONG_USE) from None
 
 
 def _show(result: Result, scenario: str, as_json: bool) -> None:

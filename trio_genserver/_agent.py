@@ -105,7 +105,7 @@ class Agent(GenServer):
 def agent_spec(
     initial: Callable[[], Any],
     *,
-    id: object = "Agent",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+    id: object = "Agent",
 ) -> ChildSpec[Agent]:
     """An agent as the child of a supervisor; see `Agent`. Its reference is an `AgentRef`."""
     return child_spec(Agent, initial).replace(id=id)

@@ -481,7 +481,7 @@ def checkout_pool_spec(
     lazy: bool = False,
     idle_timeout: float = math.inf,
     ping: Callable[[ServerRef[S]], Awaitable[bool]] | None = None,
-    id: object = "CheckoutPool",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+    id: object = "CheckoutPool",
 ) -> ChildSpec[CheckoutPool[S]]:
     """A pool as the child of a supervisor; see `CheckoutPool` for the arguments.
 

@@ -173,7 +173,7 @@ def dynamic_supervisor_spec(
     extra_arguments: Iterable[Any] = (),
     max_restarts: int = 3,
     max_seconds: float = 5.0,
-    id: object = "DynamicSupervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+    id: object = "DynamicSupervisor",
 ) -> ChildSpec[DynamicSupervisor]:
     """A dynamic supervisor as the child of a supervisor; see `DynamicSupervisor` for the arguments.
 

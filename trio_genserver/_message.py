@@ -98,7 +98,8 @@ class Handler:
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any]:
         if instance is None:
             return self._build
-        return self.function.__get__(instance, owner)  # type: ignore[no-any-return]  # a method
+        method: Callable[..., Any] = self.function.__get__(instance, owner)
+        return method
 
     def __reduce__(self) -> tuple[Callable[[type, str], Handler], tuple[type, str]]:
         return _declared_handler, (self.owner, self.name)

@@ -176,7 +176,7 @@ def partition_supervisor_spec(
     *,
     max_restarts: int = 3,
     max_seconds: float = 5.0,
-    id: object = "PartitionSupervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+    id: object = "PartitionSupervisor",
 ) -> ChildSpec[PartitionSupervisor]:
     """A partition supervisor as the child of a supervisor; see `PartitionSupervisor` for the arguments.
 

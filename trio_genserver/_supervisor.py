@@ -373,7 +373,7 @@ def supervisor_spec(
     max_restarts: int = 3,
     max_seconds: float = 5.0,
     auto_shutdown: AutoShutdown = "never",
-    id: object = "Supervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+    id: object = "Supervisor",
 ) -> ChildSpec[Supervisor]:
     """A supervisor as the child of another one; see `Supervisor` for the arguments.
 

@@ -462,7 +462,7 @@ def task_supervisor_spec(
     *,
     max_children: int | None = None,
     task_shutdown: Shutdown = 0.0,
-    id: object = "TaskSupervisor",  # noqa: A002 - the field's own name, as in ChildSpec.replace(id=...)
+    id: object = "TaskSupervisor",
 ) -> ChildSpec[TaskSupervisor]:
     """A task supervisor as the child of a supervisor; see `TaskSupervisor` for the arguments.
 

@@ -1,8 +1,5 @@
 """Leaving nothing of an execution: no task, no coroutine that was not run to its end."""
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

@@ -13,9 +13,6 @@ deadlines, run-local variables, instruments, callback queue, token. `sim._kernel
 list of all that is relied on.
 """
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

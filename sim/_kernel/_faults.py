@@ -1,7 +1,5 @@
 """Where a fault may strike, and how it does."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

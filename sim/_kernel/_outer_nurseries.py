@@ -1,8 +1,5 @@
 """The nurseries above the tasks of an execution, in the place of those that a Trio run has."""
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from collections.abc import Callable

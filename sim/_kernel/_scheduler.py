@@ -5,9 +5,6 @@ everything that a step then does: creating tasks, cancelling, rescheduling, clos
 Trio's own code, unmodified.
 """
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import math

@@ -1,8 +1,5 @@
 """Taking the place of the loop of a Trio run: its runner's fields are replaced, renewed and given back."""
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

@@ -2,9 +2,6 @@
 
 `check_trio` holds the list and says what is missing when a release of Trio has moved it.
 """
-# Trio's internals are private by name and untyped where they are reached; being the place that
-# does so is what this module is for.
-# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 

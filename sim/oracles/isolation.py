@@ -15,8 +15,8 @@ message, and not if the two merely share a variable. State of modules, and what 
 that are not running, or generators, is not looked at.
 """
 
-# A cell is looked at without that being an access.
-# pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# What the tasks have within reach may be anything: it is looked at as such, and its type is not known.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations

@@ -74,19 +74,22 @@ def test_every_hook_of_the_package_is_cut_out_and_the_path_of_a_message_had_some
 async def test_without_hooks_no_instrument_hears_anything_and_a_plain_copy_tells_all() -> None:
     for copied, heard in ((without_hooks, []), (plain_copy, ["sent", "sent"])):
         with copied() as package:
-            seen: list[str] = []
 
             class Ear(package.Instrument):  # type: ignore[misc,name-defined]  # a module made at run time
-                def message_sent(self, server: object, envelope: object) -> None:
-                    seen.append("sent")  # noqa: B023 - it is called in the same turn
+                def __init__(self) -> None:
+                    self.heard: list[str] = []
 
-            package.add_instrument(Ear())
+                def message_sent(self, server: object, envelope: object) -> None:
+                    self.heard.append("sent")
+
+            ear = Ear()
+            package.add_instrument(ear)
             server = bench_hooks.counter(package)
             async with package.open_server(server) as ref:
                 assert await ref.call(server.increment(2)) == 2
                 ref.cast_nowait(server.add(3))
                 await trio.testing.wait_all_tasks_blocked()
-            assert seen == heard
+            assert ear.heard == heard
             assert ref.__class__ is not trio_genserver.ServerRef
         assert not [name for name in sys.modules if name.startswith(package.__name__)]
 

@@ -17,10 +17,29 @@ Scenario = Callable[[], Awaitable[None]]
 Plan = list[tuple[str, int]]
 
 ACTIONS = [
-    "read", "write", "increment", "set", "is_set", "wait", "lock", "locked", "semaphore",
-    "limiter", "notify", "condition", "send", "send_wait", "receive", "receive_nowait",
-    "cancel", "sleep", "spawn", "checkpoint", "thread", "call back",
-]  # fmt: skip
+    "read",
+    "write",
+    "increment",
+    "set",
+    "is_set",
+    "wait",
+    "lock",
+    "locked",
+    "semaphore",
+    "limiter",
+    "notify",
+    "condition",
+    "send",
+    "send_wait",
+    "receive",
+    "receive_nowait",
+    "cancel",
+    "sleep",
+    "spawn",
+    "checkpoint",
+    "thread",
+    "call back",
+]
 
 
 class _World:

@@ -2,7 +2,8 @@
 
 import gc
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
 
 import outcome
 import pytest
@@ -82,14 +83,14 @@ def test_deadline_moved_into_the_past_takes_effect() -> None:
 
 def test_clock_can_be_moved_as_a_mock_clock_can() -> None:
     async def scenario() -> None:
-        clock = trio.lowlevel.current_clock()
+        clock: Any = trio.lowlevel.current_clock()
         with trio.CancelScope(deadline=10) as scope:
-            clock.jump(20)  # type: ignore[attr-defined]  # as of MockClock
+            clock.jump(20)
             await trio.sleep_forever()
         assert scope.cancelled_caught
         assert trio.current_time() == 20
         with pytest.raises(ValueError, match="forwards"):
-            clock.jump(-1)  # type: ignore[attr-defined]  # as of MockClock
+            clock.jump(-1)
 
     held(sim.explore(scenario, max_executions=2))
 
@@ -362,7 +363,7 @@ def test_nursery_start_hands_the_task_over() -> None:
 
 def test_coroutine_of_another_library_is_told_apart() -> None:
     class Foreign:
-        def __await__(self):  # type: ignore[no-untyped-def]  # a foreign awaitable
+        def __await__(self) -> Generator[str]:
             yield "something"
 
     async def scenario() -> None:

@@ -1,5 +1,7 @@
 """A failing run is replaced by a plainer one that fails in the same way."""
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 
@@ -9,7 +11,7 @@ from sim._shrink import MAX_ATTEMPTS, shrink
 from sim.strategies import DepthFirst
 
 
-def log_of(indices: list[int]) -> ChoiceLog:
+def log_of(indices: Sequence[int]) -> ChoiceLog:
     log = ChoiceLog()
     for index in indices:
         log.add(index, 5)
@@ -17,12 +19,12 @@ def log_of(indices: list[int]) -> ChoiceLog:
 
 
 def test_only_the_choices_that_matter_are_left_and_as_small_as_they_can_be() -> None:
-    def attempt(indices: list[int]) -> tuple[ChoiceLog, int] | None:
+    def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
         if len(indices) > 70 and indices[13] >= 2 and indices[70] >= 1:
             return log_of(indices), sum(index > 0 for index in indices)
         return None
 
-    plainest = shrink(log_of([4] * 100), 100, attempt)  # type: ignore[arg-type]  # lists it are
+    plainest = shrink(log_of([4] * 100), 100, attempt)
     assert {place: index for place, index in enumerate(plainest.indices) if index} == {13: 2, 70: 1}
 
 

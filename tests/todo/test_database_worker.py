@@ -46,7 +46,7 @@ class Gate:
         gate = self
 
         class Gated(Shard):
-            def apply(self, operations):  # type: ignore[no-untyped-def]  # as its base
+            def apply(self, operations: Sequence[Operation]) -> list[StorageError | None]:
                 gate.began += 1
                 gate.open.wait()
                 gate.batches.append(len(operations))
@@ -109,7 +109,7 @@ async def test_a_shard_is_used_in_one_thread_that_is_not_trios(tmp_path: Path) -
     threads: set[int] = set()
 
     class Watched(Shard):
-        def apply(self, operations):  # type: ignore[no-untyped-def]  # as its base
+        def apply(self, operations: Sequence[Operation]) -> list[StorageError | None]:
             threads.add(threading.get_ident())
             return super().apply(operations)
 
@@ -174,11 +174,9 @@ async def test_after_an_error_of_the_disk_the_file_is_opened_anew(
 
 
 async def test_who_waits_when_the_worker_crashes_is_told(tmp_path: Path) -> None:
-    def explode(self: Shard, operations: object) -> None:
-        raise RuntimeError("a mistake in the program")
-
     class Broken(Shard):
-        apply = explode  # type: ignore[assignment]  # the point of the test
+        def apply(self, operations: Sequence[Operation]) -> list[StorageError | None]:
+            raise RuntimeError("a mistake in the program")
 
     with pytest.raises(RuntimeError, match="mistake"):
         async with open_server(

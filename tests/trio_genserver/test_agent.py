@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -50,7 +50,7 @@ async def test_what_many_tasks_change_at_once_is_all_there() -> None:  # OTP 154
 async def test_a_function_that_raises_crashes_the_agent_which_begins_anew_under_a_supervisor() -> None:
     # OTP 154
     async with open_supervisor([agent_spec(list[int], id="numbers")]) as supervisor:
-        agent: AgentRef[list[int]] = supervisor.child("numbers")  # type: ignore[assignment]  # it is one
+        agent = cast("AgentRef[list[int]]", supervisor.child("numbers"))
         await agent.update(lambda state: [*state, 1])
         with pytest.raises(ServerCrashed) as caught:
             await agent.get(lambda state: state[5])

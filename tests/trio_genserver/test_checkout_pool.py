@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -642,7 +642,7 @@ async def test_a_pool_in_a_tree_is_restarted_with_new_workers() -> None:
     world = World()
     spec = checkout_pool_spec(child_spec(Worker, world), size=2, id="pool")
     async with open_supervisor([spec]) as supervisor:
-        pool: CheckoutPoolRef[Worker] = supervisor.child("pool")  # type: ignore[assignment]  # it is one
+        pool = cast("CheckoutPoolRef[Worker]", supervisor.child("pool"))
         async with pool.checkout():
             pool._process.crashed(RuntimeError("the pool itself"), None)
             await settle()

@@ -9,8 +9,6 @@ A cancellation takes its task out of whatever it waits in; that is an access of 
 noted when the task began to wait. Deadlines are not here: they expire in steps of the clock.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import functools

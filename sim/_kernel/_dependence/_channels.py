@@ -3,8 +3,6 @@
 Both ends and all their clones share one state, and that is the object.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import functools

@@ -7,8 +7,6 @@ runs that count as the same.) A waiter that is cancelled reads as well: whether 
 cancelled depends on what came first, and two that are cancelled do not meet.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import functools

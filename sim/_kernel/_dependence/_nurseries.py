@@ -8,8 +8,6 @@ of them all. Starting a task from outside may find the nursery closed, so that i
 A task is born cancelled or not, depending on the scopes around the nursery: starting reads them.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import functools

@@ -5,8 +5,6 @@ little to be gained by telling more apart; and a sequencer makes its events when
 by whoever that is.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

@@ -143,10 +143,32 @@ def compare(scenario: Scenario, results: list[Hashable], limit: int) -> int:
 
 
 ACTIONS = (
-    "read", "write", "increment", "decide", "set", "is_set", "wait", "lock", "locked", "semaphore",
-    "limiter", "notify", "condition", "send", "send_wait", "receive", "receive_nowait", "close",
-    "cancel", "sleep", "timeout", "spawn", "fail", "start", "checkpoint",
-)  # fmt: skip
+    "read",
+    "write",
+    "increment",
+    "decide",
+    "set",
+    "is_set",
+    "wait",
+    "lock",
+    "locked",
+    "semaphore",
+    "limiter",
+    "notify",
+    "condition",
+    "send",
+    "send_wait",
+    "receive",
+    "receive_nowait",
+    "close",
+    "cancel",
+    "sleep",
+    "timeout",
+    "spawn",
+    "fail",
+    "start",
+    "checkpoint",
+)
 
 
 def generated(seed: int, actions: Sequence[str] = ACTIONS) -> tuple[Scenario, list[Hashable]]:
