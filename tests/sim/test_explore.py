@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
@@ -160,9 +161,9 @@ def test_unknown_strategy_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", ["max_executions", "max_failures", "max_steps"])
 def test_bounds_below_one_are_refused(name: str) -> None:
-    bounds = {"max_executions": 1, "max_failures": 1, "max_steps": 1, name: 0}
+    bounds: dict[str, Any] = {"max_executions": 1, "max_failures": 1, "max_steps": 1, name: 0}
     with pytest.raises(sim.WrongUse):
-        sim.explore(lost_update, **bounds)  # type: ignore[arg-type]  # the point of the test
+        sim.explore(lost_update, **bounds)
 
 
 def test_coroutine_in_place_of_an_async_function_is_refused() -> None:

