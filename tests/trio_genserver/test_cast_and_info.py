@@ -75,6 +75,11 @@ class Sink(GenServer):
         return "reply"
 
     @handle_call
+    def go_on_with_each(self, *steps: str) -> None:
+        for step in steps:
+            self.continue_with(step)
+
+    @handle_call
     def idle_for(self, seconds: float | None) -> None:
         self.set_timeout(seconds)
 
@@ -208,6 +213,12 @@ async def test_continue_runs_before_the_next_message(path: str) -> None:
             ("info", "continue"),
             ("continue", "after info"),
         ]
+
+
+async def test_what_is_continued_with_comes_in_the_order_in_which_it_was_given(path: str) -> None:
+    async with open_server(Sink) as sink:
+        await sink.call(Sink.go_on_with_each("a", "b", "c"))
+        assert await sink.call(Sink.all()) == [("continue", step) for step in "abc"]
 
 
 async def test_nobody_comes_between_a_handler_and_its_continue(path: str) -> None:

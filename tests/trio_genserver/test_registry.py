@@ -286,6 +286,22 @@ async def test_a_name_is_usable_wherever_a_reference_is_and_carries_a_value() ->
     assert await lobby.wait_stopped() == "noproc"
 
 
+@pytest.mark.parametrize("key", ["lobby", None])
+async def test_a_call_to_a_name_that_nobody_has_fails_at_once_and_says_to_whom_and_what(
+    key: str | None, path: str
+) -> None:  # OTP 29
+    name = Registry[Room]("rooms").via(key)
+    with (
+        trio.testing.assert_checkpoints(),
+        pytest.raises(ServerNotRunning, match=r"is not running.*Room\.get_label\(\)") as caught,
+    ):
+        await name.call(Room.get_label())
+    assert (caught.value.server, caught.value.request) == (name.name, Room.get_label())
+    assert str(key) in name.name
+    with pytest.raises(ServerNotRunning, match=r"Room\.get_label\(\)"):
+        name.send_request(Room.get_label()).check()
+
+
 async def test_a_server_cannot_be_registered_when_it_has_ended() -> None:
     rooms: Registry[Room] = Registry()
     async with open_server(Room) as room:

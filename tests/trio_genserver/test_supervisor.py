@@ -334,6 +334,26 @@ async def test_a_child_that_takes_too_long_is_killed_after_its_own_time(
     ]
 
 
+async def test_a_child_that_is_told_to_end_once_more_gets_no_more_time_for_it(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    # OTP 80
+    async def terminate(sup: SupervisorRef) -> None:
+        with pytest.raises(ServerStopped):
+            await sup.terminate_child("a")
+
+    async with trio.open_nursery() as callers, trio.open_nursery() as nursery:
+        sup = await start_server(nursery, supervisor_spec([worker(world, "a", 60, shutdown=3)]))
+        assert isinstance(sup, SupervisorRef)
+        begun = trio.current_time()
+        callers.start_soon(terminate, sup)
+        await trio.sleep(2)
+        # The supervisor is ended, and tells its child once more to end within three seconds.
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - begun == 3
+    assert world.log == ["start a", "stop a: 'shutdown'"]
+
+
 async def test_brutal_kill_runs_no_terminate(world: World) -> None:  # OTP 81
     specs = [worker(world, "a"), worker(world, "b", shutdown="brutal_kill")]
     async with open_supervisor(specs) as sup:
