@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -101,9 +102,29 @@ class LocksUpAfterCancelMachine(StoreMachine):
 
 
 def test_a_right_object_holds_alone_in_parallel_and_cancelled() -> None:
-    run_sequential(StoreMachine, settings=quick)
-    run_parallel(StoreMachine, settings=quick)
-    run_parallel(StoreMachine, cancel=True, settings=quick)
+    begun: collections.Counter[str] = collections.Counter()
+    ended: collections.Counter[str] = collections.Counter()
+    way = ""
+
+    class Counted(Store):
+        async def put(self, key: str, value: int) -> None:
+            begun[way] += 1
+            await super().put(key, value)
+            ended[way] += 1
+
+    class CountedMachine(StoreMachine):
+        store_class = Counted
+
+    way = "alone"
+    run_sequential(CountedMachine, settings=quick)
+    way = "in parallel"
+    run_parallel(CountedMachine, settings=quick)
+    way = "cancelled"
+    run_parallel(CountedMachine, cancel=True, settings=quick)
+    assert ended.keys() == {"alone", "in parallel", "cancelled"}
+    assert min(ended.values()) > 100
+    given_up = begun - ended
+    assert given_up["cancelled"] > given_up["in parallel"]
 
 
 def test_a_wrong_answer_is_found_alone_and_shrunk() -> None:

@@ -193,7 +193,9 @@ def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
     (place / "todo.json.new").write_text("{")
     with Folder.open(place, workers=2) as folder:
         for index in range(2):
-            folder.open_shard(index).close()
+            with contextlib.closing(folder.open_shard(index)) as shard:
+                assert shard.lists() == []
+    assert sorted(file.name for file in place.glob("todo.json*")) == ["todo.json"]
 
 
 def test_shards_nothing_refers_to_are_removed(place: Path) -> None:

@@ -418,10 +418,15 @@ async def test_full_mailbox_that_drops_the_newest() -> None:
 async def test_end_of_a_server_frees_who_waits_for_room() -> None:
     async with trio.open_nursery() as nursery, trio.open_nursery() as senders:
         sink = await full(nursery, "wait")
+        seen = sink._process.instance.seen
         senders.start_soon(sink.cast, Sink.note(3))
         senders.start_soon(sink.send, "x")
         await trio.testing.wait_all_tasks_blocked()
+        assert len(senders.child_tasks) == 2
         sink._process.kill()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(senders.child_tasks) == 0
+        assert seen == []
 
 
 class Passing(trio.abc.Clock):

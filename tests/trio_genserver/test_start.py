@@ -244,12 +244,20 @@ async def test_cancelling_the_nursery_runs_terminate_once() -> None:
     assert log == ["init", "ready", ("terminate", "shutdown")]
 
 
-async def test_two_that_stop_a_server_both_return() -> None:
+async def test_two_that_stop_a_server_both_return_when_it_has_stopped() -> None:
+    log: list[object] = []
+
+    async def stop() -> None:
+        await server.stop()
+        assert not server.is_running
+        log.append("returned")
+
     async with trio.open_nursery() as nursery:
-        server = await start_server(nursery, Recorder, [])
+        server = await start_server(nursery, Recorder, log)
         async with trio.open_nursery() as stoppers:
-            stoppers.start_soon(server.stop)
-            stoppers.start_soon(server.stop)
+            stoppers.start_soon(stop)
+            stoppers.start_soon(stop)
+    assert log == ["init", "ready", ("terminate", "normal"), "returned", "returned"]
 
 
 async def test_start_into_a_cancelled_nursery_is_cancelled_too() -> None:

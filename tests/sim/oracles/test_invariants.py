@@ -212,10 +212,18 @@ def test_a_condition_that_raises_is_the_finding_and_says_which_it_was() -> None:
 
 
 def test_outside_of_a_simulation_a_scenario_with_promises_runs_as_it_is() -> None:
-    async def scenario() -> None:
-        sim.always(lambda: True, "true")
+    looked: list[str] = []
+
+    def holds() -> bool:
+        looked.append("always")
+        return True
+
+    async def scenario() -> str:
+        sim.always(holds, "true")
         sim.eventually(lambda: False, "false", within=1)
         sim.sometimes(False, "false")
         await checkpoint()
+        return "done"
 
-    trio.run(scenario)
+    assert trio.run(scenario) == "done"
+    assert looked == ["always"]

@@ -42,6 +42,7 @@ def test_delay_bound_keeps_every_schedule_within_it_and_no_other(bound: int) -> 
 
 
 def test_preemption_bound_holds_on_generated_programs() -> None:
+    most = 0
     for seed in range(40):
         program, _ = generated_program(seed)
 
@@ -50,7 +51,10 @@ def test_preemption_bound_holds_on_generated_programs() -> None:
             raise Done
 
         result = sim.explore(scenario, PreemptionBounded(bound=1), 20, max_failures=20, shrink_failures=False)
+        assert result.failures
         assert all(failure.preemptions <= 1 for failure in result.failures), seed
+        most = max(most, *(failure.preemptions for failure in result.failures))
+    assert most == 1
 
 
 def test_result_says_within_what_bound_all_was_explored() -> None:
