@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import trio
@@ -26,7 +27,8 @@ class OuterNursery:
 
     Holds for the main task, the system tasks, and the background tasks that stand for threads.
     Answers what `trio.Nursery` is asked by the runner and by a program that looks at
-    ``task.parent_nursery``; it lives as long as the execution, so nobody waits for it.
+    ``task.parent_nursery``; it lives as long as the execution, so nobody waits for it. Whoever goes up the
+    tree of tasks comes to the run's own first task, as under Trio.
     """
 
     def __init__(
@@ -34,13 +36,14 @@ class OuterNursery:
         spawn: Callable[..., Any],
         cancel_status: Any,
         finished: Callable[[Any, Outcome[object]], None],
+        parent_task: Any = None,
     ) -> None:
         self._spawn = spawn
         self._cancel_status = cancel_status
         self._finished = finished
         self._children: set[Any] = set()
         self._closed = False
-        self.parent_task: Any = None
+        self.parent_task = parent_task
 
     @property
     def cancel_scope(self) -> trio.CancelScope:
@@ -132,6 +135,15 @@ class CallbackQueue:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
+@dataclass(frozen=True)
+class NoInputStatistics:
+    """What `trio.lowlevel.current_statistics` says of I/O; under Trio's loop it depends on the system."""
+
+    tasks_waiting_read: int = 0
+    tasks_waiting_write: int = 0
+    backend: str = "sim"
+
+
 class NoInput:
     """Stands for the I/O manager: whatever waits for a real file descriptor is refused there."""
 
@@ -140,6 +152,10 @@ class NoInput:
 
     def notify_closing(self, descriptor: object) -> None:
         """Nobody waits for it here, so there is nobody to tell."""
+
+    def statistics(self) -> NoInputStatistics:
+        """Nobody waits."""
+        return NoInputStatistics()
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         def refuse(*args: object) -> NoReturn:

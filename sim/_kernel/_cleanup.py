@@ -10,7 +10,7 @@ from sim._choices import ChoiceLog
 from sim._kernel._findings import Findings
 from sim._kernel._outer_nurseries import OuterNurseries
 from sim._kernel._scheduler import BudgetUsedUp, Scheduler
-from sim._kernel._trio import RUN_CONTEXT, Deadlines
+from sim._kernel._trio import RUN_CONTEXT
 from sim.strategies import ChoiceKind, Strategy
 
 # Steps given to tasks to clean up after themselves once an execution is over early.
@@ -24,6 +24,7 @@ def cancel_everything(
     findings: Findings,
     max_steps: int,
     close_generators: Callable[[], bool],
+    deadlines: Callable[[], Any],
 ) -> None:
     """Let the tasks unwind themselves: cancel them, and step them in turn.
 
@@ -31,6 +32,7 @@ def cancel_everything(
 
     Args:
         close_generators: starts to close generators that were left half-way; says whether there are any.
+        deadlines: makes what holds none.
     """
     steps, scheduler.steps = scheduler.steps, max_steps - _STEPS
     log, scheduler.log = scheduler.log, ChoiceLog()
@@ -42,7 +44,7 @@ def cancel_everything(
             findings.first = None
     scheduler.steps, scheduler.log = steps, log
     nurseries.renew()
-    runner.deadlines = Deadlines()
+    runner.deadlines = deadlines()
 
 
 def close_by_force(runner: Any) -> None:

@@ -34,6 +34,7 @@ from sim._kernel._cleanup import cancel_everything, close_by_force
 from sim._kernel._dependence import recorded
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Ended, Findings
+from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
 from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Scheduler
 from sim._kernel._takeover import renew, taken_over
@@ -59,7 +60,8 @@ class Kernel:
         self._host_task: Any = RUN_CONTEXT.task
         self._findings = Findings()
         self._scheduler = Scheduler(runner, max_steps, recorder, self._findings)
-        self._nurseries = OuterNurseries(runner.spawn_impl, self._findings)
+        self._order = Order(lambda: self._scheduler.ids)
+        self._nurseries = OuterNurseries(runner, self._findings)
         self._threads = ThreadSimulation(self._spawn_background, self._strike_thread)
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task)
@@ -139,7 +141,7 @@ class Kernel:
         if self._callbacks.used:
             self._callbacks = CallbackQueue(self._spawn_callback_task)
         self._callbacks.done = False
-        renew(runner)
+        renew(runner, self._order)
         runner.entry_queue = self._callbacks
 
     def _run(self, strategy: Strategy, trace: Trace | None) -> None:
@@ -186,7 +188,7 @@ class Kernel:
                 await runner.asyncgens._finalize_one(generator, name_asyncgen(generator))
 
         task = self._spawn_background(close_generators, "<closing of async generators>")
-        self._scheduler.name_child(ROOT, task)
+        self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
         return True
 
     def _busiest(self) -> str:
@@ -208,6 +210,7 @@ class Kernel:
                 self._findings,
                 self._max_steps,
                 self._close_generators,
+                self._order.deadlines,
             )
         # What is called between two executions comes from the finalizers of what the last one has left.
         self._callbacks.done = True
@@ -257,7 +260,7 @@ class Kernel:
     def installed(self) -> Generator[None]:
         """Take the place of the runner's loop, and give it back."""
         scheduler, refuse = self._scheduler, self._findings.escaped
-        with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries.system):
+        with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries.system, self._order):
             Draws.choose = scheduler.draw
             try:
                 with (

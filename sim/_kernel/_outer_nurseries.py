@@ -21,13 +21,14 @@ class OuterNurseries:
         system: of the program's system tasks; they are cancelled when the scenario returns.
     """
 
-    def __init__(self, spawn: Callable[..., Any], findings: Findings) -> None:
+    def __init__(self, runner: Any, findings: Findings) -> None:
+        spawn, first_task = runner.spawn_impl, runner.init_task
         self._findings = findings
         self._status: Any = fresh_cancel_status()
         self._system_scope: Any = None
-        self.main = OuterNursery(spawn, self._status, self._main_finished)
-        self.background = OuterNursery(spawn, self._status, findings.system_finished)
-        self.system = _SystemNursery(spawn, findings.system_finished, self._system_status)
+        self.main = OuterNursery(spawn, self._status, self._main_finished, first_task)
+        self.background = OuterNursery(spawn, self._status, findings.system_finished, first_task)
+        self.system = _SystemNursery(spawn, findings.system_finished, self._system_status, first_task)
 
     @property
     def scope(self) -> Any:
@@ -74,9 +75,10 @@ class _SystemNursery(OuterNursery):
         spawn: Callable[..., Any],
         finished: Callable[[Any, Outcome[object]], None],
         status: Callable[[], Any],
+        parent_task: Any,
     ) -> None:
         self._status = status
-        super().__init__(spawn, None, finished)
+        super().__init__(spawn, None, finished, parent_task)
 
     @property
     def _cancel_status(self) -> Any:

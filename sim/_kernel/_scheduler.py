@@ -8,7 +8,7 @@ Trio's own code, unmodified.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from outcome import Error, Outcome, Value
@@ -100,13 +100,14 @@ class Scheduler:
         self.ids[task] = ROOT
         self._named[ROOT] = task
 
-    def name_child(self, parent: TaskId, task: Any) -> None:
+    def name_child(self, parent: TaskId, task: Any) -> TaskId:
         """Give a task the identity of its parent's next child."""
         number = self._children.get(parent, 0)
         self._children[parent] = number + 1
         identity = (*parent, number)
         self.ids[task] = identity
         self._named[identity] = task
+        return identity
 
     # Choices and notes of the program's, through other modules of this package.
 
@@ -173,6 +174,17 @@ class Scheduler:
                 self.clock.now = max(self.clock.now, deadline)
                 runner.deadlines.expire(self.clock.now)
         runner.runq.sort(key=ids.__getitem__)
+        self.report_clock(woken=[ids[task] for task in runner.runq])
+        return True
+
+    def report_clock(self, *, spawned: Sequence[TaskId] = (), woken: Sequence[TaskId] = ()) -> None:
+        """Tell the strategy of what has come about because nothing else could run any more: a step of the
+        clock.
+
+        Args:
+            spawned: which tasks it has started.
+            woken: which it has made runnable.
+        """
         strategy = self.strategy
         if strategy is not None and strategy.wants_footprints:
             if self._scripted < len(strategy.script):
@@ -180,9 +192,7 @@ class Scheduler:
                     self._diverge(self._scripted)
                 self._scripted += 1
             else:
-                woken = tuple(ids[task] for task in runner.runq)
-                strategy.step_done(Step(CLOCK, (), (), woken, Ending.RUNNABLE))
-        return True
+                strategy.step_done(Step(CLOCK, (), tuple(spawned), tuple(woken), Ending.RUNNABLE))
 
     def find_overdue(self, now: float) -> None:
         """Find a promise that should have been kept by now."""

@@ -7,7 +7,8 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from sim._clock import VirtualClock
-from sim._kernel._trio import RUN_CONTEXT, Deadlines, FastInstruments
+from sim._kernel._order import Order
+from sim._kernel._trio import RUN_CONTEXT, FastInstruments
 from sim._stand_ins import AsyncGeneratorSet, NoInput, OuterNursery
 
 _REPLACED: Final = (
@@ -27,9 +28,9 @@ _REPLACED: Final = (
 
 @contextlib.contextmanager
 def taken_over(
-    runner: Any, clock: VirtualClock, io_manager: NoInput, system_nursery: OuterNursery
+    runner: Any, clock: VirtualClock, io_manager: NoInput, system_nursery: OuterNursery, order: Order
 ) -> Generator[None]:
-    """Have a runner without tasks, in which time is virtual, until the block ends."""
+    """Have a runner without tasks, in which time is virtual and sets have an order, until the block ends."""
     task = RUN_CONTEXT.task
     before = {name: getattr(runner, name) for name in _REPLACED}
     alive = runner.asyncgens.alive
@@ -38,13 +39,14 @@ def taken_over(
     runner.waiting_for_idle = type(runner.waiting_for_idle)()
     runner.runq = []
     runner.tasks = set()
-    runner.deadlines = Deadlines()
+    runner.deadlines = order.deadlines()
     runner._locals = {}
     runner.instruments = FastInstruments()
     runner.system_nursery = system_nursery
     runner.asyncgens.alive = AsyncGeneratorSet()
     try:
-        yield
+        with order.kept():
+            yield
     finally:
         for name, value in before.items():
             setattr(runner, name, value)
@@ -52,10 +54,10 @@ def taken_over(
         RUN_CONTEXT.task = task
 
 
-def renew(runner: Any) -> None:
+def renew(runner: Any, order: Order) -> None:
     """Replace what an execution may have left in the runner, and only that: most use none of it."""
     if runner.deadlines._heap:
-        runner.deadlines = Deadlines()
+        runner.deadlines = order.deadlines()
     if runner._locals:
         runner._locals = {}
     if len(runner.instruments) > 1:

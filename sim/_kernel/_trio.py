@@ -12,12 +12,14 @@ from typing import Any, Final, NoReturn
 
 import trio
 import trio._core._run as _trio_run
+import trio._core._thread_cache as _trio_thread_cache
 import trio._core._traps as _trio_traps
 import trio._threads as _trio_threads
 from outcome import capture
 from trio._core._instrumentation import Instruments as _TrioInstruments
 
 from sim._errors import UnsupportedTrio
+from sim._escapes import belongs_to_the_run
 from sim._threads import Reply, ThreadCount
 from sim._trace import short_name
 from sim._worker import current_worker
@@ -29,7 +31,9 @@ WAIT: Final[Any] = _trio_traps.WaitTaskRescheduled
 DETACH: Final[Any] = _trio_traps.PermanentlyDetachCoroutineObject
 FRAMES_TO_DROP: Final = 1 + _trio_run.CONTEXT_RUN_TB_FRAMES
 
+_THREAD_CACHE: Final[Any] = _trio_thread_cache.ThreadCache
 Deadlines: Final[Any] = _trio_run.Deadlines
+CancelStatus: Final[Any] = _trio_run.CancelStatus
 
 _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
     _trio_run.Runner: (
@@ -37,6 +41,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "clock",
         "deadlines",
         "entry_queue",
+        "init_task",
         "instruments",
         "io_manager",
         "is_guest",
@@ -57,6 +62,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "_attempt_delivery_of_any_pending_cancel",
         "_attempt_abort",
         "_cancel_points",
+        "_counter",
         "_child_nurseries",
         "_next_send",
         "_next_send_fn",
@@ -66,12 +72,19 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "custom_sleep_data",
     ),
     _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
-    _trio_run.CancelStatus: ("_children", "_parent", "_scope", "_tasks"),
-    _trio_run.CancelScope: ("_cancel", "_cancel_called", "_cancel_status", "_has_been_entered"),
+    _trio_run.CancelStatus: ("_children", "_parent", "_scope", "_tasks", "recalculate"),
+    _trio_run.CancelScope: (
+        "_cancel",
+        "_cancel_called",
+        "_cancel_status",
+        "_has_been_entered",
+        "_registered_deadline",
+    ),
     _trio_run.Nursery: ("_check_nursery_closed", "_child_finished", "_nested_child_finished"),
     _trio_run._TaskStatus: ("started",),
     _trio_threads.Run: ("queue",),
     _trio_threads.RunSync: ("queue",),
+    _THREAD_CACHE: ("start_thread_soon",),
     trio.Event: ("_flag",),
     trio.MemorySendChannel: ("_state",),
     trio.MemoryReceiveChannel: ("_state",),
@@ -95,7 +108,6 @@ def check_trio() -> None:
     missing += [
         f"trio._threads.{name}"
         for name in (
-            "start_thread_soon",
             "_send_message_to_trio",
             "_track_active_thread",
             "_active_threads_local",
@@ -169,7 +181,9 @@ def crash(task: Any) -> None:
 
 @contextlib.contextmanager
 def threads_replaced(start: Callable[..., object]) -> Generator[None]:
-    """Let ``start`` stand for Trio's thread cache, and threads wait for Trio's answers on its terms."""
+    """Let ``start`` stand for Trio's thread cache, and threads wait for Trio's answers on its terms.
+
+    Not for other threads, which may have a run of their own."""
     module: Any = _trio_threads
     active = module._active_threads_local
     send = module._send_message_to_trio
@@ -189,16 +203,25 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
             active.set(count)
         return count.one_more()
 
-    replacements = {
-        "start_thread_soon": start,
-        "_send_message_to_trio": send_message,
-        "_track_active_thread": track_active_thread,
-    }
-    before = {name: getattr(module, name) for name in replacements}
-    for name, replacement in replacements.items():
-        setattr(module, name, replacement)
+    start_really = _THREAD_CACHE.start_thread_soon
+
+    def start_thread_soon(cache: Any, fn: Any, deliver: Any, name: str | None = None) -> None:
+        if belongs_to_the_run():
+            start(fn, deliver, name)
+        else:
+            start_really(cache, fn, deliver, name)
+
+    replacements = (
+        # Not the function, which programs import by its name.
+        (_THREAD_CACHE, "start_thread_soon", start_thread_soon),
+        (module, "_send_message_to_trio", send_message),
+        (module, "_track_active_thread", track_active_thread),
+    )
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
+    for owner, name, replacement in replacements:
+        setattr(owner, name, replacement)
     try:
         yield
     finally:
-        for name, original in before.items():
-            setattr(module, name, original)
+        for owner, name, original in before:
+            setattr(owner, name, original)

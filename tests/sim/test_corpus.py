@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import outcome
 import pytest
 import trio
 import trio.lowlevel
@@ -273,7 +274,70 @@ async def closed_and_broken_channels() -> object:
     return seen
 
 
+async def safe_channel_left_early() -> object:
+    closed: list[str] = []
+
+    @trio.as_safe_channel
+    async def numbers() -> AsyncGenerator[int]:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.lowlevel.checkpoint)
+                for number in range(3):
+                    yield number
+        finally:
+            closed.append("numbers")
+
+    async with numbers() as channel:
+        async for number in channel:
+            if number == 1:
+                break
+    return closed
+
+
+async def thread_of_ones_own() -> object:
+    delivered = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    results: list[int] = []
+
+    def deliver(result: outcome.Outcome[int]) -> None:
+        results.append(result.unwrap())
+        token.run_sync_soon(delivered.set)
+
+    trio.lowlevel.start_thread_soon(lambda: 4, deliver)
+    await delivered.wait()
+    return results
+
+
+async def tree_of_tasks() -> object:
+    """From a task of the system up to the root, as debuggers go."""
+    depths: list[int] = []
+
+    async def depth() -> None:
+        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        nursery = task.parent_nursery if task else None
+        count = 0
+        while nursery is not None:
+            nursery = nursery.parent_task.parent_nursery
+            count += 1
+        depths.append(count)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(depth)
+    trio.lowlevel.spawn_system_task(depth)
+    await trio.testing.wait_all_tasks_blocked()
+    return depths
+
+
+async def statistics() -> object:
+    found = trio.lowlevel.current_statistics()
+    return found.seconds_to_next_deadline, found.run_sync_soon_queue_size, bool(found.io_statistics.backend)
+
+
 PROGRAMS: list[Program] = [
+    safe_channel_left_early,
+    thread_of_ones_own,
+    tree_of_tasks,
+    statistics,
     producer_and_consumer,
     many_producers,
     lock_and_condition,

@@ -1,6 +1,7 @@
 """The same choices make the same run: twice, in another process, under another hash seed."""
 
 import hashlib
+import math
 import os
 import random
 import secrets
@@ -77,7 +78,7 @@ def digest(seeds: range) -> str:
     everything = hashlib.sha256()
 
     async def drawing() -> None:
-        everything.update(repr(await draws_from_everywhere()).encode())
+        everything.update(repr([await draws_from_everywhere(), await seen_in_sets()]).encode())
         raise Done
 
     found = sim.explore(drawing, max_executions=20, max_failures=20, shrink_failures=False)
@@ -132,6 +133,45 @@ def test_order_in_which_an_event_wakes_its_waiters_is_a_choice_and_not_an_addres
     sim.explore(scenario, max_executions=20, seed=1)
     assert seen == first
     assert len(set(seen)) > 15
+
+
+async def seen_in_sets() -> list[object]:
+    """What a program sees of the order in which Trio goes through its sets of tasks."""
+    seen: list[object] = []
+
+    async def waiter(number: int, after: float) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            seen.append(number)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        with trio.CancelScope(deadline=after):
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(waiter, number, 5 if number < 4 else math.inf)
+        await trio.testing.wait_all_tasks_blocked()
+        seen.append([task.name for task in nursery.child_tasks])
+        await trio.sleep(6)
+        seen.append("all others")
+        nursery.cancel_scope.cancel()
+    limiter = trio.CapacityLimiter(8)
+    for name in "abcdefgh":
+        limiter.acquire_on_behalf_of_nowait(name)
+    return [*seen, *limiter.statistics().borrowers]
+
+
+def test_sets_of_tasks_are_gone_through_in_the_order_of_the_tasks() -> None:
+    seen: list[list[object]] = []
+
+    async def scenario() -> None:
+        junk.append([object() for _ in range(len(junk))])  # so that addresses differ
+        seen.append(await seen_in_sets())
+
+    junk: list[object] = []
+    sim.explore(scenario, max_executions=10).check()
+    names = [f"{__name__}.seen_in_sets.<locals>.waiter"] * 8
+    assert seen == [[names, *range(4), "all others", *range(4, 8), *"abcdefgh"]] * 10
 
 
 leftover: list[int] = []
