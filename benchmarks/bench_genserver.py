@@ -23,11 +23,8 @@ import trio.testing
 
 from trio_genserver import (
     ChildSpec,
-    GenServer,
     ServerRef,
     child_spec,
-    handle_call,
-    handle_cast,
     open_server,
     start_server,
     wait_all,
@@ -35,30 +32,12 @@ from trio_genserver import (
 
 from . import bench_hooks, by_hand
 from .harness import Row, Samples, interleave, machine, markdown, svg, verdicts
+from .peers.ours import Counter
 
 __all__ = ["main"]
 
 DOCS = Path(__file__).parent.parent / "docs"
 DEPTH = 100
-
-
-class Counter(GenServer):
-    def __init__(self) -> None:
-        self.value = 0
-
-    @handle_call
-    def increment(self, by: int = 1) -> int:
-        self.value += by
-        return self.value
-
-    @handle_call
-    async def increment_async(self, by: int = 1) -> int:
-        self.value += by
-        return self.value
-
-    @handle_cast
-    def add(self, by: int = 1) -> None:
-        self.value += by
 
 
 async def call(sync: bool, clients: int, calls: int) -> float:

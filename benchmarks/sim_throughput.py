@@ -150,42 +150,16 @@ def measure_frontrun(executions: int) -> float:
     return time.perf_counter() - began
 
 
-def last_zero(cells: int) -> Callable[[], Any]:
-    """The program of Concuerror's suite whose traces for 10 cells are 3,328; one access of a cell a step."""
-    import trio
-
-    import sim
-
-    async def scenario() -> None:
-        array = [sim.Shared(0) for _ in range(cells + 1)]
-
-        async def read() -> None:
-            for cell in reversed(array[1:]):
-                if cell.get() == 0:
-                    return
-                await trio.lowlevel.checkpoint()
-
-        async def write(number: int) -> None:
-            left = array[number - 1].get()
-            await trio.lowlevel.checkpoint()
-            array[number].set(left + 1)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
-            for number in range(1, cells + 1):
-                nursery.start_soon(write, number)
-
-    return scenario
-
-
 def measure_last_zero_at_random(executions: int) -> float:
     import sim
+    from benchmarks.last_zero import last_zero
 
     return sim.explore(last_zero(10), "random", executions).seconds
 
 
 def measure_last_zero_by_dpor(executions: int) -> float:
     import sim
+    from benchmarks.last_zero import last_zero
 
     # A warm-up of fewer executions is of fewer traces; what is measured is all of them.
     result = sim.explore(last_zero(10), "dpor", max(executions, 10))
@@ -196,6 +170,7 @@ def measure_last_zero_by_dpor(executions: int) -> float:
 
 def measure_jobs(jobs: int, executions: int) -> float:
     import sim
+    from benchmarks.last_zero import last_zero
 
     result = sim.explore(last_zero(10), "random", executions, jobs=jobs)
     assert result.executions == executions

@@ -115,34 +115,6 @@ def test_wait_all_tasks_blocked_returns_when_all_others_are() -> None:
     held(sim.explore(scenario, max_executions=20))
 
 
-def test_deadlock_is_a_failure_that_names_who_waits_for_what_and_who_holds_it() -> None:
-    async def scenario() -> None:
-        first, second = trio.Lock(), trio.Lock()
-
-        async def forwards() -> None:
-            async with first, second:
-                pass
-
-        async def backwards() -> None:
-            async with second, first:
-                pass
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(forwards)
-            nursery.start_soon(backwards)
-
-    (failure,) = sim.explore(scenario).failures
-    assert isinstance(failure.error, sim.Deadlock)
-    waiting = {task.name: task for task in failure.error.waiting}
-    assert set(waiting) == {"scenario", "forwards", "backwards"}
-    assert waiting["forwards"].waits_for == "Lock.acquire, held by backwards"
-    assert waiting["backwards"].waits_for == "Lock.acquire, held by forwards"
-    assert waiting["scenario"].waits_for == "the tasks of its nursery, namely forwards, backwards"
-    assert "test_kernel.py" in waiting["forwards"].where[0]
-    (again,) = sim.replay(scenario, failure.token).failures
-    assert str(again.error) == str(failure.error)
-
-
 def test_endless_run_is_a_failure_once_its_steps_are_used_up() -> None:
     async def scenario() -> None:
         while True:

@@ -37,6 +37,19 @@ async def crossed() -> None:
         nursery.start_soon(backwards)
 
 
+def test_deadlock_is_a_failure_that_names_who_waits_for_what_and_who_holds_it() -> None:
+    (failure,) = sim.explore(crossed).failures
+    assert isinstance(failure.error, sim.Deadlock)
+    waiting = {task.name: task for task in failure.error.waiting}
+    assert set(waiting) == {"crossed", "forwards", "backwards"}
+    assert waiting["forwards"].waits_for == "Lock.acquire, held by backwards"
+    assert waiting["backwards"].waits_for == "Lock.acquire, held by forwards"
+    assert waiting["crossed"].waits_for == "the tasks of its nursery, namely forwards, backwards"
+    assert "test_waits.py" in waiting["forwards"].where[0]
+    (again,) = sim.replay(crossed, failure.token).failures
+    assert str(again.error) == str(failure.error)
+
+
 def test_cycle_is_drawn_with_who_holds_what_and_where() -> None:
     drawing = re.sub(r"[^ ]*test_waits\.py:\d+", "LINE", str(deadlock(crossed)))
     assert (

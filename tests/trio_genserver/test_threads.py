@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_genserver import AlreadyReplied, From, GenServer, handle_call, handle_cast, open_server
+from trio_genserver import AlreadyReplied, From, GenServer, Request, handle_call, handle_cast, open_server
 
 
 class Desk(GenServer):
@@ -34,22 +35,26 @@ class Desk(GenServer):
         return await trio.to_thread.run_sync(work)
 
 
-async def test_a_thread_answers_through_trio() -> None:
-    # OTP 171
+@asynccontextmanager
+async def asked() -> AsyncGenerator[tuple[Request[str], From[str]]]:
+    """A call that waits for its reply, and what whoever is to give it has."""
     async with open_server(Desk) as desk:
         request = desk.send_request(Desk.ask())
         await wait_all_tasks_blocked()
         (from_,) = desk._process.instance.waiting
+        yield request, from_
+
+
+async def test_a_thread_answers_through_trio() -> None:
+    # OTP 171
+    async with asked() as (request, from_):
         await trio.to_thread.run_sync(lambda: trio.from_thread.run_sync(from_.reply, "from a thread"))
         assert await request.wait() == "from a thread"
 
 
 async def test_a_thread_answers_with_an_error_through_trio() -> None:
     # OTP 171
-    async with open_server(Desk) as desk:
-        request = desk.send_request(Desk.ask())
-        await wait_all_tasks_blocked()
-        (from_,) = desk._process.instance.waiting
+    async with asked() as (request, from_):
         await trio.to_thread.run_sync(
             lambda: trio.from_thread.run_sync(from_.reply_error, LookupError("from a thread"))
         )
@@ -59,10 +64,7 @@ async def test_a_thread_answers_with_an_error_through_trio() -> None:
 
 async def test_a_thread_that_answers_past_trio_is_refused_and_the_caller_still_waits() -> None:
     # OTP 171
-    async with open_server(Desk) as desk:
-        request = desk.send_request(Desk.ask())
-        await wait_all_tasks_blocked()
-        (from_,) = desk._process.instance.waiting
+    async with asked() as (request, from_):
         for answer in (lambda: from_.reply("too soon"), lambda: from_.reply_error(LookupError("too soon"))):
             with pytest.raises(RuntimeError, match=r"trio\.from_thread\.run_sync"):
                 await trio.to_thread.run_sync(answer)
@@ -73,10 +75,7 @@ async def test_a_thread_that_answers_past_trio_is_refused_and_the_caller_still_w
 
 async def test_two_threads_that_answer_one_call_cannot_both_succeed() -> None:
     # OTP 171
-    async with open_server(Desk) as desk:
-        request = desk.send_request(Desk.ask())
-        await wait_all_tasks_blocked()
-        (from_,) = desk._process.instance.waiting
+    async with asked() as (request, from_):
         refused: list[object] = []
 
         def answer(name: str) -> None:

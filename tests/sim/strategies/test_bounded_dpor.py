@@ -8,9 +8,10 @@ import pytest
 import trio
 
 import sim
+from benchmarks.last_zero import last_zero
 from sim.strategies import BoundedDpor, PreemptionBounded, Strategy
 from tests.sim.strategies.concuerror_suite import TRACES, program
-from tests.sim.strategies.test_dpor import last_zero, readers
+from tests.sim.strategies.test_dpor import readers
 from tests.sim.strategies.trio_program import Scenario, Traces, Watched, generated
 
 

@@ -9,36 +9,9 @@ import pytest
 import trio
 
 import sim
+from benchmarks.last_zero import last_zero
 from tests.sim.strategies.concuerror_suite import TRACES, program
 from tests.sim.strategies.trio_program import Scenario, compare, generated
-
-
-def last_zero(cells: int) -> Scenario:
-    """Writers make each cell one more than its left neighbour was; a reader looks for the last 0.
-
-    From the suite of Concuerror; one use of a cell a step.
-    """
-
-    async def scenario() -> None:
-        array = [sim.Shared(0, name=f"a{number}") for number in range(cells + 1)]
-
-        async def reader() -> None:
-            for cell in reversed(array[1:]):
-                if cell.get() == 0:
-                    return
-                await trio.lowlevel.checkpoint()
-
-        async def writer(number: int) -> None:
-            left = array[number - 1].get()
-            await trio.lowlevel.checkpoint()
-            array[number].set(left + 1)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(reader)
-            for number in range(1, cells + 1):
-                nursery.start_soon(writer, number)
-
-    return scenario
 
 
 def readers(count: int) -> Scenario:
