@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ from todo.system import System, open_system
 __all__ = ["DONE", "NOT_DONE", "WRONG_USE", "Options", "command", "fail", "main", "with_system"]
 
 R = TypeVar("R")
+
+DISTRIBUTION: Final = "trio-genserver"
 
 DONE: Final = 0
 NOT_DONE: Final = 1
@@ -46,6 +49,27 @@ class Options:
         return folder
 
 
+def fail(text: str, code: int) -> NoReturn:
+    """Say why it could not be done, and end."""
+    click.secho(f"todo: {text}", fg="red", err=True)
+    sys.exit(code)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        version = importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        fail(
+            "it is run without having been installed, and only what is installed has a version: "
+            f"install {DISTRIBUTION} for {sys.executable}",
+            NOT_DONE,
+        )
+    click.echo(f"todo, version {version}")
+    ctx.exit(DONE)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--folder",
@@ -54,19 +78,20 @@ class Options:
     help="Where the lists are.  [env: TODO_FOLDER; default: the user's data folder]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.version_option(package_name="trio-genserver")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def main(ctx: click.Context, folder: Path | None, as_json: bool) -> None:
     """To-do lists to trust: what a command said is done is on the disk."""
     ctx.obj = Options(folder, as_json)
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say why it could not be done, and end."""
-    click.secho(f"todo: {text}", fg="red", err=True)
-    sys.exit(code)
 
 
 def command(

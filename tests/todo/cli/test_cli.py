@@ -9,13 +9,17 @@ import pty
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from click.testing import CliRunner, Result
 
-from todo.cli import main
+from todo.cli import _main, main
+
+ROOT = Path(__file__).parents[3]
 
 
 class Todo:
@@ -318,3 +322,22 @@ def test_search_takes_whatever_people_type(todo: Todo, words: str) -> None:
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     assert Todo(tmp_path / "file")("lists").exit_code == 2
+
+
+def test_version_is_that_of_what_is_installed(todo: Todo, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["name"] == _main.DISTRIBUTION
+    # Ours need not be installed to be tested; this one is, if anything is.
+    monkeypatch.setattr(_main, "DISTRIBUTION", "trio")
+    said = todo("--version")
+    assert (said.exit_code, said.output) == (0, f"todo, version {trio.__version__}\n")
+
+
+def test_version_of_what_is_not_installed_is_an_answer_and_no_traceback(
+    todo: Todo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_main, "DISTRIBUTION", "installed-by-nobody")
+    said = todo("--version")
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert "without having been installed" in said.stderr
+    assert "install installed-by-nobody" in said.stderr
