@@ -29,7 +29,7 @@ __all__ = ["UnknownShape", "plain_copy", "strip", "without_hooks"]
 PACKAGE = Path(trio_genserver.__file__).parent
 FLAGS = frozenset((*HOOKS, "messages"))
 # These three are about instruments: what they do with hooks costs a message nothing.
-KEPT = frozenset(("_instrument.py", "sys.py", "opentelemetry.py"))
+KEPT = frozenset(("_instrument.py", "_debug.py", "opentelemetry.py"))
 # Each of them has hooks on the way of a message. If one has none any more, the row measures nothing.
 MUST_HAVE = frozenset(("_process_delivery.py", "_process_loop.py", "_ref.py", "_request.py", "_children.py"))
 

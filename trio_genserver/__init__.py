@@ -70,12 +70,11 @@ from ._supervisor_errors import (
     MaxChildrenReached,
     RestartIntensityExceeded,
 )
-from ._task import (
-    Task,
+from ._task import Task, poll_many
+from ._task_supervisor import (
     TaskSupervisor,
     TaskSupervisorRef,
     open_task_supervisor,
-    poll_many,
     task_supervisor_spec,
 )
 

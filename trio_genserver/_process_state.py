@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._process import Process
     from ._ref import ServerRef
     from ._spec import ChildSpec
-    from .sys import SystemRequest
+    from ._system import SystemRequest
 
 __all__ = [
     "BATCH",

@@ -17,20 +17,18 @@ any of it is on, that server takes every message the long way, through its mailb
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import outcome
 import trio
 
 from ._cycle import execution_var, waiting_for
+from ._debug import DONE, Counts, Debug, Event, EventKind, ask_debug
 from ._errors import ServerError, ServerNotRunning
-from ._instrument import Instrument
 from ._process_state import attributes
-from ._request import BEGUN, FAILED, GIVEN_UP, REPLIED, Envelope, Request
+from ._system import SystemRequest, ask
 
 if TYPE_CHECKING:
     from ._process import Process
@@ -62,12 +60,7 @@ __all__ = [
     "terminate",
 ]
 
-R = TypeVar("R")
 T = TypeVar("T")
-
-logger = logging.getLogger("trio_genserver")
-
-EventKind: TypeAlias = Literal["sent", "received", "replied", "handled", "dropped", "crashed", "stopped"]
 
 
 class NoStatistics(ServerError):
@@ -123,99 +116,6 @@ class Status:
     dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to one server, for `log`, a trace, and debug functions.
-
-    Attributes:
-      kind: ``"sent"`` (to it, into its mailbox), ``"received"`` (it begins to handle it), ``"replied"``,
-        ``"handled"``, ``"dropped"``, ``"crashed"``, ``"stopped"``.
-      server: its name.
-      message: the message, or None.
-      detail: the reply, or the error that is one, of ``"replied"``; why, of ``"dropped"`` and ``"stopped"``;
-        the exception of ``"crashed"``; else None.
-      state: the server's state after it, as its `GenServer.format_status` shows it.
-      time: seconds of Trio's clock.
-    """
-
-    kind: EventKind
-    server: str
-    message: object
-    detail: object
-    state: object
-    time: float
-
-    def __str__(self) -> str:
-        """One line, as a trace has it."""
-        text = f"{self.time:.6f} {self.server} {self.kind}"
-        if self.message is not None:
-            text += f" {self.message!r}"
-        if self.kind in ("replied", "dropped", "crashed", "stopped"):
-            text += f": {self.detail!r}"
-        if self.kind == "handled":
-            text += f", its state is {self.state!r}"
-        return text
-
-
-DONE: Final[Any] = object()
-"""Returned by a debug function: it is removed."""
-
-
-class SystemRequest(Request[R]):
-    """A request that goes past the mailbox, and past all instruments.
-
-    It is never `QUEUED`: giving it up withdraws no message.
-    """
-
-    __slots__ = ("_function",)
-
-    def __init__(self, process: Process, name: str, function: Callable[[], R]) -> None:
-        super().__init__(process, f"sys.{name}")
-        self.state = BEGUN
-        self._function = function
-
-    def serve(self) -> None:
-        """What the server's task does about it."""
-        if not self.unanswered:
-            return
-        try:
-            value = self._function()
-        except Exception as error:  # noqa: BLE001 - it is the caller's: its function or argument, no crash
-            self.fail(error)
-        else:
-            self.reply(value)
-
-    def reply(self, value: R) -> None:
-        self._settle(REPLIED, value, outcome.Value(value))
-
-    def fail(self, error: BaseException) -> None:
-        self._settle(FAILED, error, outcome.Error(error))
-
-    def abandon(self) -> None:
-        if self.unanswered:
-            self.state = GIVEN_UP
-
-    def _settle(self, state: int, answer: object, result: outcome.Outcome[Any]) -> None:
-        self.state = state
-        self._answer = answer
-        waiter, self.waiter = self.waiter, None
-        if isinstance(waiter, trio.lowlevel.Task):
-            trio.lowlevel.reschedule(waiter, result)
-
-
-async def _ask(ref: ServerRef[Any], name: str, function: Callable[[Process], R]) -> R:
-    """Have the server's task call `function`, and wait for what it returns or raises."""
-    await trio.lowlevel.checkpoint_if_cancelled()
-    process = ref._process
-    request: SystemRequest[R] = SystemRequest(process, name, lambda: function(process))
-    with waiting_for(request):
-        if not process.alive:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            raise ServerNotRunning(process.name, request.message)
-        process.run_system(request)
-        return await request.park()
-
-
 # The state.
 
 
@@ -225,7 +125,7 @@ async def get_state(ref: ServerRef[Any]) -> dict[str, Any]:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    return await _ask(ref, "get_state()", lambda process: attributes(process.instance))
+    return await ask(ref, "get_state()", lambda process: attributes(process.instance))
 
 
 async def replace_state(
@@ -265,7 +165,7 @@ async def replace_state(
             raise
         return attributes(instance)
 
-    return await _ask(ref, f"replace_state({_name_of(function)})", replace)
+    return await ask(ref, f"replace_state({_name_of(function)})", replace)
 
 
 def _set_attributes(instance: object, state: dict[Any, Any]) -> None:
@@ -282,7 +182,7 @@ async def get_status(ref: ServerRef[Any]) -> Status:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    return await _ask(ref, "get_status()", _status)
+    return await ask(ref, "get_status()", _status)
 
 
 def _status(process: Process) -> Status:
@@ -319,7 +219,7 @@ async def suspend(ref: ServerRef[Any]) -> None:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    await _ask(ref, "suspend()", lambda process: process.suspend(True))
+    await ask(ref, "suspend()", lambda process: process.suspend(True))
 
 
 async def resume(ref: ServerRef[Any]) -> None:
@@ -328,7 +228,7 @@ async def resume(ref: ServerRef[Any]) -> None:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    await _ask(ref, "resume()", lambda process: process.suspend(False))
+    await ask(ref, "resume()", lambda process: process.suspend(False))
 
 
 async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
@@ -366,9 +266,9 @@ async def start_statistics(ref: ServerRef[Any]) -> None:
     """
 
     def start(debug: Debug) -> None:
-        debug.counts = _Counts(trio.current_time())
+        debug.counts = Counts(trio.current_time())
 
-    await _ask_debug(ref, "start_statistics()", start)
+    await ask_debug(ref, "start_statistics()", start)
 
 
 async def statistics(ref: ServerRef[Any]) -> Statistics:
@@ -391,7 +291,7 @@ async def statistics(ref: ServerRef[Any]) -> Statistics:
             counts.dropped,
         )
 
-    return await _ask_debug(ref, "statistics()", get)
+    return await ask_debug(ref, "statistics()", get)
 
 
 async def stop_statistics(ref: ServerRef[Any]) -> None:
@@ -404,7 +304,7 @@ async def stop_statistics(ref: ServerRef[Any]) -> None:
     def stop(debug: Debug) -> None:
         debug.counts = None
 
-    await _ask_debug(ref, "stop_statistics()", stop)
+    await ask_debug(ref, "stop_statistics()", stop)
 
 
 async def start_log(ref: ServerRef[Any], size: int = 10) -> None:
@@ -420,7 +320,7 @@ async def start_log(ref: ServerRef[Any], size: int = 10) -> None:
             raise ValueError(f"size is a number of events, from 1, not {size!r}")
         debug.events = deque(debug.events or (), maxlen=size)
 
-    await _ask_debug(ref, f"start_log({size!r})", start)
+    await ask_debug(ref, f"start_log({size!r})", start)
 
 
 async def log(ref: ServerRef[Any]) -> list[Event]:
@@ -429,7 +329,7 @@ async def log(ref: ServerRef[Any]) -> list[Event]:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    return await _ask_debug(ref, "log()", lambda debug: list(debug.events or ()))
+    return await ask_debug(ref, "log()", lambda debug: list(debug.events or ()))
 
 
 async def stop_log(ref: ServerRef[Any]) -> None:
@@ -442,7 +342,7 @@ async def stop_log(ref: ServerRef[Any]) -> None:
     def stop(debug: Debug) -> None:
         debug.events = None
 
-    await _ask_debug(ref, "stop_log()", stop)
+    await ask_debug(ref, "stop_log()", stop)
 
 
 async def start_trace(ref: ServerRef[Any], write: Callable[[str], object] = print) -> None:
@@ -459,7 +359,7 @@ async def start_trace(ref: ServerRef[Any], write: Callable[[str], object] = prin
     def start(debug: Debug) -> None:
         debug.write = write
 
-    await _ask_debug(ref, "start_trace()", start)
+    await ask_debug(ref, "start_trace()", start)
 
 
 async def stop_trace(ref: ServerRef[Any]) -> None:
@@ -472,7 +372,7 @@ async def stop_trace(ref: ServerRef[Any]) -> None:
     def stop(debug: Debug) -> None:
         debug.write = None
 
-    await _ask_debug(ref, "stop_trace()", stop)
+    await ask_debug(ref, "stop_trace()", stop)
 
 
 async def install(
@@ -501,7 +401,7 @@ async def install(
         debug.functions[name] = (function, state)
         return True
 
-    return await _ask_debug(ref, f"install({_name_of(function)})", add)
+    return await ask_debug(ref, f"install({_name_of(function)})", add)
 
 
 async def remove(ref: ServerRef[Any], key: Hashable) -> bool:
@@ -513,112 +413,7 @@ async def remove(ref: ServerRef[Any], key: Hashable) -> bool:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    return await _ask_debug(ref, f"remove({key!r})", lambda debug: debug.functions.pop(key, None) is not None)
-
-
-class _Counts:
-    __slots__ = ("dropped", "received", "replied", "start_time")
-
-    def __init__(self, start_time: float) -> None:
-        self.start_time = start_time
-        self.received = 0
-        self.replied = 0
-        self.dropped = 0
-
-
-class Debug(Instrument):
-    """The instrument of one server, for as long as anything here is switched on for it."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self.counts: _Counts | None = None
-        self.events: deque[Event] | None = None
-        self.write: Callable[[str], object] | None = None
-        self.functions: dict[Hashable, tuple[Callable[[Any, Event], Any], Any]] = {}
-
-    @property
-    def wanted(self) -> bool:
-        return bool(self.functions) or not (
-            self.counts is None and self.events is None and self.write is None
-        )
-
-    def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        self._tell("sent", envelope.message)
-
-    def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        if self.counts is not None:
-            self.counts.received += 1
-        self._tell("received", envelope.message)
-
-    def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        if self.counts is not None:
-            self.counts.replied += 1
-        self._tell("replied", envelope.message, envelope._answer if isinstance(envelope, Request) else None)
-
-    def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        self._tell("handled", envelope.message)
-
-    def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
-        if self.counts is not None:
-            self.counts.dropped += 1
-        self._tell("dropped", envelope.message, why)
-
-    def server_crashed(
-        self, server: ServerRef[Any], error: BaseException, message: object, state: object
-    ) -> None:
-        self._tell("crashed", message, error)
-
-    def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
-        self._tell("stopped", None, reason)
-
-    def _tell(self, kind: EventKind, message: object, detail: object = None) -> None:
-        if self.events is None and self.write is None and not self.functions:
-            return
-        process = self._process
-        event = Event(kind, process.name, message, detail, process.shown_state(), trio.current_time())
-        if self.events is not None:
-            self.events.append(event)
-        if self.write is not None:
-            try:
-                self.write(str(event))
-            except Exception:
-                logger.exception("the trace of %s raised; it is switched off", process.name)
-                self.write = None
-        for key, (function, state) in list(self.functions.items()):
-            try:
-                state = function(state, event)
-            except Exception:
-                logger.exception("the debug function %r of %s raised; it is removed", key, process.name)
-                state = DONE
-            if state is DONE:
-                del self.functions[key]
-            else:
-                self.functions[key] = (function, state)
-        self.detach_unless_wanted()
-
-    def detach_unless_wanted(self) -> None:
-        hooks = self._process.hooks
-        if hooks.parent is not None and not self.wanted:
-            self._process.hooks = hooks.parent
-
-
-async def _ask_debug(ref: ServerRef[Any], name: str, function: Callable[[Debug], R]) -> R:
-    """`_ask`, about what is switched on; the instrument is there only while something is."""
-
-    def change(process: Process) -> R:
-        hooks = process.hooks
-        debug = next((i for i in hooks.instruments if isinstance(i, Debug)), None)
-        if debug is not None:
-            result = function(debug)
-            debug.detach_unless_wanted()
-        else:
-            debug = Debug(process)
-            result = function(debug)
-            if debug.wanted:
-                process.hooks = hooks.of_one_server(debug)
-        return result
-
-    return await _ask(ref, name, change)
+    return await ask_debug(ref, f"remove({key!r})", lambda debug: debug.functions.pop(key, None) is not None)
 
 
 def _name_of(function: object) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from sim.strategies._base import RepetitionDiverged
 from sim.strategies._optimal_dpor import OptimalDpor
-from tests.sim.strategies.abstract_program import Program, Thread, World, brute_force, by_dpor
+from tests.sim.strategies.abstract_exploration import brute_force, by_dpor
+from tests.sim.strategies.abstract_program import Program, Thread, World
 from tests.sim.strategies.random_program import random_program
 
 
