@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sim.strategies import ROOT, Access, ObjectId, Operation, TaskId
+from sim.strategies import Access, ObjectId, Operation, TaskId
 
 T = TypeVar("T")
 
+# Who makes what there is before a program is imported or begun; no task is called so.
 _OLDER: Final[TaskId] = (-2,)
+_KERNEL: Final[TaskId] = (-3,)
 
 _READ, _WRITE = Operation.READ, Operation.WRITE
 
@@ -87,7 +89,7 @@ class Recorder:
             tasks: the identity of each task; the kernel adds to it.
         """
         self._recording = True
-        # What is made before the first step is the root's, whoever made the last step of the execution
+        # What is made before the first step is the kernel's, whoever made the last step of the execution
         # before: one that was abandoned does not end with the root.
         self.task = None
         self._tasks = tasks
@@ -174,7 +176,7 @@ class Recorder:
         if self._recording:
             maker = self._makers.get(self.task)
             if maker is None:
-                identity = self._tasks.get(self.task, ROOT)
+                identity = self._tasks.get(self.task, _KERNEL)
                 maker = self._makers[self.task] = _Maker(identity, self._names.setdefault(identity, []))
             self._objects[id(made)] = made, maker.name_next(kind)
 

@@ -156,3 +156,23 @@ def test_random_trio_programs_agree_with_every_interleaving() -> None:
 @pytest.mark.torture
 def test_many_random_trio_programs_agree_with_every_interleaving(dose: Callable[[int], int]) -> None:
     random_programs_agree(1_000, dose(500), 1_500)
+
+
+def test_what_a_scenario_makes_is_not_taken_for_what_was_there_before_it() -> None:
+    async def scenario() -> None:
+        # The second thing that it makes; the kernel has made a scope second, too, which is around all tasks.
+        trio.Event()
+        scope = trio.CancelScope()
+
+        async def cancel() -> None:
+            scope.cancel()
+
+        async def start() -> None:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(trio.lowlevel.checkpoint)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cancel)
+            nursery.start_soon(start)
+
+    assert sim.explore(scenario, "dpor").coverage == "all 1 trace"
