@@ -34,7 +34,7 @@ _AGAINST: Final = tuple(
 _CHANGES: Final = sum(1 << other for other in Operation if other is not Operation.READ)
 # Every footprint has this bit: what comes after everything conflicts with it.
 _ANY: Final = 1
-# Of how many steps it is remembered that they ended where they did.
+# Of how many steps it is remembered that they ended where they did, or what they used.
 _REMEMBERED: Final = 100_000
 # How many neighbouring events are passed over at once where none of them conflicts.
 _BLOCK: Final = 32
@@ -71,6 +71,9 @@ class Footprints:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Use, ...], Footprint] = {}
+        # The same by the addresses of the uses, which are mostly the very same objects, and slow to hash.
+        # It keeps them, so that no address is used again.
+        self._by_address: dict[tuple[int, ...], tuple[Footprint, tuple[Use, ...]]] = {}
         self._shifts: dict[Hashable, int] = {}
 
     def of(self, uses: Iterable[Use]) -> Footprint:
@@ -81,9 +84,19 @@ class Footprints:
                 written: a step that reads and updates commutes with neither readers nor updaters.
         """
         key = tuple(uses)
+        addresses = tuple(map(id, key))
+        kept = self._by_address.get(addresses)
+        if kept is not None:
+            return kept[0]
         found = self._known.get(key)
-        if found is not None:
-            return found
+        if found is None:
+            found = self._make(key)
+        if len(self._by_address) >= _REMEMBERED:
+            self._by_address.clear()
+        self._by_address[addresses] = found, key
+        return found
+
+    def _make(self, key: tuple[Use, ...]) -> Footprint:
         has, against = _ANY, 0
         joined: dict[int, bool] = {}
         for target, operation in key:
@@ -92,8 +105,8 @@ class Footprints:
             against |= _AGAINST[operation] << shift
             joined[shift] = operation == _JOIN and joined.get(shift, True)
         joins = sum(_CHANGES << shift for shift, only in joined.items() if only)
-        found = self._known[key] = Footprint(key, has, against, joins, len(self._known))
-        return found
+        made = self._known[key] = Footprint(key, has, against, joins, len(self._known))
+        return made
 
     def beginning(self, late: Footprint, early: Footprint) -> Footprint:
         """What is known of a step for an execution in which it precedes one that it conflicts with.

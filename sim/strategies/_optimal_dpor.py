@@ -74,16 +74,25 @@ class _State:
         branches: what is still to be explored from this state besides, in this order.
         asleep: steps that need no exploration here: all that they lead to is explored. Those explored
             from this very state are added when they are done.
+        asleep_against: what conflicts with one of those.
         choices: those inside the step; None as long as there are none.
     """
 
-    __slots__ = ("asleep", "branch", "branches", "choices")
+    __slots__ = ("asleep", "asleep_against", "branch", "branches", "choices")
 
-    def __init__(self, branch: Branch, branches: list[Branch], asleep: Mapping[Process, Step]) -> None:
+    def __init__(
+        self, branch: Branch, branches: list[Branch], asleep: Mapping[Process, Step], asleep_against: int
+    ) -> None:
         self.branch = branch
         self.branches = branches
         self.asleep = asleep
+        self.asleep_against = asleep_against
         self.choices: _Choices | None = None
+
+    def add_asleep(self, step: Step) -> None:
+        """Lets a step sleep that was explored from here."""
+        self.asleep = {**self.asleep, step.process: step}
+        self.asleep_against |= step.against
 
 
 @final
@@ -255,33 +264,41 @@ class OptimalDpor:
         if not planned:
             return False
         branch = planned.pop(0)
-        self._path.append(_State(branch, planned, self._still_asleep(parent)))
+        self._path.append(_State(branch, planned, *self._still_asleep(parent)))
         return True
 
     def _go_on(self, runnable: Sequence[Process]) -> bool:
         """Goes to the next state and chooses a step there freely, if not all that can run sleep."""
         path = self._path
-        asleep = _NOBODY
+        asleep, against = _NOBODY, 0
         if path:
             parent = path[-1]
-            asleep = self._still_asleep(parent)
+            asleep, against = self._still_asleep(parent)
             previous = parent.branch.process
             if previous in runnable and previous not in asleep:
-                path.append(_State(Branch(previous, None), [], asleep))
+                path.append(_State(Branch(previous, None), [], asleep, against))
                 return True
         for process in runnable:
             if process not in asleep:
-                path.append(_State(Branch(process, None), [], asleep))
+                path.append(_State(Branch(process, None), [], asleep, against))
                 return True
         return False
 
-    def _still_asleep(self, parent: _State) -> Mapping[Process, Step]:
-        """Who sleeps after the last step: who slept before and does not conflict with it."""
-        asleep = parent.asleep
-        if not asleep or parent.choices is not None:
-            return _NOBODY
+    def _still_asleep(self, parent: _State) -> tuple[Mapping[Process, Step], int]:
+        """Who sleeps after the last step, and what conflicts with them: who slept before and does not
+        conflict with it."""
+        if not parent.asleep or parent.choices is not None:
+            return _NOBODY, 0
         has = self._order.events[-1].has
-        return {process: step for process, step in asleep.items() if not step.against & has}
+        if not parent.asleep_against & has:
+            return parent.asleep, parent.asleep_against
+        asleep: dict[Process, Step] = {}
+        against = 0
+        for process, step in parent.asleep.items():
+            if not step.against & has:
+                asleep[process] = step
+                against |= step.against
+        return asleep, against
 
     def _plan(self) -> None:
         """Plans the reversal of each race, together with all that does not need its early step.
@@ -345,7 +362,7 @@ class OptimalDpor:
                         done = event
                     else:
                         done = PartlyKnown(process, event.bit, choices.has, choices.against, key=event.key)
-                    state.asleep = {**state.asleep, process: done}
+                    state.add_asleep(done)
                     state.branch = state.branches.pop(0)
                     state.choices = None
                     break

@@ -59,39 +59,43 @@ class Reversal:
         order: the execution that has the race. It must not change before `settle`.
         early: the step to be run after `late`.
         late: a step that races with `early`.
+
+    Attributes:
+        independent: the steps before the late one, as they were at first.
+        left: the bits of those that are still in the sequence.
+        has: what these use, or -1 if that is not known; see `uses`.
+        events: finds them, and perhaps others, by their bits.
+        late_bit: that of the late step; 0 once it is not in the sequence any more.
+        late_has: what is certain of what the late step uses.
     """
 
     __slots__ = (
         "_early",
-        "_events",
-        "_has",
-        "_independent",
         "_late",
-        "_late_bit",
-        "_late_has",
-        "_left",
         "_order",
         "_past",
+        "events",
+        "has",
+        "independent",
+        "late_bit",
+        "late_has",
+        "left",
     )
 
     def __init__(self, order: HappensBefore, early: Event, late: Event) -> None:
         self._order = order
         self._early = early
         self._late = late
-        # The steps before the late one; the bits of those that are still in the sequence, and what
-        # these use, or -1 if that is not known.
-        self._independent = order.without(early)
+        self.independent = order.without(early)
         left = has = 0
-        for event in self._independent:
+        for event in self.independent:
             left |= event.bit
             has |= event.has
-        self._left = left
-        self._has = has
-        # Finds these and perhaps others by their bits.
-        self._events = order.present
-        # What is certain of the late step; its bit is 0 once it is not in the sequence any more.
-        self._late_bit = late.bit
-        self._late_has = order.footprints.beginning(late.footprint, early.footprint).has
+        self.left = left
+        self.has = has
+        self.events = order.present
+        self.late_bit = late.bit
+        self.late_has = order.footprints.beginning(late.footprint, early.footprint).has
         # What then happens before it, and its mark.
         self._past: tuple[int, int] | None = None
 
@@ -101,45 +105,42 @@ class Reversal:
         Args:
             step: one that can be taken before the first of the sequence.
         """
-        left = self._left
+        left = self.left
         bit = step.bit
         if bit & left:
-            return self._events[bit].history & left == bit
-        has = self._has
-        if has < 0:
-            has = 0
-            for event in self._independent:
-                if event.bit & left:
-                    has |= event.has
-            self._has = has
-        against = step.against
-        if against & has:
-            return False
-        late_bit = self._late_bit
-        if bit == late_bit:
+            return self.events[bit].history & left == bit
+        has = self.has if self.has >= 0 else self.uses()
+        return not step.against & has and self.late_permits(step)
+
+    def late_permits(self, step: Step) -> bool:
+        """Whether a step that none of `left` is, or conflicts with, may come first for all that the
+        late one does."""
+        bit = self.late_bit
+        if step.bit == bit:
             # If all of a step is known, and nothing before the late one conflicts with it, then the
             # late one does the same.
-            return isinstance(step, Event) or not self.settle()[0] & left
-        return not (late_bit and against & self._late_has)
+            return isinstance(step, Event) or not self.settle()[0] & self.left
+        return not (bit and step.against & self.late_has)
 
-    def remove(self, step: Step) -> None:
-        """Takes a step out; nothing happens if the sequence does not have it."""
-        bit = step.bit
-        if bit & self._left:
-            self._left -= bit
-            self._has = -1
-        elif bit == self._late_bit:
-            self._late_bit = 0
+    def uses(self) -> int:
+        """What the steps that are left use."""
+        left = self.left
+        has = 0
+        for event in self.independent:
+            if event.bit & left:
+                has |= event.has
+        self.has = has
+        return has
 
     def rest(self) -> list[Step]:
         """The steps that are left, in an order in which they can be run."""
-        left = self._left
-        steps: list[Step] = [event for event in self._independent if event.bit & left]
-        if self._late_bit:
+        left = self.left
+        steps: list[Step] = [event for event in self.independent if event.bit & left]
+        if self.late_bit:
             footprint = self._late_footprint()
             _, mark = self.settle()
             steps.append(
-                PartlyKnown(self._late.process, self._late_bit, footprint.has, footprint.against, mark=mark)
+                PartlyKnown(self._late.process, self.late_bit, footprint.has, footprint.against, mark=mark)
             )
         return steps
 
@@ -150,7 +151,7 @@ class Reversal:
             That as a bit set, and a mark for `HappensBefore.was_whole`.
         """
         if self._past is None:
-            self._events = {event.bit: event for event in self._independent}
+            self.events = {event.bit: event for event in self.independent}
             self._past = self._order.past_without(self._early, self._late, self._late_footprint())
         return self._past
 

@@ -51,11 +51,18 @@ def insert(branches: list[Branch], plan: Reversal, order: HappensBefore) -> None
         plan: used up by this.
         order: knows of which steps it is certain what they use.
     """
+    # Most of what the search does beyond making steps is done here, a few times for each execution and
+    # once for each step of a plan; so this is `Reversal.may_begin_with`, and taking the step out, by hand.
+    left, events = plan.left, plan.events
     while True:
         for branch in branches:
             step = branch.step
             assert step is not None  # only a branch that is not planned has none
-            if plan.may_begin_with(step):
+            bit = step.bit
+            if bit & left:
+                if events[bit].history & left == bit:
+                    break
+            elif not step.against & (plan.has if plan.has >= 0 else plan.uses()) and plan.late_permits(step):
                 break
         else:
             for step in plan.rest():
@@ -65,7 +72,8 @@ def insert(branches: list[Branch], plan: Reversal, order: HappensBefore) -> None
             return
         if step.draws:
             return  # what follows a step that draws is explored without regard to the past
-        if not branch.children:
+        children = branch.children
+        if not children:
             if isinstance(step, PartlyKnown) and step.mark:
                 if order.was_whole(step.mark):
                     step.mark = 0
@@ -76,5 +84,10 @@ def insert(branches: list[Branch], plan: Reversal, order: HappensBefore) -> None
                         branch.deferred = []
                     branch.deferred.append(plan)
             return
-        plan.remove(step)
-        branches = branch.children
+        if bit & left:
+            left -= bit
+            plan.left = left
+            plan.has = -1
+        elif bit == plan.late_bit:
+            plan.late_bit = 0
+        branches = children
