@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sim.scenarios.planted import cancellation, messages, servers, shared_state, waiting
+from sim.scenarios.planted import cancellation, lifetimes, messages, servers, shared_state, waiting
 from sim.scenarios.planted._planted import PlantedRace, PromiseBroken
 
 __all__ = ["PLANTED", "PlantedRace", "PromiseBroken"]
 
 PLANTED: Final[Mapping[str, PlantedRace]] = {
     race.name: race
-    for module in (shared_state, waiting, cancellation, messages, servers)
+    for module in (shared_state, lifetimes, waiting, cancellation, messages, servers)
     for race in module.RACES
 }
 """All of them by the name of the broken program."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import trio
 from trio.lowlevel import checkpoint
 
@@ -71,45 +69,6 @@ async def check_then_act_corrected() -> None:
         nursery.start_soon(withdraw, 80)
         nursery.start_soon(withdraw, 70)
     require(balance.get() >= 0, "nobody withdraws what is not there")
-
-
-async def double_start() -> None:
-    """A service is started by each task that finds none while the first start is under way."""
-    service: Shared[str | None] = Shared(None)
-    starts = Shared(0)
-
-    async def use() -> None:
-        if service.get() is None:
-            starts.set(starts.get() + 1)
-            await checkpoint()
-            service.set("running")
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(use)
-    require(starts.get() == 1, "the service is started once")
-
-
-async def double_start_corrected() -> None:
-    """The start is noted before it is awaited; whoever comes later waits for it."""
-    running: Shared[trio.Event | None] = Shared(None)
-    starts = Shared(0)
-
-    async def use() -> None:
-        started = running.get()
-        if started is not None:
-            await started.wait()
-            return
-        started = trio.Event()
-        running.set(started)
-        starts.set(starts.get() + 1)
-        await checkpoint()
-        started.set()
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(use)
-    require(starts.get() == 1, "the service is started once")
 
 
 async def aba() -> None:
@@ -247,46 +206,6 @@ async def write_skew_corrected() -> None:
     require(any(cell.get() for cell in on_call.values()), "a doctor is on call")
 
 
-async def published_before_ready() -> None:
-    """A flag says that the settings are loaded before they are."""
-    loaded = Shared(False)
-    settings: Shared[str | None] = Shared(None)
-
-    async def load() -> None:
-        loaded.set(True)
-        await checkpoint()
-        settings.set("dark mode")
-
-    async def use() -> None:
-        await checkpoint()
-        if loaded.get():
-            require(settings.get() is not None, "loaded settings are there")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(load)
-        nursery.start_soon(use)
-
-
-async def published_before_ready_corrected() -> None:
-    """The flag is set last."""
-    loaded = Shared(False)
-    settings: Shared[str | None] = Shared(None)
-
-    async def load() -> None:
-        await checkpoint()
-        settings.set("dark mode")
-        loaded.set(True)
-
-    async def use() -> None:
-        await checkpoint()
-        if loaded.get():
-            require(settings.get() is not None, "loaded settings are there")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(load)
-        nursery.start_soon(use)
-
-
 async def stale_cache_fill() -> None:
     """A cache is filled with what was read before the write that emptied it."""
     database = Shared("old")
@@ -333,91 +252,6 @@ async def stale_cache_fill_corrected() -> None:
         nursery.start_soon(read)
         nursery.start_soon(write)
     require(cache.get() in (None, database.get()), "the cache holds nothing old for ever")
-
-
-async def delivered_after_unsubscribe() -> None:
-    """News goes to a list of subscribers that was read before one of them left."""
-    subscribers: Shared[tuple[str, ...]] = Shared(("ann", "bob"))
-    gone = Shared(False)
-
-    async def publish() -> None:
-        for subscriber in subscribers.get():
-            require(not (subscriber == "bob" and gone.get()), "who has left gets no news")
-            await checkpoint()
-
-    async def leave() -> None:
-        subscribers.set(("ann",))
-        gone.set(True)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(publish)
-        nursery.start_soon(leave)
-
-
-async def delivered_after_unsubscribe_corrected() -> None:
-    """Each delivery looks whether its subscriber is still there."""
-    subscribers: Shared[tuple[str, ...]] = Shared(("ann", "bob"))
-    gone = Shared(False)
-
-    async def publish() -> None:
-        for subscriber in subscribers.get():
-            if subscriber in subscribers.get():
-                require(not (subscriber == "bob" and gone.get()), "who has left gets no news")
-            await checkpoint()
-
-    async def leave() -> None:
-        subscribers.set(("ann",))
-        gone.set(True)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(publish)
-        nursery.start_soon(leave)
-
-
-@dataclass(slots=True)
-class _Connection:
-    users: Shared[int]
-    is_open: Shared[bool]
-
-
-async def closed_while_in_use() -> None:
-    """The last user of a connection closes it, while the next one has just taken it."""
-    connection = _Connection(users=Shared(0), is_open=Shared(True))
-
-    async def use() -> None:
-        if not connection.is_open.get():
-            return
-        connection.users.set(connection.users.get() + 1)
-        await checkpoint()
-        require(connection.is_open.get(), "a connection in use is open")
-        connection.users.set(connection.users.get() - 1)
-        if connection.users.get() == 0:
-            await checkpoint()
-            connection.is_open.set(False)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(use)
-        nursery.start_soon(use)
-
-
-async def closed_while_in_use_corrected() -> None:
-    """The count is looked at again when the close is about to happen."""
-    connection = _Connection(users=Shared(0), is_open=Shared(True))
-
-    async def use() -> None:
-        if not connection.is_open.get():
-            return
-        connection.users.set(connection.users.get() + 1)
-        await checkpoint()
-        require(connection.is_open.get(), "a connection in use is open")
-        connection.users.set(connection.users.get() - 1)
-        await checkpoint()
-        if connection.users.get() == 0:
-            connection.is_open.set(False)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(use)
-        nursery.start_soon(use)
 
 
 async def _read_by_sequence_lock(modulus: int) -> None:
@@ -497,41 +331,6 @@ async def _count_in_a_crowd(*, guard_the_odd_one: bool) -> None:
     require(number.get() == 3, "three increments add three")
 
 
-async def _shut_down_slowly(*, look_again: bool) -> None:
-    """A worker that registers itself, and a shutdown of many steps that ends what is registered."""
-    registered = Shared(False)
-    is_shut_down = Shared(False)
-    ended = Shared(False)
-
-    async def work() -> None:
-        if look_again and is_shut_down.get():
-            ended.set(True)
-            return
-        registered.set(True)
-
-    async def shut_down() -> None:
-        for _ in range(8):
-            await checkpoint()
-        is_shut_down.set(True)
-        if registered.get():
-            ended.set(True)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(work)
-        nursery.start_soon(shut_down)
-    require(ended.get(), "a shutdown ends every worker")
-
-
-async def registered_after_shutdown() -> None:
-    """A worker is so slow to start that the whole shutdown is over before it registers."""
-    await _shut_down_slowly(look_again=False)
-
-
-async def registered_after_shutdown_corrected() -> None:
-    """It looks whether there is anything to register with."""
-    await _shut_down_slowly(look_again=True)
-
-
 async def _ring_buffer(*, check_lap: bool) -> None:
     """A writer that never waits, and a reader that takes its time between position and slot."""
     slots = [Shared(-1) for _ in range(4)]
@@ -608,17 +407,12 @@ async def report_of_many_moments_corrected() -> None:
 RACES = (
     PlantedRace(lost_update, lost_update_corrected),
     PlantedRace(check_then_act, check_then_act_corrected),
-    PlantedRace(double_start, double_start_corrected),
     PlantedRace(aba, aba_corrected),
     PlantedRace(torn_read, torn_read_corrected),
     PlantedRace(write_skew, write_skew_corrected),
-    PlantedRace(published_before_ready, published_before_ready_corrected),
     PlantedRace(stale_cache_fill, stale_cache_fill_corrected),
-    PlantedRace(delivered_after_unsubscribe, delivered_after_unsubscribe_corrected),
-    PlantedRace(closed_while_in_use, closed_while_in_use_corrected),
     PlantedRace(sequence_lock_wraps, sequence_lock_wraps_corrected),
     PlantedRace(lost_update_in_a_crowd, lost_update_in_a_crowd_corrected),
-    PlantedRace(registered_after_shutdown, registered_after_shutdown_corrected),
     PlantedRace(lapped_by_the_writer, lapped_by_the_writer_corrected),
     PlantedRace(report_of_many_moments, report_of_many_moments_corrected),
 )
