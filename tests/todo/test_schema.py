@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,63 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     with Shard.open(tmp_path / "0.db") as shard:
         assert not shard.database.table("half").exists()
         assert len(shard.load("bob")) == 2
+
+
+# Brings copies of an old file up, each in a process that ends as a kill ends one: before its first statement, before
+# its second, and so on. Prints how many were killed.
+KILLED = """
+import itertools, os, shutil, signal, sqlite3, sys
+from pathlib import Path
+from todo.shard import Shard
+
+connect = sqlite3.connect
+
+def dying(step):
+    def connected(*args, **kwargs):
+        statements = itertools.count()
+
+        def trace(statement):
+            if next(statements) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(trace)
+        return connection
+
+    return connected
+
+folder = Path(sys.argv[1])
+for step in itertools.count():
+    copy = folder / f"{step}.db"
+    shutil.copy(folder / "old.db", copy)
+    child = os.fork()
+    if not child:
+        sqlite3.connect = dying(step)
+        Shard.open(copy)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        assert status == 0, status
+        print(step)
+        break
+"""
+
+
+def test_killed_before_any_of_its_statements_a_file_is_brought_up_by_the_next_program(tmp_path: Path) -> None:
+    old_file(tmp_path / "old.db", 1)
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    killed = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    versions: list[int] = []
+    for step in range(killed):
+        with contextlib.closing(sqlite3.connect(tmp_path / f"{step}.db")) as left:
+            versions.append(left.execute("PRAGMA user_version").fetchone()[0])
+        with Shard.open(tmp_path / f"{step}.db") as shard:
+            assert [entry.title for entry in shard.load("bob")] == ["Dentist", "Shopping"]
+            assert [found.entry.id for found in shard.search("shop")] == [4]
+            assert shard.check() == []
+    # Some before the version was there, and some after.
+    assert versions == sorted(versions)
+    assert {versions[0], versions[-1]} == {1, schema.SCHEMA_VERSION}
 
 
 def test_a_person_can_read_the_file_with_any_sqlite_tool(tmp_path: Path) -> None:
