@@ -77,8 +77,8 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
         assert len(shard.load("bob")) == 2
 
 
-# Brings copies of an old file up, each in a process that ends as a kill ends one: before its first statement, before
-# its second, and so on. Prints how many were killed.
+# Brings copies of an old file up, each in a process that is killed: before its first statement, before its
+# second, and so on. Prints how many were.
 KILLED = """
 import itertools, os, shutil, signal, sqlite3, sys
 from pathlib import Path
