@@ -51,6 +51,13 @@ class ChoiceLog:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ChoiceLog):
+            return NotImplemented
+        return self.indices == other.indices and self.alternatives == other.alternatives
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
     def add(self, index: int, alternatives: int) -> None:
         self.indices.append(index)
         self.alternatives.append(alternatives)

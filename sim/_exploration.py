@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from sim._choices import ChoiceLog
 from sim._examination import Examination, innermost
-from sim._kernel import Kernel
+from sim._kernel import Ended, Kernel
 from sim._result import Failure
 from sim._trace import Trace
 from sim.faults import FaultPlan
@@ -29,6 +29,7 @@ class Options:
     """The arguments of `sim.explore` that bound and shape an exploration."""
 
     max_steps: int
+    max_depth: int | None = None
     max_executions: int = 1
     max_failures: int = 1
     shrink_failures: bool = False
@@ -104,9 +105,9 @@ class Exploration:
             strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
             if not ended.abandoned:
                 if ended.error is not None:
-                    self.failures.append(self._examine(kernel, ended.error))
+                    self.failures.append(self._examine(kernel, ended))
                 elif options.self_check:
-                    self._check(kernel)
+                    self._check(kernel, ended)
             if stopped is not None and not self.executions & 63 and stopped():
                 return
             if progress is not None and not self.executions & 63:
@@ -115,21 +116,23 @@ class Exploration:
         if len(self.failures) < options.max_failures and strategy.exhaustive:
             self.exhausted = not strategy.begin_execution()
 
-    def _examine(self, kernel: Kernel, raised: BaseException) -> Failure:
+    def _examine(self, kernel: Kernel, ended: Ended) -> Failure:
         """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
         plainer one in its place, if there is one."""
-        log = kernel.log.copy()
+        log, raised = kernel.log.copy(), ended.error
+        assert raised is not None
         examination = Examination(kernel, self._scenario)
-        trace, nondeterminism = examination.repeat(log, raised)
+        trace, nondeterminism = examination.repeat(log, ended)
         if nondeterminism is None and self._options.shrink_failures:
-            log, raised = examination.shrink(log, raised)
-            trace, nondeterminism = examination.repeat(log, raised)
+            log, shrunk = examination.shrink(log, ended)
+            trace, nondeterminism = examination.repeat(log, shrunk)
+            raised = shrunk.error or raised
         return self._failure(nondeterminism or innermost(raised), raised, log, trace)
 
-    def _check(self, kernel: Kernel) -> None:
+    def _check(self, kernel: Kernel, ended: Ended) -> None:
         """Make a run that held twice more, to see that it is a function of its choices."""
         log = kernel.log.copy()
-        trace, nondeterminism = Examination(kernel, self._scenario).repeat(log, None)
+        trace, nondeterminism = Examination(kernel, self._scenario).repeat(log, ended)
         if nondeterminism is not None:
             self.failures.append(self._failure(nondeterminism, nondeterminism, log, trace))
 

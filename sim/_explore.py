@@ -22,7 +22,7 @@ from sim._jobs import SAMPLING, Share, run_jobs
 from sim._kernel import Kernel, check_trio, nested
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
-from sim.strategies import Strategy, make_strategy
+from sim.strategies import DepthBounded, Strategy, make_strategy
 from sim.strategies._replay import Replay
 
 DEFAULT_MAX_STEPS: Final = 20_000
@@ -36,6 +36,7 @@ def explore(
     *,
     max_failures: int = 1,
     max_steps: int = DEFAULT_MAX_STEPS,
+    max_depth: int | None = None,
     max_seconds: float = math.inf,
     shrink_failures: bool = True,
     faults: str | FaultPlan | None = None,
@@ -55,6 +56,8 @@ def explore(
         seed: seeds the strategy; the same seed makes the same exploration.
         max_failures: stop when so many runs have failed.
         max_steps: steps one run may take before it counts as a livelock.
+        max_depth: steps a task may make in a run, those that are above it in the tree of tasks counted as
+            one each. It stops there, and a run in which no other task can go on is over and has held.
         max_seconds: begin no further run once so many real seconds have passed.
         shrink_failures: replace each failing run by the plainest one found that fails in the same
             way: with the fewest preemptions, then the fewest choices.
@@ -95,10 +98,16 @@ def explore(
         name, chosen = type(strategy).__name__, strategy
     if max_executions < 1 or max_failures < 1 or max_steps < 1:
         raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
+    if max_depth is not None:
+        try:
+            chosen = DepthBounded(chosen, max_depth)
+        except ValueError as error:
+            raise WrongUse(str(error)) from None
     if not max_seconds > 0:
         raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
     options = Options(
         max_steps=max_steps,
+        max_depth=max_depth,
         max_executions=max_executions,
         max_failures=max_failures,
         shrink_failures=shrink_failures,
@@ -239,6 +248,8 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
 def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options) -> Result:
     def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
         strategy = make_strategy(name, seed)
+        if options.max_depth is not None:
+            strategy = DepthBounded(strategy, options.max_depth)
         share = replace(options, max_executions=executions, progress=None, shrink_failures=False)
         exploration = Exploration(scenario, strategy, share, stopped)
         _run_nested(scenario, strategy, options.max_steps, exploration.run)
@@ -248,6 +259,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
             exploration.abandoned,
             tuple(failure.token for failure in exploration.failures),
             exploration.never,
+            strategy.coverage,
         )
 
     began = real_seconds()
@@ -267,7 +279,8 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
         strategy=name,
         executions=sum(share.executions for share in shares),
         complete=False,
-        coverage=f"sampled by {len(shares)} processes",
+        # Of the one that has come to a bound, if any has.
+        coverage=f"{max((share.coverage for share in shares), key=len)} by {len(shares)} processes",
         failures=tuple(failures),
         seconds=seconds,
         steps=sum(share.steps for share in shares),

@@ -33,6 +33,7 @@ class Share:
     abandoned: int
     tokens: tuple[str, ...]
     never: tuple[str, ...]
+    coverage: str
 
 
 Work: TypeAlias = Callable[[int, int, Callable[[], bool]], Share]

@@ -67,6 +67,8 @@ class Trace:
         self._open: tuple[TaskId, str, float, int, int, str] | None = None
         self._previous_can_go_on = False
         self._drew: list[str] = []
+        # How many choices were made before each step, that of the step itself included.
+        self._choices: list[int] = []
         self.logged: list[tuple[int, str]] = []
 
     def drew(self, what: str) -> None:
@@ -77,7 +79,10 @@ class Trace:
         """Something was logged in the current step."""
         self.logged.append((len(self.steps), line))
 
-    def before_step(self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float) -> None:
+    def before_step(
+        self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float, choices: int
+    ) -> None:
+        self._choices.append(choices)
         self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))
         if len(self.steps) == self._stack_at:
             self.stack = _stack(task)
@@ -97,6 +102,10 @@ class Trace:
         self.steps.append(
             TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts, fault, drew)
         )
+
+    def step_of(self, choice: int) -> int:
+        """The number of the step that a choice was made in, or, if it was who goes on, after."""
+        return max(0, sum(made <= choice for made in self._choices) - 1)
 
 
 def first_difference(first: Trace, second: Trace) -> tuple[int, str, str] | None:

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import math
 import os
 import pkgutil
 import sys
@@ -67,11 +68,18 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
     default="random",
     show_default=True,
     metavar="NAME[:NUMBER]",
-    help=f"One of {', '.join(sorted(STRATEGIES))}; delay, pct and preemption take a number.",
+    help=f"One of {', '.join(sorted(STRATEGIES))}; delay, dpor, pct and preemption take a number.",
 )
 @click.option("--max-executions", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--max-failures", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
+@click.option("--max-depth", type=click.IntRange(1), help="Let no task make more steps in a run.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=math.inf,
+    help="Begin no run once so many seconds have passed.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option(
@@ -92,6 +100,8 @@ def explore_command(
     max_executions: int,
     max_failures: int,
     max_steps: int,
+    max_depth: int | None,
+    max_seconds: float,
     seed: int,
     jobs: int,
     database: str | None,
@@ -115,6 +125,8 @@ def explore_command(
                 seed,
                 max_failures=max_failures,
                 max_steps=max_steps,
+                max_depth=max_depth,
+                max_seconds=max_seconds,
                 jobs=jobs,
                 database=database,
                 faults=_plan(fault, fault_tasks, fault_count),

@@ -22,7 +22,6 @@ def cancel_everything(
     scheduler: Scheduler,
     nurseries: OuterNurseries,
     findings: Findings,
-    max_steps: int,
     close_generators: Callable[[], bool],
     deadlines: Callable[[], Any],
 ) -> None:
@@ -34,7 +33,7 @@ def cancel_everything(
         close_generators: starts to close generators that were left half-way; says whether there are any.
         deadlines: makes what holds none.
     """
-    steps, scheduler.steps = scheduler.steps, max_steps - _STEPS
+    steps, scheduler.steps = scheduler.steps, scheduler.max_steps - _STEPS
     log, scheduler.log = scheduler.log, ChoiceLog()
     nurseries.cancel()
     turns = _TakeTurns()

@@ -36,7 +36,7 @@ from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Ended, Findings
 from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
-from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Scheduler
+from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
 from sim._kernel._takeover import renew, taken_over
 from sim._kernel._trio import RUN_CONTEXT, threads_replaced
 from sim._logs import gathered
@@ -55,7 +55,6 @@ class Kernel:
 
     def __init__(self, runner: Any, max_steps: int, recorder: Recorder | None) -> None:
         self._runner = runner
-        self._max_steps = max_steps
         self._recorder = recorder
         self._host_task: Any = RUN_CONTEXT.task
         self._findings = Findings()
@@ -92,7 +91,7 @@ class Kernel:
         """
         scheduler = self._scheduler
         self._begin(strategy, trace)
-        abandoned = False
+        abandoned = cut = False
         # A collection that falls into a step would run finalizers there, at a point that depends
         # on all that was allocated since the process began.
         collecting = gc.isenabled()
@@ -111,8 +110,10 @@ class Kernel:
             self._run(strategy, trace)
         except Abandoned:
             abandoned = True
+        except Cut:
+            cut = True
         except BudgetUsedUp:
-            self._findings.find(StepBudgetExceeded(self._max_steps, self._busiest()))
+            self._findings.find(StepBudgetExceeded(scheduler.max_steps, self._busiest()))
         finally:
             scheduler.close()
             self.invariants.end_execution()
@@ -128,7 +129,7 @@ class Kernel:
             raise KeyboardInterrupt
         faults = scheduler.faults
         verdict = self._findings.verdict(struck=faults is not None and faults.struck)
-        return Ended(verdict, abandoned, scheduler.steps)
+        return Ended(verdict, abandoned, cut, scheduler.steps)
 
     def _begin(self, strategy: Strategy, trace: Trace | None) -> None:
         scheduler, runner = self._scheduler, self._runner
@@ -208,7 +209,6 @@ class Kernel:
                 self._scheduler,
                 self._nurseries,
                 self._findings,
-                self._max_steps,
                 self._close_generators,
                 self._order.deadlines,
             )
@@ -239,6 +239,16 @@ class Kernel:
         return kind, faults.seconds
 
     # The life of the kernel.
+
+    @contextlib.contextmanager
+    def limited(self, steps: int) -> Generator[None]:
+        """Let executions that are made in the block take no more than so many steps."""
+        scheduler = self._scheduler
+        before, scheduler.max_steps = scheduler.max_steps, min(steps, scheduler.max_steps)
+        try:
+            yield
+        finally:
+            scheduler.max_steps = before
 
     @contextlib.contextmanager
     def struck_by(self, plan: FaultPlan | None) -> Generator[None]:

@@ -19,14 +19,16 @@ class Ended:
     Attributes:
         error: what failed; None if it held.
         abandoned: the strategy dropped it.
+        cut: the strategy ended it at a bound, where it held so far.
         steps: how many steps were made.
     """
 
-    __slots__ = ("abandoned", "error", "steps")
+    __slots__ = ("abandoned", "cut", "error", "steps")
 
-    def __init__(self, error: BaseException | None, abandoned: bool, steps: int) -> None:
+    def __init__(self, error: BaseException | None, abandoned: bool, cut: bool, steps: int) -> None:
         self.error = error
         self.abandoned = abandoned
+        self.cut = cut
         self.steps = steps
 
 

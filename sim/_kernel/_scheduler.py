@@ -22,8 +22,8 @@ from sim._kernel._trio import CHECKPOINT, DETACH, FRAMES_TO_DROP, RESUME, RUN_CO
 from sim._trace import Trace
 from sim.oracles.invariants import Invariants
 from sim.strategies import (
-    ABANDON,
     CLOCK,
+    CUT,
     ROOT,
     ChoiceKind,
     Ending,
@@ -42,6 +42,10 @@ class Abandoned(Exception):
     """The strategy has asked to drop this execution."""
 
 
+class Cut(Exception):
+    """The strategy has asked to end this execution here."""
+
+
 class Scheduler:
     """Steps tasks, names them, lets time pass, and notes the choices that are made.
 
@@ -50,6 +54,7 @@ class Scheduler:
         log: its choices so far.
         ids: of each task, which it is: the same in all executions that choose the same.
         steps: how many were made.
+        max_steps: how many may be.
         strategy: makes the choices; None between executions, and while one is cleaned up after.
         invariants: looked at after each step.
         faults: what strikes after a step; the same in all executions of an exploration.
@@ -57,7 +62,7 @@ class Scheduler:
 
     def __init__(self, runner: Any, max_steps: int, recorder: Recorder | None, findings: Findings) -> None:
         self._runner = runner
-        self._max_steps = max_steps
+        self.max_steps = max_steps
         self._recorder = recorder
         self._findings = findings
         self._trace: Trace | None = None
@@ -225,7 +230,7 @@ class Scheduler:
         named = self._named
         schedule = ChoiceKind.SCHEDULE
         context = RUN_CONTEXT
-        steps, max_steps = self.steps, self._max_steps
+        steps, max_steps = self.steps, self.max_steps
         previous = CLOCK if steps else ROOT
         noting = False
         try:
@@ -240,8 +245,8 @@ class Scheduler:
                         scripted += 1
                     else:
                         index = choose_task([ids[task] for task in runq], previous)
-                        if index == ABANDON:
-                            raise Abandoned
+                        if index < 0:
+                            raise Cut if index == CUT else Abandoned
                         noting = recorder is not None
                     if runnable > 1:
                         log_index(index)
@@ -260,7 +265,7 @@ class Scheduler:
                 if choose_task is not None:
                     previous = ids[task]
                 if trace is not None:
-                    trace.before_step(task, ids[task], index, runnable, clock.now)
+                    trace.before_step(task, ids[task], index, runnable, clock.now, len(self.log))
                 if len(instruments) > 1 and "before_task_step" in instruments:
                     instruments.call("before_task_step", task)
 

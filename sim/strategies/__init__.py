@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from sim.strategies._base import (
     ABANDON,
     CLOCK,
+    CUT,
     ROOT,
     Access,
     ChoiceKind,
@@ -28,6 +29,7 @@ from sim.strategies._base import (
 )
 from sim.strategies._bounded import DelayBounded, PreemptionBounded
 from sim.strategies._bounded_dpor import BoundedDpor
+from sim.strategies._depth import DepthBounded
 from sim.strategies._dfs import DepthFirst
 from sim.strategies._pct import PCT
 from sim.strategies._pos import PartialOrderSampling
@@ -38,6 +40,7 @@ from sim.strategies.dpor import Dpor
 __all__ = [
     "ABANDON",
     "CLOCK",
+    "CUT",
     "PCT",
     "ROOT",
     "STRATEGIES",
@@ -45,6 +48,7 @@ __all__ = [
     "BoundedDpor",
     "ChoiceKind",
     "DelayBounded",
+    "DepthBounded",
     "DepthFirst",
     "Dpor",
     "Ending",

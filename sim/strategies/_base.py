@@ -36,6 +36,10 @@ ABANDON: Final = -1
 task sleeps. The kernel cleans up, and counts the execution as abandoned, not as executed."""
 
 
+CUT: Final = -2
+"""What it returns to end the execution here, as one that held so far: it has come to a bound."""
+
+
 class ChoiceKind(enum.Enum):
     """What a choice is about. Alternative 0 is always the quiet one: go on with the same task, no
     fault, no delay, the first value; so the all-zero sequence is the plainest run there is."""
@@ -216,7 +220,7 @@ class Strategy(ABC):
             previous: the task that made the previous step.
 
         Returns:
-            an index of ``enabled``, or `ABANDON`.
+            an index of ``enabled``, or `ABANDON`, or `CUT`.
         """
         del previous
         return 0 if len(enabled) == 1 else self.choose(ChoiceKind.SCHEDULE, len(enabled))

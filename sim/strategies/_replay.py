@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sim._choices import TokenReader
 from sim._errors import InvalidToken
 from sim.faults import FaultPlan
-from sim.strategies._base import ChoiceKind, Strategy, TaskId
+from sim.strategies._base import CUT, ChoiceKind, Strategy, TaskId
 
 
 class Replay(Strategy):
@@ -51,19 +51,25 @@ class Prefix(Strategy):
     Forgiving on purpose: it is for running a sequence that was made up, while shrinking, or that
     belongs to a program which turns out not to be deterministic.
 
+    Args:
+        indices: the choices.
+        steps: end the execution after so many steps; None to let it come to its end.
+
     Attributes:
         preemptions: how often, so far, a task was made to wait that could have gone on.
     """
 
     wants_identities = True
 
-    def __init__(self, indices: Sequence[int]) -> None:
+    def __init__(self, indices: Sequence[int], steps: int | None = None) -> None:
         self._indices = indices
+        self._steps = steps
+        self._made = 0
         self._next = 0
         self.preemptions = 0
 
     def begin_execution(self) -> bool:
-        self._next = self.preemptions = 0
+        self._next = self._made = self.preemptions = 0
         return True
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
@@ -75,6 +81,9 @@ class Prefix(Strategy):
         return index if index < alternatives else 0
 
     def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
+        if self._made == self._steps:
+            return CUT
+        self._made += 1
         if len(enabled) == 1:
             return 0
         index = self.choose(ChoiceKind.SCHEDULE, len(enabled))

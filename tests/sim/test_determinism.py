@@ -203,6 +203,24 @@ def test_self_check_names_the_step_in_which_two_runs_of_the_same_choices_part_an
     assert failure.error.stack[-1] in str(failure.error)
 
 
+def test_self_check_notices_that_only_the_first_run_was_another() -> None:
+    cached: list[int] = []
+
+    async def warms_a_cache() -> None:
+        async def ask() -> None:
+            if not cached:
+                await trio.lowlevel.checkpoint()
+                cached.append(1)
+            await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(trio.lowlevel.checkpoint)
+
+    (failure,) = sim.explore(warms_a_cache, self_check=True).failures
+    assert isinstance(failure.error, sim.Nondeterminism)
+
+
 @pytest.mark.parametrize("strategy", ["random", "dfs", "dpor"])
 def test_self_check_of_a_deterministic_program_finds_nothing(strategy: str) -> None:
     async def scenario() -> None:
