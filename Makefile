@@ -71,7 +71,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.bench_todo
 	$(BIN)/python -m benchmarks.bench_linearizability
 	$(BIN)/python -m benchmarks.bench_bugs
-	$(BIN)/python -m benchmarks.sim_throughput
+	$(BIN)/python -m benchmarks.bench_sim
 
 # The other libraries, each in an environment of its own below build/peers; what does not install is left out.
 # They are pinned for Python 3.13, and two of them take nothing older: name one with PEERS_PYTHON=...

@@ -21,6 +21,7 @@ from pathlib import Path
 
 __all__ = [
     "DEFAULT",
+    "EXPLORERS",
     "PEERS",
     "Peer",
     "PeerFailed",
@@ -28,6 +29,7 @@ __all__ = [
     "commands",
     "default_python",
     "make",
+    "python_of",
     "serving",
 ]
 
@@ -37,6 +39,8 @@ DEFAULT = REPOSITORY / "build" / "peers"
 # What the pinned requirements were resolved for comes first; triotp and casty need one of the newest.
 PYTHONS = ("python3.13", "python3.14", "python3.12")
 LIMIT = 120.0
+# The environment in which `benchmarks.bench_sim` runs, with all of its contenders.
+EXPLORERS = "explorers"
 
 
 @dataclass(frozen=True)
@@ -127,14 +131,15 @@ def make(folder: Path, python: str) -> dict[str, str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, str] = {}
-    for name in dict.fromkeys(peer.environment for peer in PEERS if peer.environment):
+    environments = [*(peer.environment for peer in PEERS if peer.environment), EXPLORERS]
+    for name in dict.fromkeys(environments):
         failed = folder / f"{name}.failed"
         failed.unlink(missing_ok=True)
         if (folder / name).exists():
             shutil.rmtree(folder / name)
         why = _run([python, "-m", "venv", str(folder / name)]) or _run(
             [
-                str(_python(folder / name)),
+                str(python_of(folder / name)),
                 *("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--require-hashes"),
                 *("-r", str(REQUIREMENTS / f"{name}.txt")),
             ]
@@ -146,7 +151,8 @@ def make(folder: Path, python: str) -> dict[str, str]:
     return results
 
 
-def _python(environment: Path) -> Path:
+def python_of(environment: Path) -> Path:
+    """The interpreter of an environment, also of one that is not there."""
     return environment / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
@@ -172,7 +178,7 @@ def commands(folder: Path) -> tuple[dict[Peer, list[str]], dict[Peer, str]]:
             else:
                 missing[peer] = "elixir is not on the path"
             continue
-        python = _python(folder / peer.environment)
+        python = python_of(folder / peer.environment)
         failed = folder / f"{peer.environment}.failed"
         if python.exists():
             there[peer] = [str(python), "-m", "benchmarks.peers.serve", peer.name]

@@ -11,6 +11,7 @@ from benchmarks.bench_peers import Kind, Result, kinds, measure, notes, svg, tab
 from benchmarks.peers.environments import (
     BEAM,
     BY_HAND,
+    EXPLORERS,
     OURS,
     PEERS,
     REQUIREMENTS,
@@ -114,13 +115,14 @@ def test_which_environments_are_missing_is_said_with_the_reason(tmp_path: Path) 
 
 
 def test_every_peer_has_a_module_and_pinned_requirements_with_hashes_and_no_addresses() -> None:
+    for environment in {peer.environment for peer in PEERS if peer.environment} | {EXPLORERS}:
+        text = (REQUIREMENTS / f"{environment}.txt").read_text("utf-8")
+        pins = [line for line in text.splitlines() if "==" in line]
+        assert pins
+        assert text.count("--hash=sha256:") >= len(pins)
+        assert "://" not in text
     for peer in PEERS:
         if peer.environment:
-            text = (REQUIREMENTS / f"{peer.environment}.txt").read_text("utf-8")
-            pins = [line for line in text.splitlines() if "==" in line]
-            assert pins
-            assert text.count("--hash=sha256:") >= len(pins)
-            assert "://" not in text
             assert Path(REQUIREMENTS.parents[1], "benchmarks", "peers", f"{peer.name}.py").exists()
 
 
