@@ -51,7 +51,8 @@ class InvalidSpec(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ChildSpec(Generic[S_co]):
-    """A server that is not started yet. Made by `child_spec`, changed by `replace`.
+    """A server that is not started yet. Made by `child_spec`, changed by `replace`; never one that makes no
+    sense.
 
     Attributes:
       server_class, args, kwargs: what to call for a new instance, at each start.
@@ -94,12 +95,9 @@ class ChildSpec(Generic[S_co]):
                 changes["name"] = str(changes["id"])
             elif changes.get("via") is not None:
                 changes["name"] = getattr(changes["via"], "name", self.name)
-        spec = dataclasses.replace(self, **changes)
-        spec.check()
-        return spec
+        return dataclasses.replace(self, **changes)
 
-    def check(self) -> None:
-        """Raise `InvalidSpec` if a field makes no sense."""
+    def __post_init__(self) -> None:
         if self.restart not in RESTARTS:
             raise InvalidSpec("restart", self.restart, f"one of {', '.join(RESTARTS)}")
         shutdown = self.shutdown
@@ -178,7 +176,6 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
         server_class.mailbox_size,
         server_class.overflow,
     )
-    spec.check()
     if plain:
         server_class._plain_spec = spec
     return spec

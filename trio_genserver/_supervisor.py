@@ -234,7 +234,6 @@ class Supervisor(BaseSupervisor):
             spec = child_spec(child)
         else:
             raise InvalidSpec("children", child, "child specifications, or server classes", of=OF)
-        spec.check()
         if spec.significant and self._auto_shutdown == "never":
             raise InvalidSpec("significant", True, "False under a supervisor with auto_shutdown='never'")
         return spec

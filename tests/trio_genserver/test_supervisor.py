@@ -255,10 +255,9 @@ async def test_a_specification_that_makes_no_sense_is_refused_by_name(
     with pytest.raises(InvalidSpec, match=field) as caught:
         child_spec(Plain).replace(**changes)
     assert caught.value.field == field
-    # Also one that was made behind the back of `replace`.
-    broken = dataclasses.replace(child_spec(Plain), **changes)
+    # Nor is one made behind the back of `replace`.
     with pytest.raises(InvalidSpec) as caught:
-        supervisor_spec([broken])
+        dataclasses.replace(child_spec(Plain), **changes)
     assert caught.value.field == field
 
 
@@ -582,12 +581,9 @@ async def test_a_supervisor_in_a_restart_loop_can_be_ended(how: str, world: Worl
 
 async def test_an_invalid_child_is_refused_and_harms_nobody(world: World) -> None:  # OTP 89
     async with open_supervisor([worker(world, "a")]) as sup:
-        broken = dataclasses.replace(worker(world, "b"), restart="sometimes")  # type: ignore[arg-type]  # the point
         with pytest.raises(InvalidSpec) as caught:
-            await sup.start_child(broken)
-        assert caught.value.field == "restart"
-        with pytest.raises(InvalidSpec):
             await sup.start_child(worker(world, "b", restart="transient", significant=True))
+        assert caught.value.field == "significant"
         no_class: Any = 7
         with pytest.raises(TypeError):
             await sup.start_child(no_class)
