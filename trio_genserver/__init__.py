@@ -52,7 +52,8 @@ from ._partition_supervisor import (
 from ._pool import STABLE_HASH, KeyedPool, LeastLoadedPool, RoundRobinPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
-from ._request import Envelope, From, Request, as_completed, wait_all
+from ._request import Envelope, From, Request
+from ._request_collection import as_completed, wait_all
 from ._server import GenServer, Ignore, Refuse, Stop
 from ._shared_state import SharedState, shared_state
 from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec

@@ -21,7 +21,8 @@ from ._cancellation import is_cancellation
 from ._cycle import Execution, execution_var, waiting_for
 from ._errors import CallCycle, TaskStopped
 from ._process_state import UNSET
-from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request, as_completed
+from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request
+from ._request_collection import as_completed
 
 if TYPE_CHECKING:
     from ._process import Process
