@@ -37,14 +37,15 @@ class TracedStep:
     preempts: bool
     """Whether the task that made the step before could have gone on, and was made to wait."""
     fault: str = ""
-    """What struck the task where it gave up control: "cancel", "crash"; "" if nothing did."""
+    """What struck where it gave up control: "cancel", "crash"; "cancel of client" if it struck another
+    task, which waited; "" if nothing did."""
     drew: tuple[str, ...] = ()
     """What was drawn in the step: with `sim.choose`, or the seed of the random sources."""
 
     def __str__(self) -> str:
         end = f"to {self.end}" if self.end else "to its end"
         if self.fault:
-            end = f"{end}, where it was struck by a {self.fault}"
+            end = f"{end}, where a {self.fault} struck"
         if self.drew:
             end = f"{end}, drawing {', '.join(self.drew)}"
         return (

@@ -92,6 +92,7 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 @click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
 @click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
 @click.option("--fault-count", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--fault-anytime", is_flag=True, help="Also strike tasks that wait, after the steps of others.")
 @click.option("--self-check", is_flag=True, help="Make every run twice more, and compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def explore_command(
@@ -109,6 +110,7 @@ def explore_command(
     sweep: str | None,
     fault_tasks: str,
     fault_count: int,
+    fault_anytime: bool,
     self_check: bool,
     as_json: bool,
 ) -> None:
@@ -129,8 +131,8 @@ def explore_command(
                 max_seconds=max_seconds,
                 jobs=jobs,
                 database=database,
-                faults=_plan(fault, fault_tasks, fault_count),
-                sweep=_plan(sweep, fault_tasks, fault_count),
+                faults=_plan(fault, fault_tasks, fault_count, fault_anytime),
+                sweep=_plan(sweep, fault_tasks, fault_count, fault_anytime),
                 progress=lambda executions: bar.update(executions - bar.pos),
                 self_check=self_check,
             )
@@ -211,8 +213,8 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _plan(kind: str | None, tasks: str, count: int) -> FaultPlan | None:
-    return None if kind is None else FaultPlan((FaultKind(kind),), tasks, count)
+def _plan(kind: str | None, tasks: str, count: int, anytime: bool) -> FaultPlan | None:
+    return None if kind is None else FaultPlan((FaultKind(kind),), tasks, count, anytime=anytime)
 
 
 def _on_terminal() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from sim._kernel._dependence import servers_noticed
@@ -55,26 +55,37 @@ class FaultInjector:
         else:
             yield
 
-    def maybe_strike(self, task: Any) -> str:
-        """Let a fault strike a task that has just given up control, if that is chosen.
+    def maybe_strike(self, task: Any, over: bool) -> str:
+        """Let a fault strike after a step, if that is chosen.
+
+        Args:
+            task: who made it and has just given up control.
+            over: it was its last.
 
         Returns:
-            the name of the fault; "" if none has struck.
+            the name of the fault, and whose it is if not the task's; "" if none has struck.
         """
-        name = short_name(task.name)
-        if name.startswith("<") or not self._plan.names(name):
+        exposed = [] if over else [task]
+        if self._plan.anytime:
+            exposed += self._waiting(task)
+        strikes = [
+            (kind, victim)
+            for victim in exposed
+            if self._may_strike(victim)
+            for kind in self._plan.kinds
+            if self._can(kind, victim)
+        ]
+        index = self._chosen(len(strikes))
+        if index is None:
             return ""
-        kinds = [kind for kind in self._plan.kinds if self._can(kind, task)]
-        kind = self._chosen(kinds)
-        if kind is None:
-            return ""
+        kind, victim = strikes[index]
         if kind is FaultKind.CANCEL:
-            task._cancel_status._scope.cancel("fault injected by sim")
+            victim._cancel_status._scope.cancel("fault injected by sim")
         elif kind is FaultKind.EXPIRE:
-            self._move_clock(_deadline(task))
+            self._move_clock(_deadline(victim))
         else:
-            self._crash(task)
-        return kind.value
+            self._crash(victim)
+        return kind.value if victim is task else f"{kind.value} of {short_name(victim.name)}"
 
     def maybe_strike_thread(self, name: str) -> FaultKind | None:
         """Let a fault strike a thread that is about to begin, if that is chosen.
@@ -84,20 +95,33 @@ class FaultInjector:
         """
         if not self.left or not self._plan.names(name):
             return None
-        return self._chosen([kind for kind in self._plan.kinds if kind in OF_THREADS])
+        kinds = [kind for kind in self._plan.kinds if kind in OF_THREADS]
+        index = self._chosen(len(kinds))
+        return None if index is None else kinds[index]
 
     @property
     def seconds(self) -> float:
         """How long a delay is."""
         return self._plan.seconds
 
-    def _chosen(self, kinds: Sequence[FaultKind]) -> FaultKind | None:
-        index = self._choose(1 + len(kinds))
+    def _chosen(self, strikes: int) -> int | None:
+        """Which of so many strikes it is to be; None: none of them."""
+        index = self._choose(1 + strikes)
         if index == 0:
             return None
         self.left -= 1
         self.struck = True
-        return kinds[index - 1]
+        return index - 1
+
+    def _may_strike(self, task: Any) -> bool:
+        name = short_name(task.name)
+        return not name.startswith("<") and self._plan.names(name)
+
+    def _waiting(self, but: Any) -> list[Any]:
+        """The tasks that wait, except one that has begun to just now; in an order that is always the same."""
+        ids = self._ids()
+        waiting = [task for task in ids if task._abort_func is not None and task is not but]
+        return sorted(waiting, key=ids.__getitem__)
 
     def _noticed(self, server: Any, shared: Any) -> None:
         self._servers[self._ids()[RUN_CONTEXT.task]] = server, shared

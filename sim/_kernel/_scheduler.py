@@ -327,8 +327,8 @@ class Scheduler:
                 if deadlines._heap and deadlines._heap[0][0] <= clock.now:
                     deadlines.expire(clock.now)
                 fault = ""
-                if faults is not None and faults.left and outcome is None:
-                    fault = faults.maybe_strike(task)
+                if faults is not None and faults.left:
+                    fault = faults.maybe_strike(task, outcome is not None)
                 # What this step has made runnable is at the end of the queue.
                 made = 0
                 if len(runq) >= runnable:

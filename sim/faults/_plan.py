@@ -2,7 +2,8 @@
 
 A fault strikes a task where it gives up control: at each such place, for each task that the plan
 names and as long as a fault is left, whether one strikes is a choice like any other. So faults are
-sampled, swept, replayed and shrunk as schedules are.
+sampled, swept, replayed and shrunk as schedules are. With `FaultPlan.anytime`, it may also strike later,
+while the task waits: after each step that another makes meanwhile.
 
 ``cancel``
     Cancels the innermost cancel scope around the task: one that it has entered itself, as around
@@ -32,6 +33,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SEPARATOR: Final = "."
+# In a code, behind the number of faults.
+ANYTIME: Final = "a"
 
 EVERYONE: Final = "*"
 
@@ -71,12 +74,16 @@ class FaultPlan:
             everybody whom such a fault would strike; ``"?*"`` is any task whatever.
         at_most: how many may strike in one run.
         seconds: by how long a ``delay`` delays; rounded to a millisecond.
+        anytime: whether a task that waits may be struck after the steps of others, too, and not only where
+            it begins to wait: a call given up when the server is in the middle of it, say. There are as many
+            points for each step as there are tasks that wait, so a sweep makes many times the executions.
     """
 
     kinds: tuple[FaultKind, ...]
     tasks: str = EVERYONE
     at_most: int = 1
     seconds: float = 1.0
+    anytime: bool = False
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -106,7 +113,7 @@ class FaultPlan:
         """The plan in a token: the run of a token is only the same under the same plan."""
         kinds = "+".join(kind.value for kind in self.kinds)
         delay = "" if self.seconds == 1.0 else f"x{round(self.seconds * 1000)}"
-        code = f"{kinds}{SEPARATOR}{self.at_most}{delay}"
+        code = f"{kinds}{SEPARATOR}{self.at_most}{delay}{ANYTIME if self.anytime else ''}"
         return code if self.tasks == EVERYONE else f"{code}{SEPARATOR}{self.tasks}"
 
     @classmethod
@@ -118,11 +125,17 @@ class FaultPlan:
         """
         kinds, _, rest = code.partition(SEPARATOR)
         count, _, tasks = rest.partition(SEPARATOR)
-        at_most, _, delay = count.partition("x")
+        at_most, _, delay = count.removesuffix(ANYTIME).partition("x")
         if not at_most.isdecimal() or not (delay or "1").isdecimal():
             raise ValueError(f"{count!r} is no number of faults")
         seconds = int(delay or 1000) / 1000
-        return cls(tuple(_kind(kind) for kind in kinds.split("+")), tasks or EVERYONE, int(at_most), seconds)
+        return cls(
+            tuple(_kind(kind) for kind in kinds.split("+")),
+            tasks or EVERYONE,
+            int(at_most),
+            seconds,
+            count.endswith(ANYTIME),
+        )
 
 
 def _kind(name: str) -> FaultKind:

@@ -21,7 +21,7 @@ from todo.system import Tree, open_tree
 from todo.worker_thread import TrioThreads
 from trio_genserver import ServerRef, child_spec, handle_call
 
-__all__ = ["TwoServers", "broken_cache", "right_cache"]
+__all__ = ["TwoServers", "broken_cache", "clients_that_give_up", "right_cache"]
 
 TITLES = ("Dentist", "Shopping")
 
@@ -80,6 +80,33 @@ async def right_cache() -> None:
 async def broken_cache() -> None:
     """The same with a cache that awaits between looking a name up and registering it."""
     await _two_clients(BrokenCache)
+
+
+async def clients_that_give_up() -> None:
+    """Two clients add, each in a cancel scope of its own: what one was told is stored, what is stored known.
+
+    To be explored with faults: a client may be cancelled in the middle of anything.
+    """
+    told: list[str] = []
+
+    async def client(tree: Tree, title: str) -> None:
+        with trio.CancelScope():
+            bob = await tree.cache.server("bob")
+            await bob.call(TodoServer.add_entry(Entry(title=title)))
+            told.append(title)
+
+    async with open_tree([_open_in_memory], thread=TrioThreads, index=SharedIndex()) as tree:
+        async with trio.open_nursery() as nursery:
+            for title in TITLES:
+                nursery.start_soon(client, tree, title, name=f"client {title}")
+        bob = await tree.cache.server("bob")
+        in_memory = await bob.call(TodoServer.snapshot())
+        stored = await tree.database.worker_for("bob").call(DatabaseWorker.load("bob"))
+        assert in_memory == stored, f"{in_memory.entries()} in memory, {stored.entries()} stored"
+        lost = set(told) - {entry.title for entry in stored}
+        assert not lost, f"{sorted(lost)} were said to be stored"
+        added = await bob.call(TodoServer.add_entry(Entry(title="Tax return")))
+        assert added.id not in {entry.id for entry in stored}
 
 
 async def _two_clients(cache_class: type[TodoCache]) -> None:

@@ -202,3 +202,91 @@ def test_plan_comes_back_from_its_code() -> None:
         sim.FaultPlan((sim.FaultKind.CANCEL, sim.FaultKind.CRASH), "a.b*", 3),
     ):
         assert sim.FaultPlan.from_code(plan.code) == plan
+
+
+async def surprised_server() -> None:
+    """Does not expect its client to give up in the middle of its work, only before."""
+    asked, answer = trio.Event(), trio.Event()
+    call = trio.CancelScope()
+
+    async def client() -> None:
+        with call:
+            asked.set()
+            await answer.wait()
+
+    async def server() -> None:
+        await asked.wait()
+        if not call.cancel_called:
+            await trio.lowlevel.checkpoint()
+            assert not call.cancel_called, "given up in the middle"
+        answer.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client)
+        nursery.start_soon(server)
+
+
+def test_a_task_that_waits_is_struck_after_the_steps_of_others_if_the_plan_says_so() -> None:
+    plan = sim.FaultPlan((sim.FaultKind.CANCEL,), "client")
+    assert sim.explore(surprised_server, sweep=plan).failures == ()
+    anytime = sim.FaultPlan((sim.FaultKind.CANCEL,), "client", anytime=True)
+    result = sim.explore(surprised_server, sweep=anytime)
+    (failure,) = result.failures
+    assert "given up in the middle" in str(failure.error)
+    assert struck(failure) == [("server", "cancel of client")]
+    assert "where a cancel of client struck" in "\n".join(map(str, failure.steps))
+    (again,) = sim.replay(surprised_server, failure.token).failures
+    assert again.steps == failure.steps
+    assert sim.explore(surprised_server, max_executions=500, faults=anytime).failures
+
+
+@pytest.mark.parametrize("anytime", [False, True])
+def test_a_plan_is_what_its_code_says(anytime: bool) -> None:
+    kinds = sim.FaultKind.CANCEL, sim.FaultKind.DELAY
+    for plan in (
+        sim.FaultPlan(kinds, anytime=anytime),
+        sim.FaultPlan(kinds, "client.1*", 2, 0.25, anytime=anytime),
+    ):
+        assert sim.FaultPlan.from_code(plan.code) == plan
+
+
+@pytest.mark.parametrize("anytime", [False, True])
+def test_dpor_with_faults_meets_what_every_interleaving_with_faults_does(anytime: bool) -> None:
+    ends: set[tuple[int, tuple[tuple[str, bool], ...]]] = set()
+
+    async def scenario() -> None:
+        left: list[tuple[str, bool]] = []
+        lock, event, cell = trio.Lock(), trio.Event(), sim.Shared(0)
+
+        async def adds() -> None:
+            with trio.CancelScope() as scope:
+                async with lock:
+                    cell.set(cell.get() + 1)
+                    await event.wait()
+                    cell.set(cell.get() + 10)
+            left.append(("adds", scope.cancelled_caught))
+
+        async def doubles() -> None:
+            with trio.CancelScope() as scope:
+                async with lock:
+                    await trio.lowlevel.checkpoint()
+                    cell.set(cell.get() * 2)
+            left.append(("doubles", scope.cancelled_caught))
+
+        async def sets_off() -> None:
+            await trio.lowlevel.checkpoint()
+            event.set()
+            cell.set(cell.get() + 100)
+
+        async with trio.open_nursery() as nursery:
+            for task in (adds, doubles, sets_off):
+                nursery.start_soon(task)
+        ends.add((cell.get(), tuple(sorted(left))))
+
+    plan = sim.FaultPlan((sim.FaultKind.CANCEL,), "*s", anytime=anytime)
+    assert sim.explore(scenario, "dfs", 20_000, faults=plan).complete
+    everything = frozenset(ends)
+    ends.clear()
+    assert sim.explore(scenario, "dpor", 20_000, faults=plan).complete
+    assert ends == everything
+    assert len(ends) > 5

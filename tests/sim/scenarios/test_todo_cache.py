@@ -7,7 +7,7 @@ import logging
 import pytest
 
 import sim
-from sim.scenarios.todo_cache import TwoServers, broken_cache, right_cache
+from sim.scenarios.todo_cache import TwoServers, broken_cache, clients_that_give_up, right_cache
 from todo import OperationRefused
 
 
@@ -40,3 +40,12 @@ def test_the_broken_cache_is_found_and_replays_to_the_same_error(strategy: str) 
     (again,) = sim.replay(broken_cache, failure.token).failures
     assert type(again.error) is type(failure.error)
     assert str(again.error) == str(failure.error)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_client_may_give_up_at_any_time_and_no_entry_is_lost(seed: int) -> None:
+    plan = sim.FaultPlan((sim.FaultKind.CANCEL,), "client *", anytime=True)
+    result = sim.explore(clients_that_give_up, sweep=plan, seed=seed)
+    result.check()
+    assert result.coverage.startswith("all ")
+    assert result.executions > 30
