@@ -86,6 +86,7 @@ class BadLine(BadInput):
       line: which one, from 1.
       text: what is there.
       why: what is wrong with it.
+      unit: what `line` counts: lines, rows, or entries.
     """
 
     def __init__(self, source: str, line: int, text: str, why: str, *, unit: str = "line") -> None:
@@ -95,6 +96,7 @@ class BadLine(BadInput):
         self.line = line
         self.text = text
         self.why = why
+        self.unit = unit
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (BadLine, str(self), dict(self.__dict__))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import sys
 
 import click
@@ -30,7 +32,10 @@ def import_command(
     kind = format_ or format_of(file)
     if kind not in READERS:
         raise click.UsageError(f"{kind} can be written, not read")
-    read = list(READERS[kind](_text_of(file), file))
+    read = [
+        _undecoded(item) if isinstance(item, BadLine) else item
+        for item in READERS[kind](_text_of(file), file)
+    ]
 
     async def use(system: System) -> Import:
         good = sum(isinstance(item, Listed) for item in read)
@@ -66,18 +71,27 @@ def import_command(
 
 
 def _text_of(file: str) -> str:
-    """The text of a file, or of standard input; with any kind of ends of lines."""
+    """The text of a file, or of standard input; with any kind of ends of lines.
+
+    Bytes that are no UTF-8 become what no entry can have, so that only their lines are bad.
+    """
     try:
         with click.open_file(file, "rb") as stream:
             content: bytes = stream.read()
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}", NOT_DONE)
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        fail(f"{file}, line {line}: no UTF-8 text: {error.reason}; convert it to UTF-8 first", NOT_DONE)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        fail(f"{file}, line 1: no UTF-8 text, but UTF-16; convert it to UTF-8 first", NOT_DONE)
+    return content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _undecoded(bad: BadLine) -> BadLine:
+    """A bad line that says so if it is bad because it was no UTF-8."""
+    # What "surrogateescape" has made of its bytes.
+    shown = re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", bad.text)
+    if shown == bad.text:
+        return bad
+    return BadLine(bad.source, bad.line, shown, "no UTF-8 text; convert it to UTF-8 first", unit=bad.unit)
 
 
 @command("export")

@@ -242,12 +242,34 @@ def test_bad_line_is_named_and_nothing_is_imported_unless_the_rest_is_wanted(
     assert todo.titles("inbox") == ["good", "better"]
 
 
-def test_import_of_no_text_is_refused(todo: Todo, tmp_path: Path) -> None:
-    file = tmp_path / "x.txt"
-    file.write_bytes(b"ok\n\xff\xfe\n")
+@pytest.mark.parametrize(
+    ("ending", "content", "where", "shown"),
+    [
+        ("txt", b"good\nb\xe4d\nbetter\n", "line 2", r"b\xe4d"),
+        ("csv", b"title\ngood\nb\xe4d\nbetter\n", "line 3", r"b\xe4d"),
+        ("json", b'[{"title": "good"}, {"title": "b\xe4d"}, {"title": "better"}]', "entry 2", r"b\xe4d"),
+    ],
+)
+def test_import_of_a_line_in_another_encoding_names_it_and_the_rest_goes_on_if_asked_to(
+    todo: Todo, tmp_path: Path, ending: str, content: bytes, where: str, shown: str
+) -> None:
+    file = tmp_path / f"x.{ending}"
+    file.write_bytes(content)
     result = todo("import", file)
     assert result.exit_code == 1
-    assert f"{file}, line 2: no UTF-8 text" in result.stderr
+    assert f"{file}, {where}: no UTF-8 text" in result.stderr
+    assert todo.json("lists") == []
+    (bad,) = json.loads(todo("import", file, "--skip-bad", "--json").stdout)["bad"]
+    assert shown in bad["text"]
+    assert todo.titles("inbox") == ["good", "better"]
+
+
+def test_import_of_a_file_in_utf_16_says_so_once(todo: Todo, tmp_path: Path) -> None:
+    file = tmp_path / "x.txt"
+    file.write_text("one\ntwo\n", encoding="utf-16")
+    result = todo("import", file, "--skip-bad")
+    assert result.exit_code == 1
+    assert f"{file}, line 1: no UTF-8 text, but UTF-16" in result.stderr
 
 
 def test_import_from_a_pipe(todo: Todo) -> None:
