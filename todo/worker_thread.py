@@ -12,7 +12,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import outcome
 import trio
@@ -46,8 +46,10 @@ class DedicatedThread:
     """
 
     def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
-        self._result: outcome.Outcome[Any] | None = None
+        # Each with where its outcome goes.
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], list[outcome.Outcome[Any]]] | None] = (
+            queue.SimpleQueue()
+        )
         self._done, self._tell_done = socket.socketpair()
         # A daemon, so that not even a program that dies in the middle of its cleanup hangs at its exit.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -55,27 +57,26 @@ class DedicatedThread:
 
     def _work(self) -> None:
         with self._tell_done:
-            while True:
-                job = self._jobs.get()
-                if job is None:
-                    return
-                self._result = outcome.capture(job)
-                # Neither a reference to the last job nor to what it returned is kept while this one waits.
-                job = None
+            while job := self._jobs.get():
+                function, outcomes = job
+                outcomes.append(outcome.capture(function))
+                # What waits here keeps neither the job nor what it returned alive.
+                del job, function, outcomes
                 self._tell_done.send(b".")
 
     async def run(self, function: Callable[[], R]) -> R:
         """See `WorkerThread.run`."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._jobs.put(function)
+        outcomes: list[outcome.Outcome[R]] = []
+        self._jobs.put((function, outcomes))
         # What runs in a thread cannot be called back; whoever is cancelled meanwhile learns it at the next
         # checkpoint.
         with trio.CancelScope(shield=True):
-            await trio.lowlevel.wait_readable(self._done)
-        self._done.recv(1)
-        result, self._result = self._result, None
-        assert result is not None
-        return cast("R", result.unwrap())
+            # An interrupt may have left the end of another job behind.
+            while not outcomes:
+                await trio.lowlevel.wait_readable(self._done)
+                self._done.recv(1)
+        return outcomes.pop().unwrap()
 
     def stop(self) -> None:
         """See `WorkerThread.stop`. Stopping twice does nothing."""

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 import trio
+import trio.testing
 
 from todo.worker_thread import DedicatedThread, TrioThreads
 
@@ -50,4 +51,29 @@ async def test_a_job_that_was_begun_is_finished_though_its_caller_is_cancelled()
         scope.cancel()
         await thread.run(lambda: finished.append("never begun"))
     assert finished == ["job"]
+    thread.stop()
+
+
+async def test_the_end_of_a_job_that_an_interrupt_left_behind_is_not_taken_for_that_of_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread = DedicatedThread("test")
+    ended, answers = threading.Event(), list[str]()
+
+    async def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    async def second() -> None:
+        answers.append(await thread.run(lambda: "second" if ended.wait() else ""))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trio.lowlevel, "wait_readable", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            await thread.run(lambda: "first")
+    await trio.lowlevel.wait_readable(thread._done)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(second)
+        await trio.testing.wait_all_tasks_blocked()
+        ended.set()
+    assert answers == ["second"]
     thread.stop()
