@@ -11,7 +11,8 @@ their first use in the exploration; they are the same objects in all of its exec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+import weakref
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sim.strategies import Access, ObjectId, Operation, TaskId
@@ -35,8 +36,9 @@ class Recorder:
         noting: whether the current step is one whose footprint is asked for. If not, telling what it
             touches is allowed, but in vain.
         task: whose step it is: a task, not an identity. The kernel sets it before each step.
-        waiting: for each task that may be waiting in an object, that object, its kind, and the operation
-            that leaving it is. Before each step the kernel removes the entry of the task that makes it.
+        waiting: for each task that may be waiting in an object, that object, its kind, and what is done to it
+            and its parts when the task leaves it. Before each step the kernel removes the entry of the task
+            that makes it.
     """
 
     __slots__ = (
@@ -46,7 +48,9 @@ class Recorder:
         "_names",
         "_objects",
         "_older",
+        "_older_count",
         "_owners",
+        "_parts",
         "_recording",
         "_task_accesses",
         "_tasks",
@@ -60,15 +64,19 @@ class Recorder:
         self.task: Any = None
         self._recording = False
         self._tasks: Mapping[Any, TaskId] = {}
-        # By address, each with the object itself, which keeps the address from being used again;
-        # not by the objects: some of Trio's define equality.
-        self._objects: dict[int, tuple[object, _Accesses]] = {}
-        self._older: dict[int, tuple[object, _Accesses]] = {}
+        # By address, not by the objects: some of Trio's define equality. Each with what tells when the object
+        # is gone and its address may be used again: an object lives no longer here than under Trio.
+        self._objects: _Objects = {}
+        self._older: _Objects = {}
+        # How many older objects there were, those included that are gone.
+        self._older_count = 0
+        # What of an object is changed and looked at apart from the rest of it.
+        self._parts: dict[tuple[ObjectId, str], _Accesses] = {}
         # What each task has made, and the names of what it has made in any execution.
         self._makers: dict[Any, _Maker] = {}
         self._names: dict[TaskId, list[tuple[str, _Accesses]]] = {}
         self._task_accesses: dict[TaskId, _Accesses] = {}
-        self.waiting: dict[Any, tuple[object, str, Operation]] = {}
+        self.waiting: dict[Any, tuple[object, str, tuple[Leaving, ...]]] = {}
         # Of each task that acts for an object: that object.
         self._owners: dict[TaskId, tuple[object, str]] = {}
         # Tasks of which the current step need not note that it wakes them.
@@ -93,7 +101,7 @@ class Recorder:
         # before: one that was abandoned does not end with the root.
         self.task = None
         self._tasks = tasks
-        self._objects = {}
+        self._objects.clear()
         self._makers = {}
         self.waiting = {}
         self._owners = {}
@@ -102,7 +110,7 @@ class Recorder:
     def end_execution(self) -> None:
         self._recording = self.noting = False
         self.task = None
-        self._objects = {}
+        self._objects.clear()
         self.waiting = {}
         self._owners = {}
         self._tasks = {}
@@ -138,19 +146,6 @@ class Recorder:
                 self.touched(*owner, _WRITE)
                 return
 
-    @property
-    def count(self) -> int:
-        """How many accesses the current step has made so far."""
-        return len(self._accesses)
-
-    def sort_from(self, start: int) -> None:
-        """Sort the accesses of the current step from number `start` on: Trio goes through sets of
-        tasks, in an order that another process does not repeat."""
-        accesses = list(self._accesses.values())
-        if len(accesses) - start > 1:
-            accesses[start:] = sorted(accesses[start:])
-            self._accesses = {id(access): access for access in accesses}
-
     def has_changed(self, objects: Container[ObjectId]) -> bool:
         """Whether the current step has done more than look at one of `objects`."""
         return any(
@@ -178,28 +173,51 @@ class Recorder:
             if maker is None:
                 identity = self._tasks.get(self.task, _KERNEL)
                 maker = self._makers[self.task] = _Maker(identity, self._names.setdefault(identity, []))
-            self._objects[id(made)] = made, maker.name_next(kind)
+            self._name(self._objects, made, maker.name_next(kind))
 
-    def touched(self, touched: object, kind: str, operation: Operation) -> None:
+    def made_once(self, made: object, kind: str) -> None:
+        """An object is there of which an execution has only one, whoever needs it first and so makes it."""
+        if self._recording:
+            self._name(self._objects, made, self._part(ObjectId(_KERNEL, kind, -1), ""))
+
+    def touched(self, touched: object, kind: str, operation: Operation, part: str = "") -> None:
         """The current step has touched an object.
 
         Args:
             touched: the object.
             kind: what it is, for the reader.
             operation: what was done. Twice the same counts once.
+            part: to which part of it; what is done to a part commutes with what is done to the rest.
         """
         if self.noting:
             found = self._objects.get(id(touched)) or self._older.get(id(touched))
             if found is None:
-                name = ObjectId(_OLDER, kind, len(self._older))
-                found = self._older[id(touched)] = touched, _accesses(name)
-            access = found[1][operation]
+                accesses = _accesses(ObjectId(_OLDER, kind, self._older_count))
+                self._older_count += 1
+                self._name(self._older, touched, accesses)
+            else:
+                accesses = found[1]
+            if part:
+                accesses = self._part(accesses[0].object, part)
+            access = accesses[operation]
             self._accesses[id(access)] = access
 
     def cancelled(self, task: Any) -> None:
         """The current step has told a task that it is cancelled."""
         if self.noting and task in self._tasks:
             self._add(self._of_task(self._tasks[task])[_WRITE])
+
+    def cancelled_all(self, tasks: Iterable[Any]) -> None:
+        """The current step has told tasks so, in an order that another process does not repeat."""
+        if self.noting:
+            known = self._tasks
+            for identity in sorted(known[task] for task in tasks if task in known):
+                self._add(self._of_task(identity)[_WRITE])
+
+    def looked_at(self, task: Any) -> None:
+        """The current step has seen of a task what any of its steps may change."""
+        if task is not self.task:
+            self.cancelled(task)
 
     def woken(self, task: TaskId) -> None:
         """The current step has made a blocked task runnable."""
@@ -212,13 +230,13 @@ class Recorder:
         if self.noting and task in self._tasks:
             self._let_go.add(self._tasks[task])
 
-    def waits(self, waited_for: object, kind: str, leaving: Operation) -> None:
+    def waits(self, waited_for: object, kind: str, *leaving: Leaving) -> None:
         """The current task is about to wait in an object.
 
         Args:
             waited_for: the object.
             kind: what it is, for the reader.
-            leaving: the operation on it that a cancellation of the wait is.
+            leaving: the operations on it, each with the part of it, that a cancellation of the wait is.
         """
         if self._recording:
             self.waiting[self.task] = waited_for, kind, leaving
@@ -227,7 +245,25 @@ class Recorder:
         """The current step takes a task out of what it waits in, because it is cancelled."""
         entry = self.waiting.pop(task, None)
         if entry is not None:
-            self.touched(*entry)
+            waited_for, kind, leaving = entry
+            for operation, part in leaving:
+                self.touched(waited_for, kind, operation, part)
+
+    @staticmethod
+    def _name(objects: _Objects, named: object, accesses: _Accesses) -> None:
+        address = id(named)
+        try:
+            alive: object = _Alive(named, address, objects)
+        except TypeError:  # it is of a class that knows no weak references
+            alive = named
+        objects[address] = alive, accesses
+
+    def _part(self, whole: ObjectId, part: str) -> _Accesses:
+        accesses = self._parts.get((whole, part))
+        if accesses is None:
+            kind = f"{whole.kind}: {part}" if part else whole.kind
+            accesses = self._parts[whole, part] = _accesses(whole._replace(kind=kind))
+        return accesses
 
     def _of_task(self, task: TaskId) -> _Accesses:
         accesses = self._task_accesses.get(task)
@@ -237,6 +273,36 @@ class Recorder:
 
     def _add(self, access: Access) -> None:
         self._accesses[id(access)] = access
+
+
+class _Alive(weakref.ref[Any]):
+    """Forgets the name of an object when that is gone.
+
+    Args:
+        named: the object.
+        address: where it is.
+        objects: the names by address.
+    """
+
+    __slots__ = ("_address", "_objects")
+
+    def __new__(cls, named: Any, address: int, objects: _Objects) -> _Alive:
+        return super().__new__(cls, named, _forget)
+
+    def __init__(self, named: Any, address: int, objects: _Objects) -> None:
+        # What a reference is to is settled in __new__.
+        del named
+        self._address = address
+        self._objects = objects
+
+    def forget(self) -> None:
+        """The object is gone."""
+        self._objects.pop(self._address, None)
+
+
+def _forget(alive: weakref.ref[Any]) -> None:
+    assert isinstance(alive, _Alive)
+    alive.forget()
 
 
 class _Maker:
@@ -269,6 +335,12 @@ class _Maker:
 
 _Accesses: TypeAlias = tuple[Access, ...]
 """The one `Access` that there is of an object for each operation."""
+
+_Objects: TypeAlias = dict[int, tuple[object, _Accesses]]
+"""By address, something that keeps the entry for as long as the object is there, and its accesses."""
+
+Leaving: TypeAlias = tuple[Operation, str]
+"""What is done to a part of an object, or to the object if the part is empty, by who stops waiting in it."""
 
 
 def _accesses(name: ObjectId) -> _Accesses:

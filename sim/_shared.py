@@ -29,7 +29,7 @@ class Shared(Generic[T]):
         name: how reports call it.
     """
 
-    __slots__ = ("_value", "name")
+    __slots__ = ("__weakref__", "_value", "name")
 
     def __init__(self, value: T, *, name: str | None = None) -> None:
         self._value = value

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import weakref
+
+import trio
+
+import sim
 from sim._footprint import Recorder
 from sim.strategies import ROOT, Operation
 
@@ -22,3 +27,25 @@ def test_what_is_made_before_the_first_step_is_nobodys_also_after_an_abandoned_e
     assert len(set(creators)) == 1
     assert len(creators) == 3
     assert not {ROOT, (0,)} & set(creators)
+
+
+def test_an_object_lives_no_longer_than_without_footprints() -> None:
+    gone: list[bool] = []
+
+    async def scenario() -> None:
+        made = (
+            trio.Event(),
+            trio.CancelScope(),
+            trio.Lock(),
+            trio.CapacityLimiter(1),
+            trio.lowlevel.ParkingLot(),
+            sim.Shared(0),
+        )
+        made[0].set()
+        await made[0].wait()
+        references = [weakref.ref(each) for each in made]
+        del made
+        gone.extend(reference() is None for reference in references)
+
+    sim.explore(scenario, "dpor")
+    assert gone == [True] * 6

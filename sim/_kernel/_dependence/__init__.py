@@ -40,7 +40,10 @@ def recorded() -> Generator[Recorder]:
     with contextlib.ExitStack() as stack:
         for kind in _KINDS:
             for owner, name, wrapper in _wrappers(kind.wrappers, recorder):
-                stack.callback(setattr, owner, name, getattr(owner, name))
+                if name in vars(owner):
+                    stack.callback(setattr, owner, name, vars(owner)[name])
+                else:
+                    stack.callback(delattr, owner, name)
                 setattr(owner, name, wrapper)
         Active.recorder = recorder
         try:

@@ -6,13 +6,18 @@ does it with waking it: who comes first decides what the task gets. Tasks behind
 written, too: they will see the cancellation when they leave it.
 
 A cancellation takes its task out of whatever it waits in; that is an access of that thing, as
-noted when the task began to wait. Deadlines are not here: they expire in steps of the clock.
+noted when the task began to wait. It comes after the scope and the tasks, for it depends on them: what a
+step is known to do if something else comes first is what it does up to there (`Footprints.beginning`).
+(The order of tasks in which Trio does so is that of their identities: `sim._kernel._order`.)
+
+Entering a scope writes it: a second task cannot, and a relative deadline becomes an absolute one. Whether it
+has caught a cancellation is a part of it. Deadlines are not here: they expire in steps of the clock.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import trio
@@ -22,6 +27,7 @@ from sim._kernel._dependence._wrap import Wrapper, calling, making
 from sim.strategies import Operation
 
 _KIND = "scope"
+_CAUGHT = "caught"
 _SCOPE: Any = trio.CancelScope
 _TASK: Any = trio.lowlevel.Task
 
@@ -31,13 +37,11 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(cancel)
     def cancelled(self: Any, *reason: Any) -> None:
-        before = recorder.count
         if self._cancel_called:
             recorder.touched(self, _KIND, Operation.READ)
         else:
             _written(recorder, self)
         cancel(self, *reason)
-        recorder.sort_from(before)
 
     @functools.wraps(abort)
     def aborted(self: Any, raise_cancel: Any) -> None:
@@ -51,12 +55,15 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     yield making(recorder, _SCOPE, _KIND)
     yield _SCOPE, "_cancel", cancelled
-    # Whether it was cancelled before it is entered, and whether when it is left.
-    yield calling(recorder, _SCOPE, "__enter__", _KIND, Operation.READ)
+    yield calling(recorder, _SCOPE, "__enter__", _KIND, Operation.WRITE)
+    # Whether it was cancelled when it is left.
     yield calling(recorder, _SCOPE, "_close", _KIND, Operation.READ)
     yield _TASK, "_attempt_abort", aborted
-    for name in ("cancel_called", "deadline", "shield"):
-        yield _SCOPE, name, _watched(recorder, getattr(_SCOPE, name))
+    for name in ("cancel_called", "deadline", "relative_deadline", "is_relative", "shield"):
+        if hasattr(_SCOPE, name):  # the older releases of Trio know no relative deadlines
+            yield _SCOPE, name, _watched(recorder, getattr(_SCOPE, name))
+    yield _SCOPE, "cancelled_caught", _caught(recorder)
+    yield calling(recorder, _SCOPE, "__repr__", _KIND, Operation.READ)
 
 
 def _watched(recorder: Recorder, original: property) -> property:
@@ -68,21 +75,38 @@ def _watched(recorder: Recorder, original: property) -> property:
         return get(self)
 
     def written(self: Any, value: Any) -> None:
-        before = recorder.count
         _written(recorder, self)
         assert put is not None
         put(self, value)
-        recorder.sort_from(before)
 
     return property(read, None if put is None else written)
 
 
+def _caught(recorder: Recorder) -> property:
+    slot = _SCOPE.cancelled_caught
+
+    def read(self: Any) -> Any:
+        recorder.touched(self, _KIND, Operation.READ, _CAUGHT)
+        return slot.__get__(self)
+
+    def written(self: Any, value: Any) -> None:
+        recorder.touched(self, _KIND, Operation.WRITE, _CAUGHT)
+        slot.__set__(self, value)
+
+    return property(read, written)
+
+
 def _written(recorder: Recorder, scope: Any) -> None:
-    recorder.touched(scope, _KIND, Operation.WRITE)
-    pending = [scope._cancel_status]
+    if recorder.noting:
+        recorder.touched(scope, _KIND, Operation.WRITE)
+        if scope._cancel_status is not None:
+            recorder.cancelled_all(beneath(scope._cancel_status))
+
+
+def beneath(status: Any) -> Iterator[Any]:
+    """The tasks that a cancellation of a cancel status concerns, in any order."""
+    pending = [status]
     while pending:
-        status = pending.pop()
-        if status is not None:
-            for task in status._tasks:
-                recorder.cancelled(task)
-            pending.extend(status._children)
+        inner = pending.pop()
+        yield from inner._tasks
+        pending.extend(inner._children)

@@ -13,7 +13,7 @@ import trio
 import trio._channel as _trio_channel
 
 from sim._footprint import Recorder
-from sim._kernel._dependence._wrap import Wrapper, making
+from sim._kernel._dependence._wrap import Wrapper, looking, making
 from sim.strategies import Operation
 
 _KIND = "channel"
@@ -32,7 +32,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         yield _on_state(recorder, owner, "statistics", Operation.READ)
         yield _waiting(recorder, owner, wait)
     # `trio.as_safe_channel` looks at this behind the channel's back.
-    yield _looked_at(recorder, "open_receive_channels")
+    yield looking(recorder, _STATE, "open_receive_channels", _KIND)
 
 
 def _on_state(recorder: Recorder, owner: Any, name: str, operation: Operation) -> Wrapper:
@@ -46,23 +46,12 @@ def _on_state(recorder: Recorder, owner: Any, name: str, operation: Operation) -
     return owner, name, called
 
 
-def _looked_at(recorder: Recorder, name: str) -> Wrapper:
-    field = getattr(_STATE, name)
-
-    def read(self: Any) -> Any:
-        if recorder.noting:
-            recorder.touched(self, _KIND, Operation.READ)
-        return field.__get__(self)
-
-    return _STATE, name, property(read, field.__set__)
-
-
 def _waiting(recorder: Recorder, owner: Any, name: str) -> Wrapper:
     original: Callable[..., Any] = getattr(owner, name)
 
     @functools.wraps(original)
     async def called(self: Any, *args: Any) -> Any:
-        recorder.waits(self._state, _KIND, Operation.WRITE)
+        recorder.waits(self._state, _KIND, (Operation.WRITE, ""))
         return await original(self, *args)
 
     return owner, name, called

@@ -1,4 +1,4 @@
-"""The two shapes that nearly every wrapper has: note the making, note a call."""
+"""The shapes that nearly every wrapper has: note the making, a call, a look at an attribute."""
 
 from __future__ import annotations
 
@@ -54,3 +54,28 @@ def reading(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
         put(self, value)
 
     return owner, name, property(read, written if put is not None else None)
+
+
+def looking(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
+    """Note each look at an attribute that is a slot as a read. Who changes it notes that for himself."""
+    slot = getattr(owner, name)
+
+    def read(self: Any) -> Any:
+        if recorder.noting:
+            recorder.touched(self, kind, Operation.READ)
+        return slot.__get__(self)
+
+    return owner, name, property(read, slot.__set__)
+
+
+def using(recorder: Recorder, owner: Any, kind: str) -> Wrapper:
+    """Note whatever is done with an object of a class as a write, also what its own methods do between two
+    waits: each begins with a look at an attribute."""
+    original: Callable[..., Any] = owner.__getattribute__
+
+    def used(self: Any, name: str) -> Any:
+        if recorder.noting:
+            recorder.touched(self, kind, Operation.WRITE)
+        return original(self, name)
+
+    return owner, "__getattribute__", used
