@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from trio_genserver import stable_hash
 
-from .errors import NotAFolder, StorageError
+from .errors import StorageError
 from .folder import Folder
 
-__all__ = ["ShardReport", "check"]
+__all__ = ["FolderReport", "ShardReport", "check"]
 
 
 class ShardReport(NamedTuple):
@@ -30,23 +30,32 @@ class ShardReport(NamedTuple):
     problems: list[str]
 
 
-def check(path: str | os.PathLike[str]) -> list[ShardReport]:
-    """Read all shards of the folder at `path`, which nothing has open.
+class FolderReport(NamedTuple):
+    """What `check` found out about a folder.
 
-    Returns:
-      for each shard, in their order, what is wrong with it.
+    Attributes:
+      shards: for each shard, in their order, what is wrong with it.
+      unused: folders of shards that nothing refers to, and that no command deletes: set aside by a restore,
+        or left behind by a reshard or a backup that was killed.
+    """
+
+    shards: list[ShardReport]
+    unused: list[Path]
+
+
+def check(path: str | os.PathLike[str]) -> FolderReport:
+    """Read all shards of the folder at `path`, which nothing has open.
 
     Raises:
       NotAFolder: there is no folder.
       StorageError: the folder itself cannot be opened; which class it is says why.
     """
-    if not Path(path).is_dir():
-        raise NotAFolder(Path(path), "it is not there")
-    with Folder.open(path) as folder:
-        return [
+    with Folder.open(path, create=False) as folder:
+        shards = [
             ShardReport(folder.shard_path(index), _problems(folder, index))
             for index in range(folder.description.workers)
         ]
+        return FolderReport(shards, folder.unused)
 
 
 def _problems(folder: Folder, index: int) -> list[str]:

@@ -9,6 +9,7 @@ that the database did not do it; the text says whether the change is certainly n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ __all__ = [
     "BadInput",
     "BadLine",
     "FolderInUse",
+    "InconsistentFolder",
     "InvalidEntry",
     "InvalidListName",
     "NewerVersion",
@@ -162,10 +164,8 @@ class WrongShard(StorageError):
 class NotAFolder(StorageError):
     """The place for the database is a file, or cannot be made or entered."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(
-            f"{path} cannot be used as a database folder: {why}. Name a folder that you may write to", path
-        )
+    def __init__(self, path: Path, why: str, *, advice: str = "Name a folder that you may write to") -> None:
+        super().__init__(f"{path} cannot be used as a database folder: {why}. {advice}", path)
 
 
 class BadFolder(StorageError):
@@ -175,6 +175,19 @@ class BadFolder(StorageError):
         super().__init__(
             f"{path} is no database folder: {why}; it was left as it is. Name another folder", path
         )
+
+
+class InconsistentFolder(StorageError):
+    """What a folder says of itself and the shards in it do not agree; nothing was changed.
+
+    Attributes:
+      found: the folders of shards that are there, in words.
+    """
+
+    def __init__(self, path: Path, why: str, found: Sequence[str], advice: str) -> None:
+        there = f" Found: {'; '.join(found)}." if found else ""
+        super().__init__(f"{path}: {why}.{there} Nothing was changed; {advice}", path)
+        self.found = list(found)
 
 
 class WrongWorkerCount(StorageError):

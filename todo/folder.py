@@ -9,9 +9,13 @@
 
 The worker count is fixed when the folder is made: a key belongs to the shard that its hash says, and with
 another count it would be looked for in another file. `todo.json` is the one switch: shards are written
-completely, synced, and only then named in it, by a rename. So a process killed anywhere, also while it
-makes or reshards a folder, leaves the old state or the new one, and possibly a `shards-` folder that
-nothing refers to, which the next opening removes.
+completely into ``shards-N.new``, synced, and only then named in it, by a rename; after that their folder
+loses its ending. So a process killed anywhere, also while it makes or reshards a folder, leaves the old
+state or the new one, and possibly a folder of shards that nothing refers to.
+
+Opening deletes no shards. Only a reshard does: those of which it has just written and compared a copy. If
+`todo.json` is missing, or older than the shards beside it, that is an `InconsistentFolder`, which says what
+is there; `todo.restore` mends it.
 
 The lock is the operating system's, so it goes with the process that held it: nothing stale to clean up
 after a kill.
@@ -24,8 +28,7 @@ import dataclasses
 import fcntl
 import json
 import os
-import re
-import shutil
+import shlex
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,6 +40,7 @@ from .errors import (
     BadFolder,
     BadInput,
     FolderInUse,
+    InconsistentFolder,
     NewerVersion,
     NotAFolder,
     StorageFailed,
@@ -44,8 +48,30 @@ from .errors import (
 )
 from .list import TodoList
 from .shard import Shard
+from .shard_files import (
+    COPYING,
+    UNFINISHED,
+    ShardFolder,
+    find_shard_folders,
+    identity_of,
+    is_shard_folder,
+    look_at,
+    remove_shards,
+)
 
-__all__ = ["DEFAULT_WORKERS", "MAX_WORKERS", "Backup", "Description", "Folder", "check_worker_count"]
+__all__ = [
+    "DEFAULT_WORKERS",
+    "DESCRIPTION",
+    "MAX_WORKERS",
+    "Backup",
+    "Description",
+    "Folder",
+    "check_worker_count",
+    "lock_folder",
+    "read_description",
+    "unlock_folder",
+    "write_description",
+]
 
 DESCRIPTION: Final = "todo.json"
 LOCK: Final = "lock"
@@ -54,7 +80,6 @@ VERSION: Final = 1
 HASH: Final = STABLE_HASH
 DEFAULT_WORKERS: Final = 3
 MAX_WORKERS: Final = 256
-_SHARDS: Final = re.compile(r"shards-([1-9][0-9]{0,17})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +102,7 @@ class Description:
 
     def identity(self, index: int) -> str:
         """What shard number `index` says that it is."""
-        return f"shard {index} of {self.workers}, generation {self.generation}, folder {self.folder_id}"
+        return identity_of(index, self.workers, self.generation, self.folder_id)
 
 
 class Folder:
@@ -95,18 +120,20 @@ class Folder:
         self._lock: int | None = lock
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, workers: int | None = None) -> Folder:
-        """Take the folder for this process; make it, with empty shards, if there is none.
+    def open(cls, path: str | os.PathLike[str], *, workers: int | None = None, create: bool = True) -> Folder:
+        """Take the folder for this process.
 
         Args:
           path: the folder; its parents must be there.
           workers: how many workers a new folder is made with, and an existing one must have been made with;
             None: `DEFAULT_WORKERS`, and any number.
+          create: make the folder, with empty shards, if there is none.
 
         Raises:
           BadInput: `workers` is no whole number from 1 to `MAX_WORKERS`.
-          NotAFolder: it is a file, or we may not.
+          NotAFolder: it is a file, or we may not, or it is not there and `create` is false.
           BadFolder: it holds something else, or its description is damaged.
+          InconsistentFolder: its description is missing, or does not fit the shards that are there.
           NewerVersion: a newer version of this program made it.
           WrongWorkerCount: it was made with another number of workers.
           FolderInUse: another process, or another system of this one, has it open.
@@ -115,24 +142,33 @@ class Folder:
             check_worker_count(workers)
         folder = Path(path).absolute()
         try:
-            folder.mkdir(exist_ok=True)
+            if create:
+                folder.mkdir(exist_ok=True)
+            elif not folder.exists():
+                raise NotAFolder(folder, "it is not there", advice="`todo add` makes it with its first entry")
             # Before the lock file is made in it: it must be ours, or empty.
-            found = _read_description(folder)
+            found = read_description(folder)
             if found is None:
                 _refuse_foreign(folder)
-            lock = _lock(folder)
+                if not create:
+                    _refuse_missing_description(folder)
+                    raise NotAFolder(
+                        folder, "no lists are in it", advice="`todo add` makes it with its first entry"
+                    )
+            lock = lock_folder(folder)
         except FileExistsError:
             raise NotAFolder(folder, "it is a file") from None
         except OSError as error:
             raise NotAFolder(folder, error.strerror or str(error)) from error
         try:
             # Again, now that nobody else can change it.
-            found = _read_description(folder)
+            found = read_description(folder)
             if found is not None and workers is not None and found.workers != workers:
                 raise WrongWorkerCount(folder, found.workers, workers)
             if found is None:
                 found = _make(folder, DEFAULT_WORKERS if workers is None else workers)
-            _remove_leftovers(folder, found.generation)
+            else:
+                _check_shards(folder, found)
         except OSError as error:
             os.close(lock)
             raise StorageFailed(folder, "opening the folder", error) from error
@@ -150,8 +186,14 @@ class Folder:
     def close(self) -> None:
         """Let go of the folder. Closing twice does nothing."""
         if self._lock is not None:
-            os.close(self._lock)
+            unlock_folder(self._lock)
             self._lock = None
+
+    @property
+    def unused(self) -> list[Path]:
+        """Folders of shards that do not count: set aside, or left behind by a reshard that was killed."""
+        counts = _shards(self.path, self.description.generation)
+        return sorted(child for child in self.path.iterdir() if is_shard_folder(child) and child != counts)
 
     def shard_path(self, index: int) -> Path:
         """The file of shard number `index`, from 0."""
@@ -169,7 +211,7 @@ class Folder:
         """
         try:
             target.mkdir()
-            _shards(target, self.description.generation).mkdir()
+            _copying(target, self.description.generation).mkdir()
         except OSError as error:
             advice = "name a folder that is not there yet, in one that you may write to"
             raise StorageFailed(target, "making a backup", error, advice=advice) from error
@@ -191,20 +233,20 @@ class Folder:
         """Write the shards of `description` beside those that count, and sync them."""
         _write_shards(self.path, description, contents)
 
-    def count_entries(self, description: Description) -> int:
-        """How many entries the shards of `description` have, by their own account."""
-        directory = _shards(self.path, description.generation)
-        entries = 0
-        for index in range(description.workers):
-            with Shard.open(directory / f"{index}.db", identity=description.identity(index)) as shard:
-                entries += sum(summary.entries for summary in shard.lists())
-        return entries
+    def open_rewritten(self, description: Description, index: int) -> Shard:
+        """Open shard number `index` of those that `write_shards` has written."""
+        path = _unfinished(self.path, description.generation) / f"{index}.db"
+        return Shard.open(path, identity=description.identity(index))
 
     def commit_rewrite(self, description: Description) -> None:
-        """Have the shards of `description` count from now on; a rename does it. Then remove the others."""
-        _write_description(self.path, description)
+        """Have the shards of `description` count from now on, and remove those that they replace.
+
+        Only after the new ones were compared with the old ones.
+        """
+        before = _shards(self.path, self.description.generation)
+        _put_in_force(self.path, description, _unfinished(self.path, description.generation))
         self.description = description
-        _remove_leftovers(self.path, description.generation)
+        remove_shards(before)
 
 
 class Backup:
@@ -221,12 +263,13 @@ class Backup:
 
     def shard_path(self, index: int) -> Path:
         """Where the copy of shard number `index` goes."""
-        return _shards(self.path, self.description.generation) / f"{index}.db"
+        return _copying(self.path, self.description.generation) / f"{index}.db"
 
     def finish(self) -> None:
         """All shards are written: let the copy be a folder."""
-        _sync(_shards(self.path, self.description.generation))
-        _write_description(self.path, self.description)
+        shards = _copying(self.path, self.description.generation)
+        _sync(shards)
+        _put_in_force(self.path, self.description, shards)
 
 
 def check_worker_count(workers: object) -> int:
@@ -242,7 +285,7 @@ def check_worker_count(workers: object) -> int:
     return workers
 
 
-def _read_description(folder: Path) -> Description | None:
+def read_description(folder: Path) -> Description | None:
     """What the folder says about itself, or None: nothing."""
     path = folder / DESCRIPTION
     try:
@@ -282,11 +325,57 @@ def _read_description(folder: Path) -> Description | None:
 def _refuse_foreign(folder: Path) -> None:
     """Raise if there is something in it that we did not put there."""
     for child in sorted(folder.iterdir()):
-        if child.name not in (LOCK, f"{DESCRIPTION}.new") and not _SHARDS.fullmatch(child.name):
+        if child.name not in (LOCK, f"{DESCRIPTION}.new") and not is_shard_folder(child):
             raise BadFolder(folder, f"it has no {DESCRIPTION}, but there is {child.name!r} in it")
 
 
-def _lock(folder: Path) -> int:
+def _refuse_missing_description(folder: Path) -> None:
+    """Raise if there are shards in a folder without a description, unless they certainly hold nothing."""
+    found = [look_at(shards) for shards in find_shard_folders(folder)]
+    if not all(
+        file.holds_nothing or (file.problem is not None and _was_being_made(summary.folder))
+        for summary in found
+        for file in summary.files
+    ):
+        raise _inconsistent(folder, f"there are shards in it, but no {DESCRIPTION}")
+
+
+def _was_being_made(shards: ShardFolder) -> bool:
+    """Whether the first shards of a folder were being made there, which never had an entry. Power that fails
+    may leave them unreadable. A reshard writes a later generation, a backup has another ending."""
+    return shards.generation == 1 and shards.ending == UNFINISHED
+
+
+def _check_shards(folder: Path, description: Description) -> None:
+    """Raise if the description does not fit the shards that are there; finish what a kill interrupted."""
+    counts = _shards(folder, description.generation)
+    for written in (_unfinished(folder, description.generation), _copying(folder, description.generation)):
+        if written.is_dir() and not counts.exists():
+            # Killed right after the description had been written.
+            written.rename(counts)
+            _sync(folder)
+    if not counts.is_dir():
+        raise _inconsistent(folder, f"{DESCRIPTION} names {counts.name}, which is not there")
+    for shards in find_shard_folders(folder):
+        if shards.generation > description.generation and not shards.unfinished:
+            raise _inconsistent(
+                folder, f"{DESCRIPTION} is older than the shards: it names {counts.name}, not the latest"
+            )
+
+
+def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
+    found = [look_at(shards) for shards in find_shard_folders(folder)]
+    if found:
+        advice = (
+            f"see what can be had with `todo --folder {shlex.quote(str(folder))} restore --dry-run`, "
+            "or put the missing file back"
+        )
+    else:
+        advice = "put the shards back, from the original or from a backup"
+    return InconsistentFolder(folder, why, [summary.text for summary in found], advice)
+
+
+def lock_folder(folder: Path) -> int:
     """A descriptor of the lock file, locked. Whoever closes it, or dies, unlocks it."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -309,22 +398,30 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
+def unlock_folder(lock: int) -> None:
+    """Let go of what `lock_folder` has returned."""
+    os.close(lock)
+
+
 def _make(folder: Path, workers: int) -> Description:
     description = Description(workers=workers, generation=1, folder_id=uuid.uuid4().hex)
-    # What an earlier attempt left behind, killed before it was named in a description.
-    _remove_leftovers(folder, 0)
+    _refuse_missing_description(folder)
+    # What an earlier attempt left behind, killed before it was named in a description: it holds nothing.
+    for shards in find_shard_folders(folder):
+        remove_shards(shards.path)
     _write_shards(folder, description, [() for _ in range(workers)])
-    _write_description(folder, description)
+    _put_in_force(folder, description, _unfinished(folder, description.generation))
     return description
 
 
 def _write_shards(
     folder: Path, description: Description, contents: Iterable[Iterable[tuple[str, TodoList]]]
 ) -> None:
-    directory = _shards(folder, description.generation)
+    directory = _unfinished(folder, description.generation)
     if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir()
+        # A rewrite that was killed: these are copies from the shards that count, and were never in force.
+        remove_shards(directory)
+    directory.mkdir(exist_ok=True)
     for index, lists in enumerate(contents):
         path = directory / f"{index}.db"
         with Shard.open(path, identity=description.identity(index), create=True) as shard:
@@ -335,7 +432,15 @@ def _write_shards(
     _sync(folder)
 
 
-def _write_description(folder: Path, description: Description) -> None:
+def _put_in_force(folder: Path, description: Description, shards: Path) -> None:
+    """Name shards that are written and synced in the description, and only then call them finished: whoever
+    is killed in between leaves what the next opening can finish."""
+    write_description(folder, description)
+    shards.rename(_shards(folder, description.generation))
+    _sync(folder)
+
+
+def write_description(folder: Path, description: Description) -> None:
     """Replace the description by a rename, so that there is always the old one or the new one."""
     new = folder / f"{DESCRIPTION}.new"
     fields = {"format": FORMAT, **dataclasses.asdict(description)}
@@ -348,15 +453,16 @@ def _write_description(folder: Path, description: Description) -> None:
     _sync(folder)
 
 
-def _remove_leftovers(folder: Path, generation: int) -> None:
-    for child in folder.iterdir():
-        match = _SHARDS.fullmatch(child.name)
-        if match and int(match[1]) != generation:
-            shutil.rmtree(child)
-
-
 def _shards(folder: Path, generation: int) -> Path:
     return folder / f"shards-{generation}"
+
+
+def _unfinished(folder: Path, generation: int) -> Path:
+    return folder / f"shards-{generation}{UNFINISHED}"
+
+
+def _copying(folder: Path, generation: int) -> Path:
+    return folder / f"shards-{generation}{COPYING}"
 
 
 def _sync(path: Path) -> None:

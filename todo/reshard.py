@@ -1,8 +1,9 @@
 """Rewriting a folder for another number of workers: offline, and safe at every moment.
 
-The new shards are written beside the old ones and synced; then the description of the folder is replaced by
-a rename, and that is the moment from which they count. Killed before it, the folder is as it was, and the
-next that opens it removes what was begun; killed after it, the folder is as it shall be.
+The new shards are written beside the old ones, synced, and compared with them list by list; then the
+description of the folder is replaced by a rename, and that is the moment from which they count. Only then
+are the old ones deleted. Killed before it, the folder is as it was, and the next reshard writes over what was
+begun; killed after it, the folder is as it shall be.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 from trio_genserver import stable_hash
 
-from .errors import NotAFolder, ReshardFailed, StorageError
-from .folder import Folder
+from .errors import ReshardFailed, StorageError
+from .folder import Description, Folder
 from .list import TodoList
 from .shard import Shard
 
@@ -37,23 +37,45 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
         as it was.
       StorageError: the folder cannot be opened; which class it is says why.
     """
-    if not Path(path).is_dir():
-        raise NotAFolder(Path(path), "it is not there")
-    with Folder.open(path) as folder:
+    with Folder.open(path, create=False) as folder:
         before = folder.description.workers
         description = folder.begin_rewrite(workers)
         try:
             with ExitStack() as stack:
                 old = [stack.enter_context(folder.open_shard(index)) for index in range(before)]
                 folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
-                expected = sum(summary.entries for shard in old for summary in shard.lists())
-            written = folder.count_entries(description)
+                written = _compare(folder, description, old)
         except (StorageError, OSError) as error:
             raise ReshardFailed(folder.path, str(error)) from error
-        if written != expected:
-            raise ReshardFailed(folder.path, f"it had {expected} entries, the new shards have {written}")
         folder.commit_rewrite(description)
     return before, written
+
+
+def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
+    """Read every list back from the new shards.
+
+    Returns:
+      how many entries there are.
+
+    Raises:
+      ReshardFailed: a list is not there as it was.
+    """
+    entries = expected = 0
+    with ExitStack() as stack:
+        new = [
+            stack.enter_context(folder.open_rewritten(description, index))
+            for index in range(description.workers)
+        ]
+        for shard in old:
+            for summary in shard.lists():
+                copy = new[stable_hash(summary.name) % description.workers]
+                if copy.load(summary.name) != shard.load(summary.name):
+                    raise ReshardFailed(folder.path, f"the copy of the list {summary.name!r} is another one")
+                expected += summary.entries
+        entries = sum(summary.entries for shard in new for summary in shard.lists())
+    if entries != expected:
+        raise ReshardFailed(folder.path, f"it had {expected} entries, the new shards have {entries}")
+    return entries
 
 
 def _lists_of(shards: list[Shard], index: int, workers: int) -> Iterator[tuple[str, TodoList]]:

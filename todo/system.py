@@ -104,6 +104,7 @@ async def open_system(
     folder: str | os.PathLike[str],
     workers: int | None = None,
     *,
+    create: bool = True,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
     thread: Callable[[str], WorkerThread] = DedicatedThread,
 ) -> AsyncGenerator[System]:
@@ -113,7 +114,8 @@ async def open_system(
     is cancelled, what was cast and not handled is lost.
 
     Args:
-      folder: where the data is; made if there is none.
+      folder: where the data is.
+      create: make the folder if there is none; else that is a `NotAFolder`.
       workers: how many database workers, each with a file and a thread. Fixed when the folder is made; None:
         what it was made with, 3 for a new one.
       idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: for ever.
@@ -126,7 +128,7 @@ async def open_system(
       RestartIntensityExceeded: a part failed again and again; the block is cancelled.
     """
     check_idle_seconds(idle_seconds)
-    opened = await trio.to_thread.run_sync(partial(Folder.open, folder, workers=workers))
+    opened = await trio.to_thread.run_sync(partial(Folder.open, folder, workers=workers, create=create))
     try:
         open_shards = [partial(opened.open_shard, index) for index in range(opened.description.workers)]
         async with open_tree(open_shards, idle_seconds=idle_seconds, thread=thread) as tree:

@@ -294,5 +294,5 @@ def _change(names: dict[str, File], change: NameChange, of: File | None) -> None
         case Removed(path):
             names.pop(path, None)
         case Renamed(old, new):
-            if old in names:
-                names[new] = names.pop(old)
+            for name in [name for name in names if name == old or name.startswith(old + "/")]:
+                names[new + name.removeprefix(old)] = names.pop(name)

@@ -33,7 +33,7 @@ def shard_file(place: Path, index: int) -> Path:
 
 
 def problems(place: Path) -> list[list[str]]:
-    reports = check(place)
+    reports = check(place).shards
     assert [report.path for report in reports] == [shard_file(place, index) for index in range(WORKERS)]
     return [report.problems for report in reports]
 

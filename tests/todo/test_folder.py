@@ -188,9 +188,10 @@ async def test_a_database_that_may_only_be_read_is_refused_and_is_whole_afterwar
 
 
 def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
-    (place / "shards-1").mkdir(parents=True)
-    (place / "shards-1" / "0.db").write_bytes(b"half")
-    (place / "todo.json.new").write_text("{")
+    Folder.open(place, workers=3).close()
+    (place / "todo.json").rename(place / "todo.json.new")
+    (place / "shards-1").rename(place / "shards-1.new")
+    (place / "shards-1.new" / "2.db").write_bytes(b"")
     with Folder.open(place, workers=2) as folder:
         for index in range(2):
             with contextlib.closing(folder.open_shard(index)) as shard:
@@ -198,9 +199,11 @@ def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
     assert sorted(file.name for file in place.glob("todo.json*")) == ["todo.json"]
 
 
-def test_shards_nothing_refers_to_are_removed(place: Path) -> None:
-    Folder.open(place).close()
-    (place / "shards-2").mkdir()
-    (place / "shards-old").mkdir()
-    Folder.open(place).close()
-    assert sorted(child.name for child in place.iterdir()) == ["lock", "shards-1", "shards-old", "todo.json"]
+def test_a_folder_that_shall_not_be_made_is_not_made(place: Path) -> None:
+    with pytest.raises(NotAFolder, match="not there"):
+        Folder.open(place, create=False)
+    assert not place.exists()
+    place.mkdir()
+    with pytest.raises(NotAFolder, match="no lists"):
+        Folder.open(place, create=False)
+    assert list(place.iterdir()) == []

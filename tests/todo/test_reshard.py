@@ -89,9 +89,10 @@ def deadly(function):
         return function(*args, **kwargs)
     return call
 folder._sync = deadly(folder._sync)
-folder._write_description = deadly(folder._write_description)
-folder._remove_leftovers = deadly(folder._remove_leftovers)
-folder.shutil.rmtree = deadly(folder.shutil.rmtree)
+folder.write_description = deadly(folder.write_description)
+folder.remove_shards = deadly(folder.remove_shards)
+folder.Path.rename = deadly(folder.Path.rename)
+folder.Path.unlink = deadly(folder.Path.unlink)
 Shard.restore = deadly(Shard.restore)
 Shard.checkpoint = deadly(Shard.checkpoint)
 os.fsync = deadly(os.fsync)
@@ -99,7 +100,7 @@ reshard(sys.argv[1], 4)
 """
 
 
-STEPS = 40
+STEPS = 50
 """More than a reshard from 2 to 4 has."""
 
 

@@ -362,7 +362,7 @@ async def test_a_backup_taken_while_others_write_has_what_was_acknowledged_befor
         await system.backup(tmp_path / "copy")
         after = dict(acknowledged)
         nursery.cancel_scope.cancel()
-    assert [report.problems for report in check(tmp_path / "copy")] == [[], []]
+    assert [report.problems for report in check(tmp_path / "copy").shards] == [[], []]
     async with open_system(tmp_path / "copy") as copy:
         for name in names:
             ids = [entry.id for entry in await copy.call(name, TodoServer.entries())]

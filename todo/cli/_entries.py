@@ -31,7 +31,7 @@ def add(
         priority=None if priority == NO_PRIORITY else priority,
         created_on=today(),
     )
-    added = with_system(options, lambda system: system.call(name, TodoServer.add_entry(entry)))
+    added = with_system(options, lambda system: system.call(name, TodoServer.add_entry(entry)), create=True)
     print_entries(options, [(name, added)], with_list=False)
 
 

@@ -55,7 +55,7 @@ def import_command(
         # Nothing is going to be imported, so no folder needs to be made.
         result = Import(0, [], [item for item in read if isinstance(item, BadLine)])
     else:
-        result = with_system(options, use)
+        result = with_system(options, use, create=True)
     for bad in result.bad:
         click.secho(f"todo: {bad}", fg="yellow", err=True)
     if options.as_json:

@@ -10,6 +10,7 @@ import click
 
 from todo.check import check
 from todo.reshard import reshard
+from todo.restore import restore
 
 from ._main import NOT_DONE, Options, command, with_system
 from ._output import counted, print_json
@@ -33,7 +34,7 @@ def reshard_command(options: Options, folder: Path | None, workers: int) -> None
 @command("check", short_help="Look for damage in every shard.")
 def check_command(options: Options) -> None:
     """Read every shard whole, while nothing has them open, and say what is wrong with it."""
-    reports = check(options.folder)
+    reports, unused = check(options.folder)
     if options.as_json:
         print_json([{"file": os.fspath(path), "problems": problems} for path, problems in reports])
     else:
@@ -42,8 +43,41 @@ def check_command(options: Options) -> None:
             click.echo(f"{path}: {verdict}")
             for problem in problems:
                 click.echo(f"  {problem}")
+        for path in unused:
+            click.echo(f"{path}: not in use; nothing deletes it")
     if any(report.problems for report in reports):
         sys.exit(NOT_DONE)
+
+
+@command("restore", short_help="Write a lost todo.json anew from the shards.")
+@click.option("--shards", metavar="NAME", help="Which folder of shards shall count, if several could.")
+@click.option("--accept-missing", is_flag=True, help="Put empty shards in the place of missing ones.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def restore_command(options: Options, shards: str | None, accept_missing: bool, dry_run: bool) -> None:
+    """Write todo.json anew from what the shards say of themselves.
+
+    For a folder whose todo.json was lost or is older than its shards, and for a copy that was not finished.
+    Nothing is deleted: shards that are not chosen are renamed.
+    """
+    done = restore(options.folder, shards=shards, accept_missing=accept_missing, dry_run=dry_run)
+    if options.as_json:
+        fields = {
+            name: value if isinstance(value, int) else _paths(value) for name, value in done._asdict().items()
+        }
+        print_json({"done": not dry_run, **fields})
+        return
+    verb = "would count" if dry_run else "counts now"
+    click.echo(f"{done.shards} {verb}, with {counted(done.entries, 'entry', 'entries')}")
+    for path in done.missing:
+        click.echo(f"{path}: {'would be' if dry_run else 'was'} made anew, empty")
+    for path in done.set_aside:
+        click.echo(f"{path}: {'would be' if dry_run else 'was'} set aside under this name")
+    if not dry_run:
+        click.echo("see whether its files are whole with: todo check")
+
+
+def _paths(value: Path | list[Path]) -> str | list[str]:
+    return os.fspath(value) if isinstance(value, Path) else [os.fspath(path) for path in value]
 
 
 @command()

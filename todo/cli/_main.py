@@ -140,11 +140,15 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
     return wrapped
 
 
-def with_system(options: Options, use: Callable[[System], Awaitable[R]]) -> R:
-    """What `use` returns for the system on the user's folder, which runs meanwhile."""
+def with_system(options: Options, use: Callable[[System], Awaitable[R]], *, create: bool = False) -> R:
+    """What `use` returns for the system on the user's folder, which runs meanwhile.
+
+    Args:
+      create: make the folder if there is none: for what adds entries, not for what looks for them.
+    """
 
     async def run() -> R:
-        async with open_system(options.folder) as system:
+        async with open_system(options.folder, create=create) as system:
             return await use(system)
 
     return trio.run(run)

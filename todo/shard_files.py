@@ -1,0 +1,186 @@
+"""What shard files lie in a folder, and what each says of itself: read only, whatever `todo.json` says.
+
+A shard repeats where it belongs: its number, how many there are, the generation and the folder's id. So what
+`todo.json` says can be compared with what is there, and written anew from it.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from .schema import MIGRATIONS
+
+__all__ = [
+    "COPYING",
+    "SET_ASIDE",
+    "UNFINISHED",
+    "ShardFile",
+    "ShardFolder",
+    "Summary",
+    "find_shard_folders",
+    "identity_of",
+    "is_shard_folder",
+    "look_at",
+    "remove_shards",
+]
+
+UNFINISHED: Final = ".new"
+"""The ending of a folder of shards that are being made or rewritten and that no `todo.json` names yet."""
+
+COPYING: Final = ".copy"
+"""The ending of a folder of shards that a backup is still writing."""
+
+SET_ASIDE: Final = ".aside"
+"""The ending of a folder of shards that `todo restore` did not choose."""
+
+_FOLDER: Final = re.compile(r"shards-([1-9][0-9]{0,17})(\.new|\.copy)?")
+_ASIDE: Final = re.compile(r"shards-[0-9]+(\.new|\.copy)?(\.[0-9]+)?\.aside")
+_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,3})\.db")
+_OURS: Final = re.compile(r"(0|[1-9][0-9]{0,3})\.db(-wal|-shm|-journal)?")
+_IDENTITY: Final = re.compile(r"shard ([0-9]+) of ([0-9]+), generation ([0-9]+), folder (.+)")
+
+
+def identity_of(index: int, workers: int, generation: int, folder_id: str) -> str:
+    """What shard number `index` of so many says that it is."""
+    return f"shard {index} of {workers}, generation {generation}, folder {folder_id}"
+
+
+class ShardFolder(NamedTuple):
+    """One folder of shards.
+
+    Attributes:
+      path: the folder.
+      generation: the number in its name.
+      ending: of its name; "" if it was written to its end.
+    """
+
+    path: Path
+    generation: int
+    ending: str
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its name says that it was being written."""
+        return self.ending != ""
+
+    @property
+    def files(self) -> list[Path]:
+        """Its shard files, by number."""
+        found = [child for child in self.path.iterdir() if _FILE.fullmatch(child.name)]
+        return sorted(found, key=lambda path: int(path.stem))
+
+
+class ShardFile(NamedTuple):
+    """What one shard file says.
+
+    Attributes:
+      path: the file.
+      number, workers, generation, folder_id: where it says that it belongs; None: it does not say.
+      lists: how many lists are in it.
+      entries: how many entries are in it.
+      problem: why it cannot be read; None: it can.
+    """
+
+    path: Path
+    number: int | None = None
+    workers: int | None = None
+    generation: int | None = None
+    folder_id: str | None = None
+    lists: int = 0
+    entries: int = 0
+    problem: str | None = None
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether it certainly has no list: so that nothing is lost with it."""
+        return self.problem is None and self.lists == 0 and self.entries == 0
+
+
+class Summary(NamedTuple):
+    """A folder of shards, and what its files say together."""
+
+    folder: ShardFolder
+    files: list[ShardFile]
+
+    @property
+    def entries(self) -> int:
+        """How many entries could be counted."""
+        return sum(file.entries for file in self.files)
+
+    @property
+    def text(self) -> str:
+        """For the person who has to decide."""
+        number = len(self.files)
+        text = f"{self.folder.path.name} with {number} file{'' if number == 1 else 's'}"
+        text += f", {self.entries} {'entry' if self.entries == 1 else 'entries'}"
+        unreadable = sum(file.problem is not None for file in self.files)
+        if unreadable:
+            text += f", {unreadable} of them unreadable"
+        return text
+
+
+def is_shard_folder(path: Path) -> bool:
+    """Whether the name is one that this program gives to folders of shards."""
+    return bool(_FOLDER.fullmatch(path.name) or _ASIDE.fullmatch(path.name)) and path.is_dir()
+
+
+def find_shard_folders(folder: Path) -> list[ShardFolder]:
+    """The folders of shards in `folder` that could count, by generation; not those set aside."""
+    found: list[ShardFolder] = []
+    for child in folder.iterdir():
+        match = _FOLDER.fullmatch(child.name)
+        if match and child.is_dir():
+            found.append(ShardFolder(child, int(match[1]), match[2] or ""))
+    return sorted(found, key=lambda shards: (shards.generation, shards.ending))
+
+
+def look_at(shards: ShardFolder) -> Summary:
+    """Read what each file says; nothing is changed."""
+    return Summary(shards, [_look_at(path) for path in shards.files])
+
+
+def _look_at(path: Path) -> ShardFile:
+    if path.stat().st_size == 0 and not path.with_name(path.name + "-wal").exists():
+        return ShardFile(path)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return _read(path, connection)
+    except sqlite3.Error as error:
+        return ShardFile(path, problem=str(error))
+
+
+def _read(path: Path, connection: sqlite3.Connection) -> ShardFile:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables <= {MIGRATIONS.migrations_table}:
+        # Killed before its tables were made, which is one transaction.
+        return ShardFile(path)
+    if not {"shard", "lists", "entries"} <= tables:
+        return ShardFile(path, problem="it is a SQLite database, but not a shard")
+    (lists,) = connection.execute("SELECT count(*) FROM lists").fetchone()
+    (entries,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+    row = connection.execute("SELECT value FROM shard WHERE key = 'identity'").fetchone()
+    match = None if row is None else _IDENTITY.fullmatch(str(row[0]))
+    if match is None:
+        return ShardFile(path, lists=lists, entries=entries)
+    return ShardFile(path, int(match[1]), int(match[2]), int(match[3]), match[4], lists, entries)
+
+
+def remove_shards(shards: Path) -> None:
+    """Delete a folder of shards: its shard files and SQLite's own beside them. Other files stay, and with
+    them the folder.
+
+    Only for shards that hold nothing, or of which a verified copy is in force.
+    """
+    for file in list(_ours(shards)):
+        file.unlink()
+    if not any(shards.iterdir()):
+        shards.rmdir()
+
+
+def _ours(shards: Path) -> Iterator[Path]:
+    return (child for child in shards.iterdir() if _OURS.fullmatch(child.name))
