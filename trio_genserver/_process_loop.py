@@ -64,7 +64,10 @@ class Loop(Delivery):
                 mailbox = self.mailbox
                 if mailbox is not None and mailbox.ready:
                     if self.budget == 0:
-                        await trio.lowlevel.checkpoint()
+                        await trio.lowlevel.cancel_shielded_checkpoint()
+                        if not self.continues:
+                            # Else a child task has asked for that meanwhile, and it is not to be lost.
+                            await trio.lowlevel.checkpoint_if_cancelled()
                         self.budget = BATCH
                         self.since = trio.current_time()
                         continue
@@ -259,7 +262,7 @@ class Loop(Delivery):
             return False
         if isinstance(error, Stop):
             self.current = request
-            self.stop_now(error.reason)
+            self.stop_by_raising(error.reason)
             self._handled(item)
         else:
             self.current = item
@@ -319,7 +322,7 @@ class Loop(Delivery):
         # The server's task answers, in its end, as it would have on the long way.
         self.current = request
         if isinstance(error, Stop):
-            self.stop_now(error.reason)
+            self.stop_by_raising(error.reason)
         else:
             self.crashed(error, request.message)
 
@@ -355,7 +358,7 @@ class Loop(Delivery):
             if returned is not None:
                 raise BadReturnValue(self.name, name, message, returned)
         except Stop as stop:
-            self.stop_now(stop.reason)
+            self.stop_by_raising(stop.reason)
         except BaseException as error:
             if is_cancellation(error):
                 raise
@@ -368,7 +371,7 @@ class Loop(Delivery):
         """Do what is unusual. None: go on; `STOP`; `NEEDS_NURSERY`: a nursery is needed first."""
         while True:
             self.attention = False
-            if self.killed:
+            if self.killed and not (self.continues and self.crash is None and self.grace != -math.inf):
                 self.attention = True
                 return STOP
             if self.nursery is None and (self.new_tasks or self.continues):
@@ -378,20 +381,19 @@ class Loop(Delivery):
                 tasks, self.new_tasks = self.new_tasks, None
                 for task in tasks:
                     self.spawn(task)
+            if self.continues:
+                # As in OTP, it is the rest of the callback that asked for it, and comes before all else, also
+                # before an end. A kill cancels it, at its first checkpoint, as it would have that callback.
+                argument = self.continues.popleft()
+                await self._callback(self.instance.handle_continue, argument, "handle_continue", None)
+                continue
+            while self.system:
+                self.system.popleft().serve()
+            if self.attention:
+                continue
+            if self.reason is UNSET:
+                return None
             # Some of those that were to come before the stop may have been withdrawn, waiting for room.
-            stopping = self.reason is not UNSET and (
-                self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready)
-            )
-            if not self.continues or stopping:
-                while self.system:
-                    self.system.popleft().serve()
-                if self.attention:
-                    continue
-                if self.reason is UNSET:
-                    return None
-                self.attention = True
-                return STOP if stopping else None
-            # As in OTP, what was to be continued with comes before all that could see the state.
-            argument = self.continues.popleft()
-            await self._callback(self.instance.handle_continue, argument, "handle_continue", None)
-            # Anything may have come up meanwhile, a stop as well: look again.
+            stopping = self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready)
+            self.attention = True
+            return STOP if stopping else None

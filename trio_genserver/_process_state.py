@@ -211,6 +211,11 @@ class ProcessState(Execution):
         # Asked for in a child task, it finds the loop waiting.
         self.wake()
 
+    def stop_by_raising(self, reason: object) -> None:
+        """`stop_now`, for a callback that ended by raising `Stop`: what it asked for before is not done."""
+        self.continues = None
+        self.stop_now(reason)
+
     def stop_in_order(self, reason: object) -> None:
         """End when what is in the mailbox now has been handled."""
         if self.reason is UNSET:

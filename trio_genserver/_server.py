@@ -158,7 +158,12 @@ class GenServer:
         self._process.stop_now(reason)
 
     def continue_with(self, argument: Any) -> None:
-        """Have `handle_continue` called with `argument` after this callback, before the next message."""
+        """Have `handle_continue` called with `argument` after this callback, before the next message.
+
+        It is a part of the callback: no stop comes between the two. Who ends the server by cancelling it (its
+        supervisor, its nursery) cancels what has begun, and `handle_continue` begins all the same. A callback
+        that raises, `Stop` as well, is not continued.
+        """
         self._process.continue_with(argument)
 
     def set_timeout(self, seconds: float | None) -> None:
