@@ -115,11 +115,11 @@ class _Graph:
         if not _is_of_servers(call):
             return None
         package: Any = sys.modules["trio_genserver"]
-        kinds = [shared for shared in package.shared_state() if shared.kind == "server"]
+        kinds = [shared for shared in package.shared_state() if shared.server is not None]
         for value in call.f_locals.values():
             for shared in kinds:
                 if isinstance(value, shared.owner):
-                    process = shared.of(value)
+                    process = shared.server(value)
                     serving = [other for other in self._frames if self._has_self(other, process)]
                     if task in serving:
                         return _Wait("a message")
