@@ -1,19 +1,25 @@
-"""The mailbox: a Trio memory channel with a bound, and what happens at the bound.
+"""The mailbox: a Trio memory channel, its bound, and what happens at the bound.
 
 A server that waits at an empty mailbox is handed its message directly (see `Process.deliver`), so a
 mailbox is made only when a first message has to wait: an idle server costs no channel.
 
-`ready` counts what `take` can give. The count is ours because asking the channel costs an exception or a
-statistics object, at each message; only while somebody waits for room is it asked.
+All that waits is in the channel, in one order; the bound is ours. A sender that waits for room has its
+message in there already, and goes on when it is among the first `capacity`. What `force` puts in does not
+count. A message whose sender gave up is taken out wherever it is (`sweep`), and makes room at once.
+
+`ready` counts what is in the channel. The count is ours because asking the channel costs an exception or a
+statistics object, at each message.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 import trio
+import trio.lowlevel
 
 __all__ = ["Mailbox", "Overflow"]
 
@@ -31,27 +37,35 @@ Overflow: TypeAlias = Literal["wait", "raise", "drop_oldest", "drop_newest"]
 
 OVERFLOWS: tuple[Overflow, ...] = ("wait", "raise", "drop_oldest", "drop_newest")
 
+# In a mailbox with more messages than FEW, those that are withdrawn are taken out only when they are one in
+# SHARE, or when somebody wants to know or needs their room: or each of a million would cost a million.
+FEW = 128
+SHARE = 8
+
 
 class Mailbox(Generic[Item]):
     """Messages that wait for one server.
 
     Args:
       capacity: how many messages may wait; `math.inf` for no bound.
+      is_withdrawn: whether the sender of a message that waits does not want it handled any more.
 
     Attributes:
-      ready: how many messages `take` can give without a sender having to move up: those in the channel's
-        buffer, and those that `force` put in.
-      careful: whether there are senders to move up or messages from `force`, so that `take` has to look.
+      ready: how many messages `take` can give, withdrawn ones that `sweep` has not taken out included.
+      dirty: whether there may be any of those, so that `sweep` comes before `take`.
+      careful: whether there is anything but messages in the channel to look after.
       send_nowait, receive_nowait: the channel's own. On the two places that a message passes most often they
         stand in for `put` and `take`, and whoever calls them keeps `ready`.
     """
 
     __slots__ = (
-        "_extra",
+        "_forced",
+        "_gone",
+        "_is_withdrawn",
         "_receive",
         "_send",
-        "_taken",
         "_waiters",
+        "_withdrawn",
         "capacity",
         "careful",
         "ready",
@@ -59,98 +73,121 @@ class Mailbox(Generic[Item]):
         "send_nowait",
     )
 
-    def __init__(self, capacity: float) -> None:
-        self._send, self._receive = trio.open_memory_channel[Item](capacity)
+    def __init__(self, capacity: float, is_withdrawn: Callable[[Item], bool]) -> None:
+        self._send, self._receive = trio.open_memory_channel[Item](math.inf)
         self.send_nowait = self._send.send_nowait
         self.receive_nowait = self._receive.receive_nowait
         self.capacity = capacity
         self.ready = 0
         self.careful = False
-        # How many tasks are in `put_wait`. More than wait in the channel, for a moment: one that got its
-        # message in, or was cancelled, is out of the channel before it runs again and can be counted out.
-        self._waiters = 0
-        # What was put in beyond the bound, each with the count of `_taken` at which its turn comes.
-        self._extra: deque[tuple[int, Item]] | None = None
-        self._taken = 0
+        self._is_withdrawn = is_withdrawn
+        # How many may have been withdrawn since the last sweep; too many, if some had been taken already.
+        self._withdrawn = 0
+        # The rest by identity: what was put in beyond the bound, whose sender waits for room, in the order in
+        # which they are in the channel, and whose sender has stopped waiting for that.
+        self._forced: set[int] = set()
+        self._waiters: OrderedDict[int, trio.lowlevel.Task] = OrderedDict()
+        self._gone: set[int] = set()
 
     @property
-    def waiting(self) -> int:
-        """How many messages wait, those that wait for room included."""
-        return self.ready + self._waiting_for_room
-
-    @property
-    def _waiting_for_room(self) -> int:
-        # The channel alone knows exactly; asking it makes an object, so only if it can be more than none.
-        return self._send.statistics().tasks_waiting_send if self._waiters else 0
+    def dirty(self) -> bool:
+        return self._withdrawn > 0
 
     def put(self, item: Item) -> bool:
         """Leave `item`, or say False: there is no room. Not a checkpoint."""
-        if self.ready >= self.capacity and self._buffered >= self.capacity:
+        if self.ready - len(self._forced) >= self.capacity:
             return False
         self.send_nowait(item)
         self.ready += 1
         return True
 
-    async def put_wait(self, item: Item) -> None:
-        """Leave `item`, waiting for room in order of arrival; only after `put` said False. A checkpoint.
+    def put_beyond(self, item: Item, sender: trio.lowlevel.Task) -> None:
+        """Leave `item` though there is no room; `sender` is rescheduled when there is, or at the end.
 
-        Raises:
-          trio.BrokenResourceError: the server ended meanwhile.
+        It must be an object of its own, no message that somebody else may send as well.
         """
-        self._waiters += 1
+        self._waiters[id(item)] = sender
+        self.send_nowait(item)
+        self.ready += 1
         self.careful = True
-        try:
-            await self._send.send(item)
-        finally:
-            self._waiters -= 1
-            self.careful = self._extra is not None or self._waiters > 0
+
+    def stop_waiting(self, item: Item) -> None:
+        """The sender of `item` does not wait for room any more, and `item` is not to be taken."""
+        del self._waiters[id(item)]
+        self._gone.add(id(item))
+        self.withdraw()
+
+    def withdraw(self) -> bool:
+        """A message that may be in here was withdrawn. Whether it is time for a `sweep`."""
+        self._withdrawn += 1
+        self.careful = True
+        return bool(self._waiters) or self.ready <= FEW or self._withdrawn * SHARE >= self.ready
 
     def force(self, item: Item) -> None:
         """Leave `item` though there is no room; its turn comes after all that waits now."""
-        if self._extra is None:
-            self._extra = deque()
-            self.careful = True
-            self._taken = 0
-        self._extra.append((self._taken + self._buffered + self._waiting_for_room, item))
+        self._forced.add(id(item))
+        self.send_nowait(item)
         self.ready += 1
-
-    @property
-    def _buffered(self) -> int:
-        """How many are in the channel's buffer."""
-        return self.ready if self._extra is None else self.ready - len(self._extra)
+        self.careful = True
 
     def take(self) -> Item:
         """The message that has waited longest; only while `ready` is above 0."""
+        item = self.receive_nowait()
+        self.ready -= 1
         if self.careful:
-            return self._take_carefully()
-        self.ready -= 1
-        return self.receive_nowait()
-
-    def _take_carefully(self) -> Item:
-        extra = self._extra
-        if extra is None or (extra[0][0] > self._taken and self._buffered):
-            return self.take_oldest()
-        item = extra.popleft()[1]
-        self.ready -= 1
-        if not extra:
-            self._extra = None
-            self.careful = self._waiters > 0
+            self._forced.discard(id(item))
+            self._let_in()
         return item
 
-    def take_oldest(self) -> Item:
-        """The same, but nothing that was put in by `force`; only while something is in the channel."""
-        if not self._waiting_for_room:  # else the first of those moves up
-            self.ready -= 1
-        self._taken += 1
-        return self.receive_nowait()
+    def take_oldest(self) -> tuple[int, Item]:
+        """The one of those that count against the bound, and how many were before it."""
+        items = self._empty()
+        place = next(place for place, item in enumerate(items) if id(item) not in self._forced)
+        oldest = items.pop(place)
+        self._refill(items)
+        return place, oldest
+
+    def sweep(self, first: int) -> int:
+        """Take out what was withdrawn; how many of those were among the `first`."""
+        self._withdrawn = 0
+        removed = 0
+        left: list[Item] = []
+        for place, item in enumerate(self._empty()):
+            if id(item) in self._gone or self._is_withdrawn(item):
+                removed += place < first
+                self._forced.discard(id(item))
+            else:
+                left.append(item)
+        self._gone.clear()
+        self._refill(left)
+        return removed
 
     def close(self) -> list[Item]:
         """Take no more, and return all that waited, also what was waiting for room."""
-        left: list[Item] = []
-        while self.ready:
-            left.append(self.take())
+        self.sweep(0)
+        left = self._empty()
+        while self._waiters:
+            trio.lowlevel.reschedule(self._waiters.popitem(last=False)[1])
         self._receive.close()
         return left
+
+    def _empty(self) -> list[Item]:
+        items = [self.receive_nowait() for _ in range(self.ready)]
+        self.ready = 0
+        return items
+
+    def _refill(self, items: list[Item]) -> None:
+        for item in items:
+            self.send_nowait(item)
+        self.ready = len(items)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Have those go on for whose message there is room now."""
+        waiters = self._waiters
+        while waiters and self.ready - len(self._forced) - len(waiters) < self.capacity:
+            trio.lowlevel.reschedule(waiters.popitem(last=False)[1])
+        self.careful = bool(waiters or self._forced or self._withdrawn)
 
 
 def check_capacity(capacity: float) -> float:

@@ -169,7 +169,7 @@ def _load(ref: ServerRef[Any]) -> float:
     process = ref._process
     if not process.alive:
         return math.inf
-    busy = 0 if process.parked else 1 + (0 if process.mailbox is None else process.mailbox.waiting)
+    busy = 0 if process.parked else 1 + process.waiting_messages
     # Its child tasks, those that wait for their turn too.
     if process.nursery is not None:
         busy += len(process.nursery.child_tasks)

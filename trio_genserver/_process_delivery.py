@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import outcome
 import trio
@@ -10,8 +10,8 @@ import trio.lowlevel
 
 from ._errors import MailboxFull, UnhandledMessage
 from ._mailbox import Mailbox
-from ._process_state import ProcessState, message_of
-from ._request import Request
+from ._process_state import UNSET, ProcessState, message_of
+from ._request import Envelope, Request, is_withdrawn
 from ._server import resolve
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ class Delivery(ProcessState):
             return True
         mailbox = self.mailbox
         if mailbox is None:
-            mailbox = self.mailbox = Mailbox(self.spec.mailbox_size)
+            mailbox = self.mailbox = Mailbox(self.spec.mailbox_size, is_withdrawn)
+        if mailbox.put(item):
+            return True
+        if not mailbox.dirty:
+            return False
+        self.sweep()
         return mailbox.put(item)
 
     def deliver_full(self, item: Item) -> bool:
@@ -64,9 +69,8 @@ class Delivery(ProcessState):
         if overflow == "wait":
             return False
         if overflow == "drop_oldest":
-            oldest: Any = mailbox.take_oldest()
-            if self.stop_left:
-                self.stop_left -= 1
+            place, oldest = cast("tuple[int, Any]", mailbox.take_oldest())
+            self.stop_left -= place < self.stop_left
             if oldest.__class__ is not Request:
                 self.drop(oldest, "mailbox full")
             elif oldest.unanswered:
@@ -103,23 +107,68 @@ class Delivery(ProcessState):
             self.deliver(item)
             return
         if self.mailbox is None:
-            self.mailbox = Mailbox(self.spec.mailbox_size)
+            self.mailbox = Mailbox(self.spec.mailbox_size, is_withdrawn)
         # Not among those of which a full mailbox may drop the oldest.
         self.mailbox.force(item)
 
     async def deliver_wait(self, item: Item) -> None:
         """Wait for room in the mailbox, in order. A checkpoint."""
-        assert self.mailbox is not None
+        mailbox = self.mailbox
+        assert mailbox is not None
+        if not isinstance(item, Envelope):
+            # The same message may be sent by many.
+            item = Envelope(item)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.stop_waiting(item)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        mailbox.put_beyond(item, trio.lowlevel.current_task())
         try:
-            await self.mailbox.put_wait(item)
-        except trio.BrokenResourceError:
-            if isinstance(item, Request):
-                item.stop(self.reason)
-            else:
-                self.drop(item, "stopped")
+            await trio.lowlevel.wait_task_rescheduled(abort)
         except trio.Cancelled:
             if isinstance(item, Request):
                 item.abandon()
             else:
                 self.drop(item, "withdrawn")
+                self.withdraw()
             raise
+
+    def stop_waiting(self, item: Item) -> None:
+        """The sender of `item`, which waited for room, was cancelled."""
+        assert self.mailbox is not None
+        self.mailbox.stop_waiting(item)
+
+    # What waits.
+
+    @property
+    def waiting_messages(self) -> int:
+        """How many messages wait in the mailbox, those that wait for room included."""
+        if self.mailbox is None:
+            return 0
+        if self.mailbox.dirty:
+            self.sweep()
+        return self.mailbox.ready
+
+    def withdraw(self) -> None:
+        """A message that may be in the mailbox was given up: it makes room."""
+        if self.mailbox is not None and self.mailbox.withdraw():
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Take out of the mailbox what was given up."""
+        assert self.mailbox is not None
+        if self.stop_left:
+            self.stop_left -= self.mailbox.sweep(self.stop_left)
+            if not self.stop_left:
+                # Nothing is left to be handled before the stop.
+                self.wake()
+        else:
+            self.mailbox.sweep(0)
+
+    def stop_in_order(self, reason: object) -> None:
+        """End when what is in the mailbox now has been handled."""
+        if self.reason is UNSET:
+            self.reason = reason
+            self.stop_left = self.waiting_messages
+            self.wake()

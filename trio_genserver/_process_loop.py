@@ -193,6 +193,8 @@ class Loop(Delivery):
                     budget = BATCH
                 budget -= 1
                 if mailbox.careful:
+                    if not self.waiting_messages:
+                        return None
                     item = mailbox.take()
                 else:
                     mailbox.ready -= 1
@@ -393,7 +395,6 @@ class Loop(Delivery):
                 continue
             if self.reason is UNSET:
                 return None
-            # Some of those that were to come before the stop may have been withdrawn, waiting for room.
             stopping = self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready)
             self.attention = True
             return STOP if stopping else None

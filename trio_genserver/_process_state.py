@@ -216,14 +216,6 @@ class ProcessState(Execution):
         self.continues = None
         self.stop_now(reason)
 
-    def stop_in_order(self, reason: object) -> None:
-        """End when what is in the mailbox now has been handled."""
-        if self.reason is UNSET:
-            self.reason = reason
-            if self.mailbox is not None:
-                self.stop_left = self.mailbox.waiting
-            self.wake()
-
     def kill(self, reason: object = "shutdown", grace: float = UNSET) -> None:
         """End at the next checkpoint: the handler that runs is cancelled.
 

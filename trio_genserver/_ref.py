@@ -64,8 +64,7 @@ class ServerRef(Generic[S_co]):
     @property
     def mailbox_length(self) -> int:
         """How many messages wait in the mailbox, those that wait for room included."""
-        mailbox = self._process.mailbox
-        return 0 if mailbox is None else mailbox.waiting
+        return self._process.waiting_messages
 
     @property
     def dropped(self) -> int:

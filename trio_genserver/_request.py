@@ -277,11 +277,17 @@ class Request(Envelope, Generic[R]):
             self.process.hooks.tell("message_abandoned", self.process.ref, self)
         if was_queued:
             self.process.drop(self, "withdrawn")
+            self.process.withdraw()
         elif self.executor is not None:
             self.executor.given_up()
         if self.process.deferred:
             self.process.answered(self)
         self._tell()
+
+
+def is_withdrawn(item: object) -> bool:
+    """Whether `item`, which waits in a mailbox, is a request that was given up there."""
+    return isinstance(item, Request) and item.state != QUEUED
 
 
 class Countdown:

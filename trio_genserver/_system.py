@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import outcome
@@ -54,6 +55,9 @@ class SystemRequest(Request[R]):
     def abandon(self) -> None:
         if self.unanswered:
             self.state = GIVEN_UP
+            if self.process.system is not None:
+                with suppress(ValueError):  # it is being served
+                    self.process.system.remove(self)
 
     def _settle(self, state: int, answer: object, result: outcome.Outcome[Any]) -> None:
         self.state = state

@@ -192,7 +192,7 @@ def _status(process: Process) -> Status:
         parent=_parent(process),
         status="suspended" if process.suspended else "running",
         state=process.shown_state(),
-        mailbox_length=0 if process.mailbox is None else process.mailbox.waiting,
+        mailbox_length=process.waiting_messages,
         dropped=process.dropped,
     )
 
