@@ -39,6 +39,8 @@ class Recorder:
         waiting: for each task that may be waiting in an object, that object, its kind, and what is done to it
             and its parts when the task leaves it. Before each step the kernel removes the entry of the task
             that makes it.
+        threads: for each task that stands for a thread of `trio.to_thread`, what that shares with the task
+            that waits for it.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Recorder:
         "_tasks",
         "noting",
         "task",
+        "threads",
         "waiting",
     )
 
@@ -77,6 +80,7 @@ class Recorder:
         self._names: dict[TaskId, list[tuple[str, _Accesses]]] = {}
         self._task_accesses: dict[TaskId, _Accesses] = {}
         self.waiting: dict[Any, tuple[object, str, tuple[Leaving, ...]]] = {}
+        self.threads: dict[Any, object] = {}
         # Of each task that acts for an object: that object.
         self._owners: dict[TaskId, tuple[object, str]] = {}
         # Tasks of which the current step need not note that it wakes them.
@@ -104,6 +108,7 @@ class Recorder:
         self._objects.clear()
         self._makers = {}
         self.waiting = {}
+        self.threads = {}
         self._owners = {}
         self._accesses = {}
 
@@ -112,6 +117,7 @@ class Recorder:
         self.task = None
         self._objects.clear()
         self.waiting = {}
+        self.threads = {}
         self._owners = {}
         self._tasks = {}
 

@@ -18,7 +18,7 @@ from outcome import Outcome
 
 from sim._errors import Escape
 from sim._footprint import Active
-from sim._threads import outside_threads
+from sim._threads import THREAD, outside_threads
 from sim.strategies import Operation
 
 
@@ -73,8 +73,9 @@ class CallbackQueue:
 
     def __init__(self, spawn_task: Callable[[Callable[[], Awaitable[None]]], Any]) -> None:
         self._spawn_task = spawn_task
-        # With each job, whether it is in _once as well. Only those need be hashable.
-        self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...], bool]] = deque()
+        # With each job, whether it is in _once as well, and of which thread it comes. Only those in _once
+        # need be hashable.
+        self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...], bool, object]] = deque()
         self._once: set[tuple[Callable[..., object], tuple[Any, ...]]] = set()
         self._parked = False
         self.task: Any = None
@@ -94,7 +95,9 @@ class CallbackQueue:
             if (sync_fn, args) in self._once:
                 return
             self._once.add((sync_fn, args))
-        self._jobs.append((sync_fn, args, idempotent))
+        recorder = Active.recorder
+        thread = None if recorder is None else recorder.threads.get(recorder.task)
+        self._jobs.append((sync_fn, args, idempotent, thread))
         if self.task is None:
             self.task = self._spawn_task(self._run)
         elif self._parked:
@@ -116,9 +119,12 @@ class CallbackQueue:
             # Also to find nothing is to have looked: a job that is added now wakes this task.
             self._touched()
             while self._jobs:
-                sync_fn, args, idempotent = self._jobs.popleft()
+                sync_fn, args, idempotent, thread = self._jobs.popleft()
                 if idempotent:
                     self._once.discard((sync_fn, args))
+                if thread is not None and Active.recorder is not None:
+                    # It sees whether the task that waits for the thread was cancelled.
+                    Active.recorder.touched(thread, THREAD, Operation.READ)
                 sync_fn(*args)
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 self._touched()

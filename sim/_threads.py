@@ -27,6 +27,9 @@ from sim._worker import Outcome, Worker, current_worker
 from sim.faults import FaultKind, InjectedFailure
 from sim.strategies import Operation
 
+#: The kind of what `task_register` finds, in footprints.
+THREAD: Final = "thread"
+
 # How often a function may call out after its execution is over, before its thread is given up.
 _LAST_CALLS: Final = 100
 
@@ -73,7 +76,11 @@ class ThreadSimulation:
                 await trio.sleep(seconds)
             deliver(result)
 
-        self._spawn(thread, f"<thread: {name}>")
+        task = self._spawn(thread, f"<thread: {name}>")
+        recorder, register = Active.recorder, task_register(fn)
+        if recorder is not None and register is not None:
+            recorder.made(register, THREAD)
+            recorder.threads[task] = register
 
     def stop(self) -> None:
         """End the real threads, at the end of an exploration."""
@@ -99,6 +106,20 @@ class ThreadSimulation:
             raise
         self._idle.append(worker)
         return said
+
+
+def task_register(fn: Any) -> object | None:
+    """What a thread of `trio.to_thread` and the task that waits for it share: where Trio keeps who is to be
+    given the result, unless that has been cancelled.
+
+    Args:
+        fn: what the thread calls, or what aborts the wait; None comes back if it is anything else.
+    """
+    code = getattr(fn, "__code__", None)
+    if code is None or not code.co_qualname.startswith("to_thread_run_sync.<locals>."):
+        return None
+    names: tuple[str, ...] = code.co_freevars
+    return fn.__closure__[names.index("task_register")].cell_contents if "task_register" in names else None
 
 
 class Reply:
@@ -141,6 +162,8 @@ class ThreadCount:
     def __init__(self) -> None:
         self._count = 0
         self._event: trio.Event | None = None
+        if Active.recorder is not None:
+            Active.recorder.made_once(self, "threads")
 
     @property
     def count(self) -> int:

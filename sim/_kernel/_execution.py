@@ -38,7 +38,7 @@ from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
 from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
 from sim._kernel._takeover import renew, taken_over
-from sim._kernel._trio import RUN_CONTEXT, threads_replaced
+from sim._kernel._trio import RUN_CONTEXT, count_threads, threads_replaced
 from sim._logs import gathered
 from sim._pinned import PinnedSources
 from sim._stand_ins import CallbackQueue, NoInput
@@ -107,6 +107,7 @@ class Kernel:
                 # Older than the execution, but the same thing in each.
                 self._recorder.made(self._callbacks, "callbacks")
                 self._recorder.made(self._nurseries.scope, "scope")
+                count_threads(self._runner)
             self._run(strategy, trace)
         except Abandoned:
             abandoned = True

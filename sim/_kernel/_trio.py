@@ -80,7 +80,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "_has_been_entered",
         "_registered_deadline",
     ),
-    _trio_run.Nursery: ("_check_nursery_closed", "_child_finished", "_nested_child_finished"),
+    _trio_run.Nursery: ("_add_exc", "_check_nursery_closed", "_child_finished", "_nested_child_finished"),
     _trio_run._TaskStatus: ("started",),
     _trio_threads.Run: ("queue",),
     _trio_threads.RunSync: ("queue",),
@@ -111,6 +111,7 @@ def check_trio() -> None:
             "_send_message_to_trio",
             "_track_active_thread",
             "_active_threads_local",
+            "_ParentTaskData",
         )
         if not hasattr(_trio_threads, name)
     ]
@@ -177,6 +178,13 @@ def crash(task: Any) -> None:
         # It is about to go on; what it was to be given is lost in the crash.
         task._next_send_fn = task.coro.send
         task._next_send = capture(raise_crash)
+
+
+def count_threads(runner: Any) -> None:
+    """Have the count of threads there before the first of them, which would make it: so it does not matter to
+    partial-order reduction which is the first."""
+    module: Any = _trio_threads
+    runner._locals[module._active_threads_local] = ThreadCount()
 
 
 @contextlib.contextmanager

@@ -23,13 +23,26 @@ from sim._kernel._dependence import (
     _nurseries,
     _run_variables,
     _servers,
+    _tasks,
     _testing,
+    _threads,
     _waiting,
 )
 
 servers_noticed = _servers.noticed
 
-_KINDS = (_events, _waiting, _channels, _nurseries, _cancellation, _run_variables, _servers, _testing)
+_KINDS = (
+    _events,
+    _waiting,
+    _channels,
+    _nurseries,
+    _cancellation,
+    _tasks,
+    _run_variables,
+    _threads,
+    _servers,
+    _testing,
+)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ import trio
 
 from sim._footprint import Recorder
 from sim._kernel._dependence._wrap import Wrapper, calling, making
+from sim._threads import THREAD, task_register
 from sim.strategies import Operation
 
 _KIND = "scope"
@@ -51,6 +52,9 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
             recorder.touched(lot, "lot", Operation.WRITE)
         else:
             recorder.stops_waiting(self)
+            register = task_register(self._abort_func)
+            if register is not None:
+                recorder.touched(register, THREAD, Operation.WRITE)
         abort(self, raise_cancel)
 
     yield making(recorder, _SCOPE, _KIND)
@@ -60,8 +64,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     yield calling(recorder, _SCOPE, "_close", _KIND, Operation.READ)
     yield _TASK, "_attempt_abort", aborted
     for name in ("cancel_called", "deadline", "relative_deadline", "is_relative", "shield"):
-        if hasattr(_SCOPE, name):  # the older releases of Trio know no relative deadlines
-            yield _SCOPE, name, _watched(recorder, getattr(_SCOPE, name))
+        yield _SCOPE, name, _watched(recorder, getattr(_SCOPE, name))
     yield _SCOPE, "cancelled_caught", _caught(recorder)
     yield calling(recorder, _SCOPE, "__repr__", _KIND, Operation.READ)
 

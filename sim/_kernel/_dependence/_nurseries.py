@@ -6,6 +6,12 @@ its end before the tasks or after, it takes one step more when all are over, and
 of them all. Starting a task from outside may find the nursery closed, so that is a write.
 
 A task is born cancelled or not, depending on the scopes around the nursery: starting reads them.
+
+What is raised in a nursery is seen in the order in which it came, and so is a part of the nursery that is
+written. Cancellations are all alike: one that comes alone updates that part. What a nested nursery makes of
+them, a group, does not commute with those, but with its like.
+
+What only a task's own steps change, its nurseries and its coroutine, others look at as at the task itself.
 """
 
 from __future__ import annotations
@@ -17,11 +23,14 @@ from typing import Any
 import trio
 import trio._core._run as _trio_run
 
+from sim._errors import members
 from sim._footprint import Recorder
+from sim._kernel._dependence._cancellation import beneath
 from sim._kernel._dependence._wrap import Wrapper, making, reading
 from sim.strategies import Operation
 
 _KIND = "nursery"
+_EXCEPTIONS = "exceptions"
 _NURSERY: Any = trio.Nursery
 
 
@@ -32,6 +41,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     spawn = runner.spawn_impl
     status: Any = _trio_run._TaskStatus
     started, start = status.started, _NURSERY.start
+    add = _NURSERY._add_exc
 
     @functools.wraps(finished)
     def child_finished(self: Any, task: Any, outcome: Any) -> None:
@@ -55,6 +65,11 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         recorder.touched(self, _KIND, Operation.JOIN)
         return result
 
+    @functools.wraps(add)
+    def added(self: Any, exc: BaseException, *reason: Any, **named: Any) -> None:
+        recorder.touched(self, _KIND, _adding(exc), _EXCEPTIONS)
+        add(self, exc, *reason, **named)
+
     @functools.wraps(spawn)
     def spawned(self: Any, async_fn: Any, args: Any, nursery: Any, *rest: Any, **options: Any) -> Any:
         if recorder.noting and isinstance(nursery, _NURSERY):
@@ -69,6 +84,8 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         for nursery in (self._old_nursery, self._new_nursery):
             recorder.touched(nursery, _KIND, Operation.WRITE)
             _read_scopes(recorder, nursery._cancel_status)
+        # They go over to other scopes, which may be cancelled.
+        recorder.cancelled_all(beneath(self._old_nursery._cancel_status))
         started(self, *value)
 
     @functools.wraps(start)
@@ -83,11 +100,23 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     yield making(recorder, _NURSERY, _KIND)
     yield reading(recorder, _NURSERY, "child_tasks", _KIND)
     yield _NURSERY, "_child_finished", child_finished
+    yield _NURSERY, "_add_exc", added
     yield _NURSERY, "_check_nursery_closed", check_closed
     yield _NURSERY, "_nested_child_finished", nested_child_finished
     yield _NURSERY, "start", start_called
     yield runner, "spawn_impl", spawned
     yield status, "started", was_started
+
+
+def _adding(error: BaseException) -> Operation:
+    if isinstance(error, trio.Cancelled):
+        return Operation.UPDATE
+    return Operation.READ if _only_cancelled(error) else Operation.WRITE
+
+
+def _only_cancelled(error: BaseException) -> bool:
+    inside = members(error)
+    return all(map(_only_cancelled, inside)) if inside else isinstance(error, trio.Cancelled)
 
 
 def _read_scopes(recorder: Recorder, status: Any) -> None:

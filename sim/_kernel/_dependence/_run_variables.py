@@ -7,13 +7,14 @@ from collections.abc import Iterable
 import trio
 
 from sim._footprint import Recorder
-from sim._kernel._dependence._wrap import Wrapper, calling
+from sim._kernel._dependence._wrap import Wrapper, calling, making
 from sim.strategies import Operation
 
 _KIND = "run variable"
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
+    yield making(recorder, trio.lowlevel.RunVar, _KIND)
     yield calling(recorder, trio.lowlevel.RunVar, "get", _KIND, Operation.READ)
     yield calling(recorder, trio.lowlevel.RunVar, "set", _KIND, Operation.WRITE)
     yield calling(recorder, trio.lowlevel.RunVar, "reset", _KIND, Operation.WRITE)

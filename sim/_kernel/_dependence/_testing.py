@@ -1,14 +1,14 @@
-"""What `trio.testing` shares between tasks: memory streams, and the sequencer.
+"""What `trio.testing` shares between tasks: streams in memory, and the sequencer; and the unbounded queue.
 
-All of it counts as written whenever it is used. A stream is used by one task at each end, so there is
-little to be gained by telling more apart; and a sequencer makes its events when they are first needed,
-by whoever that is.
+All of it counts as written whenever it is used, a stream also where its methods go on after a wait and
+look again whether it was closed meanwhile. A stream is used by one task at each end, so there is little to
+be gained by telling more apart; and a sequencer makes its events when they are first needed, by whoever
+that is. The unbounded queue, which Trio has deprecated, is no better off.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
@@ -17,43 +17,25 @@ import trio.testing._memory_streams as _trio_streams
 from trio._util import ConflictDetector
 
 from sim._footprint import Recorder
-from sim._kernel._dependence._wrap import Wrapper, calling, making
+from sim._kernel._dependence._wrap import Wrapper, making, using
 from sim.strategies import Operation
 
-_QUEUE = "byte queue"
 _SEQUENCER = "sequencer"
-_UNBOUNDED: Any = _trio_streams._UnboundedByteQueue
-_LOCKSTEP: Any = _trio_streams._LockstepByteQueue
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
-    yield making(recorder, _UNBOUNDED, _QUEUE)
-    # _check_max_bytes comes first in both ways to get, and _get_impl last, behind the wait.
-    for name in ("close", "close_and_wipe", "put", "_check_max_bytes", "_get_impl"):
-        yield calling(recorder, _UNBOUNDED, name, _QUEUE, Operation.WRITE)
-    yield making(recorder, _LOCKSTEP, _QUEUE)
-    for name in ("close_sender", "close_receiver", "_something_happened"):
-        yield calling(recorder, _LOCKSTEP, name, _QUEUE, Operation.WRITE)
-    yield _lockstep_wait(recorder)
-    yield making(recorder, ConflictDetector, "conflict detector")
-    for name in ("__enter__", "__exit__"):
-        yield calling(recorder, ConflictDetector, name, "conflict detector", Operation.WRITE)
+    for owner, kind in (
+        (_trio_streams._UnboundedByteQueue, "byte queue"),
+        (_trio_streams._LockstepByteQueue, "byte queue"),
+        (trio.testing.MemorySendStream, "stream"),
+        (trio.testing.MemoryReceiveStream, "stream"),
+        (ConflictDetector, "conflict detector"),
+        (trio.lowlevel.UnboundedQueue, "queue"),
+    ):
+        yield making(recorder, owner, kind)
+        yield using(recorder, owner, kind)
     yield making(recorder, trio.testing.Sequencer, _SEQUENCER)
     yield _sequence_point(recorder)
-
-
-def _lockstep_wait(recorder: Recorder) -> Wrapper:
-    original: Callable[..., Any] = _LOCKSTEP._wait_for
-
-    @functools.wraps(original)
-    async def waited(self: Any, condition: Any) -> None:
-        recorder.touched(self, _QUEUE, Operation.WRITE)
-        try:
-            await original(self, condition)
-        finally:
-            recorder.touched(self, _QUEUE, Operation.WRITE)
-
-    return _LOCKSTEP, "_wait_for", waited
 
 
 def _sequence_point(recorder: Recorder) -> Wrapper:

@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from sim._footprint import Recorder
-from sim._kernel._dependence._wrap import Wrapper, calling, making, reading
+from sim._kernel._dependence._wrap import Wrapper, calling, looking, making, reading
 from sim.strategies import Operation
 
 _LOT = "lot"
@@ -32,16 +32,17 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     yield _reparking(recorder)
     for name in ("__len__", "__bool__", "statistics"):
         yield calling(recorder, lot, name, _LOT, Operation.READ)
+    yield looking(recorder, lot, "broken_by", _LOT)
 
     for owner, kind, take, give, looks in (
-        (_LOCK, "lock", "acquire_nowait", "release", ("locked", "statistics")),
-        (trio.Semaphore, "semaphore", "acquire_nowait", "release", ("statistics",)),
+        (_LOCK, "lock", "acquire_nowait", "release", ("locked", "statistics", "__repr__")),
+        (trio.Semaphore, "semaphore", "acquire_nowait", "release", ("statistics", "__repr__")),
         (
             trio.CapacityLimiter,
             "limiter",
             "acquire_on_behalf_of_nowait",
             "release_on_behalf_of",
-            ("statistics",),
+            ("statistics", "__repr__"),
         ),
     ):
         yield making(recorder, owner, kind)
