@@ -15,7 +15,7 @@ from sim._kernel import Ended, Kernel
 from sim._result import Failure
 from sim._trace import Trace
 from sim.faults import FaultPlan
-from sim.strategies import Execution, Strategy, Verdict
+from sim.strategies import Execution, RepetitionDiverged, Strategy, Verdict
 
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 Progress: TypeAlias = Callable[[int], None]
@@ -73,6 +73,7 @@ class Exploration:
         self.failures: list[Failure] = []
         self.seconds = 0.0
         self.never: tuple[str, ...] = ()
+        self.diverged: RepetitionDiverged | None = None
 
     def run(self, kernel: Kernel) -> None:
         """Explore by a kernel."""
@@ -80,6 +81,9 @@ class Exploration:
         try:
             with kernel.struck_by(self._options.faults):
                 self._loop(kernel)
+        except RepetitionDiverged as diverged:
+            # What was found before stands.
+            self.diverged = diverged
         finally:
             self.seconds = real_seconds() - began
             self.never = kernel.invariants.never

@@ -148,6 +148,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         abandoned=exploration.abandoned,
         seed=seed,
         never=exploration.never,
+        diverged=exploration.diverged,
     )
 
 

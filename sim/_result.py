@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sim._trace import TracedStep
+from sim.strategies import RepetitionDiverged
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Result:
         abandoned: runs that the strategy dropped half-way.
         seed: what the strategy was seeded with.
         never: what `sim.sometimes` named and was true in no run.
+        diverged: what ended the exploration early, if it did: a run that could not be repeated up to where it
+            was to go on otherwise, so that what follows is not known. Then it is not complete.
     """
 
     scenario: str
@@ -67,13 +70,14 @@ class Result:
     abandoned: int
     seed: int
     never: tuple[str, ...] = ()
+    diverged: RepetitionDiverged | None = None
 
     @property
     def executions_per_second(self) -> float:
         return self.executions / self.seconds if self.seconds else 0.0
 
     def check(self) -> None:
-        """Raise the error of the first failure, if there is one.
+        """Raise the error of the first failure, if there is one; else what ended the exploration early.
 
         The token is in a note on it, so that a test's log is all one needs to replay it.
         """
@@ -87,3 +91,5 @@ class Result:
                 lines = "\n".join(f"  step {step}: {line}" for step, line in failure.logged)
                 failure.error.add_note(f"logged in that run:\n{lines}")
             raise failure.error
+        if self.diverged is not None:
+            raise self.diverged

@@ -1,6 +1,7 @@
 """The `sim` command: list scenarios, explore one, replay a run of it.
 
-Exit codes: 0 what was explored held, 1 a failure was found, 2 it was used wrongly.
+Exit codes: 0 what was explored held, 1 a failure was found, 2 it was used wrongly, or the runs of the
+scenario cannot be repeated.
 """
 
 from __future__ import annotations
@@ -170,7 +171,9 @@ def _show(result: Result, scenario: str, as_json: bool) -> None:
             click.echo()
             click.echo(describe_failure(failure))
             click.echo(f"see it again: sim replay {scenario} {failure.token}")
-    raise SystemExit(FAILED if result.failures else HELD)
+    if result.failures:
+        raise SystemExit(FAILED)
+    raise SystemExit(WRONG_USE if result.diverged is not None else HELD)
 
 
 def _to_json(result: Result) -> dict[str, Any]:
@@ -183,6 +186,7 @@ def _to_json(result: Result) -> dict[str, Any]:
         "never": list(result.never),
         "complete": result.complete,
         "coverage": result.coverage,
+        "diverged": None if result.diverged is None else str(result.diverged),
         "steps": result.steps,
         "seconds": result.seconds,
         "failures": [_failure_to_json(failure) for failure in result.failures],

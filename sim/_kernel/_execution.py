@@ -38,7 +38,7 @@ from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
 from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
 from sim._kernel._takeover import renew, taken_over
-from sim._kernel._trio import RUN_CONTEXT, count_threads, threads_replaced
+from sim._kernel._trio import RUN_CONTEXT, threads_replaced
 from sim._logs import gathered
 from sim._pinned import PinnedSources
 from sim._stand_ins import CallbackQueue, NoInput
@@ -47,7 +47,7 @@ from sim._trace import Trace
 from sim._waits import describe_waits
 from sim.faults import FaultKind, FaultPlan
 from sim.oracles.invariants import Invariants
-from sim.strategies import ROOT, ChoiceKind, Strategy
+from sim.strategies import ROOT, ChoiceKind, RepetitionDiverged, Strategy
 
 
 class Kernel:
@@ -107,8 +107,10 @@ class Kernel:
                 # Older than the execution, but the same thing in each.
                 self._recorder.made(self._callbacks, "callbacks")
                 self._recorder.made(self._nurseries.scope, "scope")
-                count_threads(self._runner)
             self._run(strategy, trace)
+        except RepetitionDiverged as diverged:
+            diverged.where = scheduler.describe_places(diverged.task)
+            raise
         except Abandoned:
             abandoned = True
         except Cut:

@@ -8,7 +8,7 @@ Trio's own code, unmodified.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NoReturn
 
 from outcome import Error, Outcome, Value
@@ -19,7 +19,7 @@ from sim._footprint import Recorder
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Findings
 from sim._kernel._trio import CHECKPOINT, DETACH, FRAMES_TO_DROP, RESUME, RUN_CONTEXT, WAIT
-from sim._trace import Trace
+from sim._trace import Trace, location, short_name
 from sim.oracles.invariants import Invariants
 from sim.strategies import (
     CLOCK,
@@ -360,6 +360,20 @@ class Scheduler:
         assert self.strategy is not None
         runnable = [self.ids[task] for task in self._runner.runq]
         raise RepetitionDiverged(scripted, self.strategy.script[scripted], runnable)
+
+    def describe_places(self, awaited: Hashable | None) -> str:
+        """Where the tasks stand that can run now, and one that was to run.
+
+        Args:
+            awaited: the identity of that one.
+        """
+        tasks = [
+            task for task, identity in self.ids.items() if identity == awaited or task in self._runner.runq
+        ]
+        return ", ".join(
+            f"{self.ids[task]!r} is {short_name(task.name)} at {location(task) or 'its end'}"
+            for task in tasks
+        )
 
     def _report_step(self, recorder: Recorder, task: Any, over: bool, before: int, made: int) -> None:
         """Tell the strategy what a step was.

@@ -180,13 +180,6 @@ def crash(task: Any) -> None:
         task._next_send = capture(raise_crash)
 
 
-def count_threads(runner: Any) -> None:
-    """Have the count of threads there before the first of them, which would make it: so it does not matter to
-    partial-order reduction which is the first."""
-    module: Any = _trio_threads
-    runner._locals[module._active_threads_local] = ThreadCount()
-
-
 @contextlib.contextmanager
 def threads_replaced(start: Callable[..., object]) -> Generator[None]:
     """Let ``start`` stand for Trio's thread cache, and threads wait for Trio's answers on its terms.

@@ -35,6 +35,8 @@ def describe_result(result: Result) -> str:
     ]
     if result.abandoned:
         lines.append(f"{result.abandoned:,} executions were abandoned half-way as redundant")
+    if result.diverged is not None:
+        lines.append(f"ended early: {result.diverged}")
     lines.extend(f"never, in none of them: {what}" for what in result.never)
     return "\n".join(lines)
 

@@ -24,6 +24,7 @@ from sim.strategies._base import (
     Step,
     Strategy,
     TaskId,
+    UntrackedDependence,
     Verdict,
     conflict,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "Strategy",
     "Sweep",
     "TaskId",
+    "UntrackedDependence",
     "Verdict",
     "conflict",
     "make_strategy",

@@ -141,11 +141,16 @@ class RepetitionDiverged(SimError):
     The program depends on something that the choices do not determine, or what a step used was
     reported incompletely.
 
+    `sim.explore` ends with what it has found so far, and with this in the result.
+
     Attributes:
         step: how many steps were repeated faithfully.
         task: who was to run next; None if it was a choice inside the step that differed.
         runnable: who could.
+        where: for the reader, where those who could and who was to stand in the program, if that is known.
     """
+
+    where: str = ""
 
     def __init__(self, step: int, task: Hashable | None, runnable: Sequence[Hashable]) -> None:
         self.step = step
@@ -161,6 +166,48 @@ class RepetitionDiverged(SimError):
         super().__init__(
             f"step {step}: {what} The program depends on something other than its choices, or shares an"
             " object that is not tracked; put what its tasks share into sim.Shared"
+        )
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.where}" if self.where else super().__str__()
+
+
+class ChoiceDiverged(RepetitionDiverged):
+    """The repetition of an earlier execution's choices came to one that had another number of alternatives.
+
+    Attributes:
+        choice: how many choices were repeated faithfully.
+    """
+
+    def __init__(self, choice: int, before: int, alternatives: int) -> None:
+        self.choice = choice
+        self.step = -1
+        self.task = None
+        self.runnable = ()
+        SimError.__init__(
+            self,
+            f"choice {choice}: it had {before} alternatives in an earlier run that began with the same"
+            f" choices, and has {alternatives} now. The program depends on something other than its"
+            " choices: build all that it changes inside the scenario, afresh for each run",
+        )
+
+
+class UntrackedDependence(RepetitionDiverged):
+    """An execution came to where all that could run has been explored, though none was to be met twice.
+
+    So something depended on an order of steps that were taken to commute: what a step used was reported
+    incompletely.
+    """
+
+    def __init__(self, step: int, runnable: Sequence[Hashable]) -> None:
+        self.step = step
+        self.task = None
+        self.runnable = tuple(runnable)
+        SimError.__init__(
+            self,
+            f"step {step}: a run came to where everything that can go on, {list(runnable)!r}, was gone"
+            " through in another order before. The program shares an object that is not tracked; put what its"
+            " tasks share into sim.Shared",
         )
 
 

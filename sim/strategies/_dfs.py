@@ -6,7 +6,7 @@ the others are measured against, and enough for a handful of tasks.
 
 from __future__ import annotations
 
-from sim.strategies._base import ChoiceKind, Execution, Strategy
+from sim.strategies._base import ChoiceDiverged, ChoiceKind, Execution, Strategy
 
 
 class DepthFirst(Strategy):
@@ -42,6 +42,8 @@ class DepthFirst(Strategy):
         depth = self._depth
         self._depth += 1
         if depth < len(self._indices):
+            if alternatives != self._alternatives[depth]:
+                raise ChoiceDiverged(depth, self._alternatives[depth], alternatives)
             return self._indices[depth]
         self._indices.append(0)
         self._alternatives.append(alternatives)

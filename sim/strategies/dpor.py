@@ -18,6 +18,7 @@ from sim.strategies._base import (
     Step,
     Strategy,
     TaskId,
+    UntrackedDependence,
     Verdict,
 )
 from sim.strategies._optimal_dpor import OptimalDpor
@@ -38,6 +39,7 @@ class Dpor(Strategy):
         del seed
         self._search = OptimalDpor()
         self._failed = 0
+        self._enabled: Sequence[TaskId] = ()
 
     def begin_execution(self) -> bool:
         search = self._search
@@ -57,7 +59,10 @@ class Dpor(Strategy):
     def choose_task(self, enabled: Sequence[TaskId], previous: TaskId) -> int:
         del previous
         index = self._search.choose(enabled)
-        return ABANDON if index is None else index
+        if index is None:
+            self._enabled = tuple(enabled)
+            return ABANDON
+        return index
 
     def step_done(self, step: Step) -> None:
         search = self._search
@@ -71,7 +76,11 @@ class Dpor(Strategy):
     def end_execution(self, execution: Execution) -> None:
         if execution.verdict is Verdict.FAILED:
             self._failed += 1
-        self._search.end(self._scripted(execution.steps))
+        search = self._search
+        search.end(self._scripted(execution.steps))
+        # A failing run is not gone through to its end, so not all that follows its beginning was seen.
+        if execution.verdict is Verdict.ABANDONED and not (search.drawn or self._failed):
+            raise UntrackedDependence(execution.steps, self._enabled)
 
     def _scripted(self, steps: int) -> int:
         """How many steps of the script were made, if it was followed for so many without the clock's."""
@@ -86,7 +95,7 @@ class Dpor(Strategy):
     def redundant(self) -> int:
         """Executions given up half-way because all that they led to was explored already.
 
-        Zero unless a step makes choices of its own."""
+        Zero unless a step makes choices of its own, or runs fail before all their tasks have ended."""
         return self._search.redundant
 
     @property
