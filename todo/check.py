@@ -50,7 +50,7 @@ def check(path: str | os.PathLike[str]) -> FolderReport:
       NotAFolder: there is no folder.
       StorageError: the folder itself cannot be opened; which class it is says why.
     """
-    with Folder.open(path, create=False) as folder:
+    with Folder.open_for_reading(path) as folder:
         shards = [
             ShardReport(folder.shard_path(index), _problems(folder, index))
             for index in range(folder.description.workers)

@@ -24,6 +24,7 @@ from trio_genserver import (
 )
 
 from .database_worker import DatabaseWorker, OpenShard
+from .errors import StorageError
 from .shard import Found, ListSummary
 from .worker_thread import DedicatedThread, WorkerThread
 
@@ -36,6 +37,7 @@ def database_spec(
     open_shards: Sequence[OpenShard],
     thread: Callable[[str], WorkerThread] = DedicatedThread,
     *,
+    lazy: bool = False,
     max_restarts: int = 3,
     max_seconds: float = 5.0,
 ) -> ChildSpec[Supervisor]:
@@ -43,11 +45,13 @@ def database_spec(
 
     Args:
       open_shards: for each shard what opens it.
-      thread: see `DatabaseWorker`.
+      thread, lazy: see `DatabaseWorker`.
       max_restarts, max_seconds: see `Supervisor`.
     """
     workers = [
-        child_spec(DatabaseWorker, open_shard, thread).replace(id=index, name=f"database worker {index}")
+        child_spec(DatabaseWorker, open_shard, thread, lazy).replace(
+            id=index, name=f"database worker {index}"
+        )
         for index, open_shard in enumerate(open_shards)
     ]
     return supervisor_spec(workers, id="database", max_restarts=max_restarts, max_seconds=max_seconds)
@@ -73,20 +77,41 @@ class Database:
         """The worker of a list: the same for the same name, always."""
         return self.pool.worker_for(name)
 
-    async def lists(self) -> list[ListSummary]:
-        """Every list that was ever added to, in the order of their names."""
-        return list(heapq.merge(*await self._ask_all(DatabaseWorker.lists())))
+    async def lists(self, *, failed: list[StorageError] | None = None) -> list[ListSummary]:
+        """Every list that was ever added to, in the order of their names.
 
-    async def search(self, words: str, limit: int = 100) -> list[Found]:
-        """Entries of all lists whose titles have all of `words`, best first; see `Shard.search`."""
+        Args:
+          failed: the errors of shards that cannot be read are put in here, and the lists of the others
+            returned. None: the first such error is raised.
+        """
+        return list(heapq.merge(*await self._ask_all(DatabaseWorker.lists(), failed)))
+
+    async def search(
+        self, words: str, limit: int = 100, *, failed: list[StorageError] | None = None
+    ) -> list[Found]:
+        """Entries of all lists whose titles have all of `words`, best first; see `Shard.search`.
+
+        Args:
+          words, limit: see `Shard.search`.
+          failed: see `lists`.
+        """
         # How well one matches depends on how often its words occur in its own shard, so the order between
         # shards is approximate.
-        found = heapq.merge(*await self._ask_all(DatabaseWorker.search(words, limit)), key=_by_rank)
-        return list(found)[:limit]
+        answers = await self._ask_all(DatabaseWorker.search(words, limit), failed)
+        return list(heapq.merge(*answers, key=_by_rank))[:limit]
 
-    async def between(self, first: datetime.date, last: datetime.date) -> list[Found]:
-        """Entries of all lists from one day to another, both included: by day, list, id."""
-        return list(heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last)), key=_by_day))
+    async def between(
+        self, first: datetime.date, last: datetime.date, *, failed: list[StorageError] | None = None
+    ) -> list[Found]:
+        """Entries of all lists from one day to another, both included: by day, list, id.
+
+        Args:
+          first, last: the days.
+          failed: see `lists`.
+        """
+        return list(
+            heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last), failed), key=_by_day)
+        )
 
     async def check(self) -> list[list[str]]:
         """For each shard what is wrong with it, in words; empty if nothing is."""
@@ -106,10 +131,20 @@ class Database:
         for request in requests:
             await request.wait()
 
-    async def _ask_all(self, message: Call[DatabaseWorker, R]) -> list[R]:
+    async def _ask_all(
+        self, message: Call[DatabaseWorker, R], failed: list[StorageError] | None = None
+    ) -> list[R]:
         """The replies of all workers, which work on it at the same time."""
         requests = [worker.send_request(message) for worker in self.workers]
-        return [await request.wait() for request in requests]
+        answers: list[R] = []
+        for request in requests:
+            try:
+                answers.append(await request.wait())
+            except StorageError as error:
+                if failed is None:
+                    raise
+                failed.append(error)
+        return answers
 
 
 def _by_rank(found: Found) -> tuple[float, str, int]:

@@ -50,15 +50,21 @@ class DatabaseWorker(GenServer):
     Args:
       open_shard: opens it; called in the thread, at each start.
       thread: where SQLite runs; `DedicatedThread`, or another `WorkerThread` class.
+      lazy: open it when it is first needed, and not before; if that fails, whoever needed it is told, and
+        the next one tries again. Otherwise there is no worker if it cannot be opened.
     """
 
     # Closing writes the log into the file.
     shutdown = 30.0
 
     def __init__(
-        self, open_shard: OpenShard, thread: Callable[[str], WorkerThread] = DedicatedThread
+        self,
+        open_shard: OpenShard,
+        thread: Callable[[str], WorkerThread] = DedicatedThread,
+        lazy: bool = False,
     ) -> None:
         self._open_shard = open_shard
+        self._lazy = lazy
         self._new_thread = thread
         self._thread: WorkerThread | None = None
         self._shard: Shard | None = None
@@ -68,11 +74,12 @@ class DatabaseWorker(GenServer):
     async def init(self) -> None:
         """Open the shard. Raises as `Shard.open`; there is no worker then."""
         self._thread = self._new_thread(self.ref.name)
-        try:
-            self._shard = await self._thread.run(self._open_shard)
-        except BaseException:
-            self._thread.stop()
-            raise
+        if not self._lazy:
+            try:
+                self._shard = await self._thread.run(self._open_shard)
+            except BaseException:
+                self._thread.stop()
+                raise
         self.start_task(self._work)
 
     async def terminate(self, reason: object) -> None:
@@ -80,8 +87,8 @@ class DatabaseWorker(GenServer):
         del reason
         thread, shard = self._thread, self._shard
         assert thread is not None
-        assert shard is not None
-        await thread.run(shard.close)
+        if shard is not None:
+            await thread.run(shard.close)
         thread.stop()
 
     @handle_call(noreply=True)
@@ -131,9 +138,8 @@ class DatabaseWorker(GenServer):
 
     async def _work(self) -> None:
         """Take what waits, have it done, answer; again and again."""
-        thread, shard = self._thread, self._shard
+        thread = self._thread
         assert thread is not None
-        assert shard is not None
         while True:
             if not self._waiting:
                 self._something_waits = trio.Event()
@@ -142,7 +148,15 @@ class DatabaseWorker(GenServer):
             del self._waiting[:MAX_BATCH]
             if not jobs:
                 continue
-            answers = await thread.run(partial(_do, shard, jobs))
+            if self._shard is None:
+                try:
+                    self._shard = await thread.run(self._open_shard)
+                except StorageError as error:
+                    # It concerns who needs this shard, and nobody else.
+                    for from_, _, _ in jobs:
+                        from_.reply_error(error.copy())
+                    continue
+            answers = await thread.run(partial(_do, self._shard, jobs))
             broken: StorageError | None = None
             for (from_, operation, _), answer in zip(jobs, answers, strict=True):
                 if isinstance(answer, StorageError):

@@ -124,7 +124,11 @@ class StorageError(TodoError):
 
 
 class NotADatabase(StorageError):
-    """A file that should be a shard is no SQLite database, or a damaged one."""
+    """A file that should be a shard is no SQLite database, or a damaged one.
+
+    Attributes:
+      why: what is wrong with it.
+    """
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
@@ -132,6 +136,7 @@ class NotADatabase(StorageError):
             f"Put a backup in its place, or move it away if it does not belong here",
             path,
         )
+        self.why = why
 
 
 class NewerVersion(StorageError):
@@ -153,12 +158,19 @@ class NewerVersion(StorageError):
 
 
 class WrongShard(StorageError):
-    """A database file belongs to another folder, or to another place in this one."""
+    """A database file belongs to another folder, or to another place in this one, or is not there.
+
+    Attributes:
+      why: what is wrong with it.
+    """
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"{path} does not belong where it is: {why}. Put the file back that was here before", path
+            f"{path} does not belong where it is: {why}. Put the file back that was here before; "
+            f"`todo check` says what there is, and `todo restore` fits todo.json to it",
+            path,
         )
+        self.why = why
 
 
 class NotAFolder(StorageError):
@@ -171,10 +183,8 @@ class NotAFolder(StorageError):
 class BadFolder(StorageError):
     """The folder holds something else, or its description is damaged."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(
-            f"{path} is no database folder: {why}; it was left as it is. Name another folder", path
-        )
+    def __init__(self, path: Path, why: str, *, advice: str = "Name another folder") -> None:
+        super().__init__(f"{path} is no database folder: {why}; it was left as it is. {advice}", path)
 
 
 class InconsistentFolder(StorageError):

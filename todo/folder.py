@@ -23,37 +23,41 @@ after a kill.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
-import json
 import os
 import shlex
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 
-from trio_genserver import STABLE_HASH
-
+from .description import (
+    DESCRIPTION,
+    HASH,
+    MAX_WORKERS,
+    Description,
+    check_worker_count,
+    read_description,
+    sync,
+    write_description,
+)
 from .errors import (
     BadFolder,
-    BadInput,
-    FolderInUse,
     InconsistentFolder,
-    NewerVersion,
     NotAFolder,
+    StorageError,
     StorageFailed,
     WrongWorkerCount,
 )
+from .folder_lock import LOCK, lock_folder, lock_for_reading, unlock_folder
 from .list import TodoList
+from .reading import open_for_reading
 from .shard import Shard
 from .shard_files import (
     COPYING,
     UNFINISHED,
     ShardFolder,
     find_shard_folders,
-    identity_of,
     is_shard_folder,
     look_at,
     remove_shards,
@@ -73,36 +77,9 @@ __all__ = [
     "write_description",
 ]
 
-DESCRIPTION: Final = "todo.json"
-LOCK: Final = "lock"
-FORMAT: Final = "todo folder"
-VERSION: Final = 1
-HASH: Final = STABLE_HASH
 DEFAULT_WORKERS: Final = 3
-MAX_WORKERS: Final = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What a folder says about itself, in `todo.json`.
-
-    Attributes:
-      workers: how many shards, each with a worker of its own.
-      generation: which `shards-` folder counts; one higher after each reshard.
-      folder_id: told apart from every other folder; each shard repeats it, so that files cannot be mixed up.
-      hash: the name and version of the hash that chooses a key's shard.
-      version: of this description.
-    """
-
-    workers: int
-    generation: int
-    folder_id: str
-    hash: str = HASH
-    version: int = VERSION
-
-    def identity(self, index: int) -> str:
-        """What shard number `index` says that it is."""
-        return identity_of(index, self.workers, self.generation, self.folder_id)
+_sync = sync  # under a name of this module, so that a test can stop it at each
+_MAKE: Final = "`todo add` makes it with its first entry"
 
 
 class Folder:
@@ -112,12 +89,16 @@ class Folder:
     Attributes:
       path: the folder, absolute.
       description: what it says about itself.
+      read_only: whether it was opened by `open_for_reading`.
     """
 
-    def __init__(self, path: Path, description: Description, lock: int) -> None:
+    def __init__(
+        self, path: Path, description: Description, lock: int | None, *, read_only: bool = False
+    ) -> None:
         self.path = path
         self.description = description
-        self._lock: int | None = lock
+        self.read_only = read_only
+        self._lock = lock
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, workers: int | None = None, create: bool = True) -> Folder:
@@ -145,16 +126,12 @@ class Folder:
             if create:
                 folder.mkdir(exist_ok=True)
             elif not folder.exists():
-                raise NotAFolder(folder, "it is not there", advice="`todo add` makes it with its first entry")
+                raise NotAFolder(folder, "it is not there", advice=_MAKE)
             # Before the lock file is made in it: it must be ours, or empty.
-            found = read_description(folder)
-            if found is None:
+            if not create:
+                _refuse_unmade(folder)
+            elif read_description(folder) is None:
                 _refuse_foreign(folder)
-                if not create:
-                    _refuse_missing_description(folder)
-                    raise NotAFolder(
-                        folder, "no lists are in it", advice="`todo add` makes it with its first entry"
-                    )
             lock = lock_folder(folder)
         except FileExistsError:
             raise NotAFolder(folder, "it is a file") from None
@@ -169,6 +146,7 @@ class Folder:
                 found = _make(folder, DEFAULT_WORKERS if workers is None else workers)
             else:
                 _check_shards(folder, found)
+                _finish(folder, found)
         except OSError as error:
             os.close(lock)
             raise StorageFailed(folder, "opening the folder", error) from error
@@ -176,6 +154,43 @@ class Folder:
             os.close(lock)
             raise
         return cls(folder, found, lock)
+
+    @classmethod
+    def open_for_reading(cls, path: str | os.PathLike[str], *, workers: int | None = None) -> Self:
+        """Take the folder to read from it, together with others that do. Nothing in it is changed, and
+        nothing is made; it may be on a full disk, or one that nobody can write to.
+
+        Args:
+          path: the folder.
+          workers: how many workers it must have been made with; None: any number.
+
+        Raises:
+          NotAFolder: there is none, or there are no lists in it, or we may not.
+          BadInput, BadFolder, InconsistentFolder, NewerVersion, WrongWorkerCount, FolderInUse: as `open`.
+        """
+        if workers is not None:
+            check_worker_count(workers)
+        folder = Path(path).absolute()
+        try:
+            if not folder.is_dir():
+                if folder.exists():
+                    raise NotAFolder(folder, "it is a file")
+                raise NotAFolder(folder, "it is not there", advice=_MAKE)
+            _refuse_unmade(folder)
+            lock = lock_for_reading(folder)
+            try:
+                # Again, now that nobody changes it.
+                found = _refuse_unmade(folder)
+                _check_shards(folder, found)
+                if workers is not None and found.workers != workers:
+                    raise WrongWorkerCount(folder, found.workers, workers)
+            except BaseException:
+                if lock is not None:
+                    unlock_folder(lock)
+                raise
+        except OSError as error:
+            raise NotAFolder(folder, error.strerror or str(error)) from error
+        return cls(folder, found, lock, read_only=True)
 
     def __enter__(self) -> Self:
         return self
@@ -192,16 +207,48 @@ class Folder:
     @property
     def unused(self) -> list[Path]:
         """Folders of shards that do not count: set aside, or left behind by a reshard that was killed."""
-        counts = _shards(self.path, self.description.generation)
+        counts = self._counts
         return sorted(child for child in self.path.iterdir() if is_shard_folder(child) and child != counts)
+
+    @property
+    def _counts(self) -> Path:
+        return _that_count(self.path, self.description.generation)
 
     def shard_path(self, index: int) -> Path:
         """The file of shard number `index`, from 0."""
-        return _shards(self.path, self.description.generation) / f"{index}.db"
+        return self._counts / f"{index}.db"
 
     def open_shard(self, index: int) -> Shard:
         """Open shard number `index`, from 0. Raises as `Shard.open`."""
-        return Shard.open(self.shard_path(index), identity=self.description.identity(index))
+        path, identity = self.shard_path(index), self.description.identity(index)
+        if self.read_only:
+            return open_for_reading(path, identity=identity)
+        return Shard.open(path, identity=identity)
+
+    def read_shard(self, index: int) -> Shard:
+        """Open shard number `index` only to read from it, also if the folder may be written to."""
+        return open_for_reading(self.shard_path(index), identity=self.description.identity(index))
+
+    def look_at_shards(self) -> None:
+        """See whether there is a shard that can be used; changes nothing.
+
+        Raises:
+          StorageError: there is none; that of the first.
+        """
+        first: StorageError | None = None
+        for index in range(self.description.workers):
+            path, identity = self.shard_path(index), self.description.identity(index)
+            try:
+                if self.read_only:
+                    open_for_reading(path, identity=identity).close()
+                else:
+                    Shard.look(path, identity=identity)
+            except StorageError as error:
+                first = first or error
+            else:
+                return
+        assert first is not None
+        raise first
 
     def begin_backup(self, target: Path) -> Backup:
         """Make a new folder for a copy of this one.
@@ -223,7 +270,8 @@ class Folder:
         return dataclasses.replace(
             self.description,
             workers=workers,
-            generation=self.description.generation + 1,
+            # Also above what an interrupted rewriting has left: that stays where it is.
+            generation=max(shards.generation for shards in find_shard_folders(self.path)) + 1,
             hash=HASH,
         )
 
@@ -272,56 +320,6 @@ class Backup:
         _put_in_force(self.path, self.description, shards)
 
 
-def check_worker_count(workers: object) -> int:
-    """`workers`, if a folder can have so many.
-
-    Raises:
-      BadInput: it cannot.
-    """
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
-        raise BadInput(
-            f"the number of workers must be a whole number from 1 to {MAX_WORKERS}, not {workers!r}"
-        )
-    return workers
-
-
-def read_description(folder: Path) -> Description | None:
-    """What the folder says about itself, or None: nothing."""
-    path = folder / DESCRIPTION
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise BadFolder(folder, f"{DESCRIPTION} in it is damaged ({error})") from error
-    try:
-        loaded: object = json.loads(text)
-    except ValueError as error:
-        raise BadFolder(folder, f"{DESCRIPTION} in it is damaged ({error})") from error
-    if not isinstance(loaded, dict):
-        raise BadFolder(folder, f"{DESCRIPTION} in it is of another program")
-    fields = cast("dict[str, Any]", loaded)
-    if fields.get("format") != FORMAT:
-        raise BadFolder(folder, f"{DESCRIPTION} in it is of another program")
-    version = fields.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise NewerVersion(path, version, VERSION)
-    try:
-        description = Description(
-            workers=check_worker_count(fields["workers"]),
-            generation=int(fields["generation"]),
-            folder_id=str(fields["folder_id"]),
-            hash=str(fields["hash"]),
-            version=int(fields["version"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadFolder(folder, f"{DESCRIPTION} in it is damaged ({error!r})") from error
-    if description.hash != HASH:
-        # A key would be looked for in another shard than it was put into.
-        raise NewerVersion(path, f"{description.hash!r} (its hash)", HASH)
-    return description
-
-
 def _refuse_foreign(folder: Path) -> None:
     """Raise if there is something in it that we did not put there."""
     for child in sorted(folder.iterdir()):
@@ -346,14 +344,19 @@ def _was_being_made(shards: ShardFolder) -> bool:
     return shards.generation == 1 and shards.ending == UNFINISHED
 
 
+def _refuse_unmade(folder: Path) -> Description:
+    """What the folder says about itself; raise if it says nothing, or is another program's."""
+    found = read_description(folder)
+    if found is None:
+        _refuse_foreign(folder)
+        _refuse_missing_description(folder)
+        raise NotAFolder(folder, "no lists are in it", advice=_MAKE)
+    return found
+
+
 def _check_shards(folder: Path, description: Description) -> None:
-    """Raise if the description does not fit the shards that are there; finish what a kill interrupted."""
-    counts = _shards(folder, description.generation)
-    for written in (_unfinished(folder, description.generation), _copying(folder, description.generation)):
-        if written.is_dir() and not counts.exists():
-            # Killed right after the description had been written.
-            written.rename(counts)
-            _sync(folder)
+    """Raise if the description does not fit the shards that are there."""
+    counts = _that_count(folder, description.generation)
     if not counts.is_dir():
         raise _inconsistent(folder, f"{DESCRIPTION} names {counts.name}, which is not there")
     for shards in find_shard_folders(folder):
@@ -361,6 +364,14 @@ def _check_shards(folder: Path, description: Description) -> None:
             raise _inconsistent(
                 folder, f"{DESCRIPTION} is older than the shards: it names {counts.name}, not the latest"
             )
+
+
+def _finish(folder: Path, description: Description) -> None:
+    """Finish what a kill interrupted right after the description had been written."""
+    counts = _that_count(folder, description.generation)
+    if counts != _shards(folder, description.generation):
+        counts.rename(_shards(folder, description.generation))
+        _sync(folder)
 
 
 def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
@@ -373,34 +384,6 @@ def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
     else:
         advice = "put the shards back, from the original or from a backup"
     return InconsistentFolder(folder, why, [summary.text for summary in found], advice)
-
-
-def lock_folder(folder: Path) -> int:
-    """A descriptor of the lock file, locked. Whoever closes it, or dies, unlocks it."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid: int | None = None
-        with contextlib.suppress(ValueError):
-            pid = int(os.read(descriptor, 20))
-        os.close(descriptor)
-        raise FolderInUse(folder, pid) from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    try:
-        # Only for the message that the next one gets; the lock itself is in the operating system.
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except OSError:  # a full disk, say: then the message has no number
-        pass
-    return descriptor
-
-
-def unlock_folder(lock: int) -> None:
-    """Let go of what `lock_folder` has returned."""
-    os.close(lock)
 
 
 def _make(folder: Path, workers: int) -> Description:
@@ -418,9 +401,6 @@ def _write_shards(
     folder: Path, description: Description, contents: Iterable[Iterable[tuple[str, TodoList]]]
 ) -> None:
     directory = _unfinished(folder, description.generation)
-    if directory.exists():
-        # A rewrite that was killed: these are copies from the shards that count, and were never in force.
-        remove_shards(directory)
     directory.mkdir(exist_ok=True)
     for index, lists in enumerate(contents):
         path = directory / f"{index}.db"
@@ -440,21 +420,15 @@ def _put_in_force(folder: Path, description: Description, shards: Path) -> None:
     _sync(folder)
 
 
-def write_description(folder: Path, description: Description) -> None:
-    """Replace the description by a rename, so that there is always the old one or the new one."""
-    new = folder / f"{DESCRIPTION}.new"
-    fields = {"format": FORMAT, **dataclasses.asdict(description)}
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(fields, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / DESCRIPTION)
-    _sync(folder)
-
-
 def _shards(folder: Path, generation: int) -> Path:
     return folder / f"shards-{generation}"
+
+
+def _that_count(folder: Path, generation: int) -> Path:
+    """The shards of a generation that is in force, also if they have not got their last name yet."""
+    counts = _shards(folder, generation)
+    written = (_unfinished(folder, generation), _copying(folder, generation))
+    return counts if counts.exists() else next((path for path in written if path.is_dir()), counts)
 
 
 def _unfinished(folder: Path, generation: int) -> Path:
@@ -463,11 +437,3 @@ def _unfinished(folder: Path, generation: int) -> Path:
 
 def _copying(folder: Path, generation: int) -> Path:
     return folder / f"shards-{generation}{COPYING}"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -42,7 +42,8 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
         description = folder.begin_rewrite(workers)
         try:
             with ExitStack() as stack:
-                old = [stack.enter_context(folder.open_shard(index)) for index in range(before)]
+                # Only to be read: whatever comes of it, they stay as they are.
+                old = [stack.enter_context(folder.read_shard(index)) for index in range(before)]
                 folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
                 written = _compare(folder, description, old)
         except (StorageError, OSError) as error:

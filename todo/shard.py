@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
-import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -23,6 +21,8 @@ from sqlite_utils import Database
 
 from . import schema
 from .batch import BatchWriter
+from .before_opening import check_permission, look_before
+from .description import sync
 from .entry import Entry
 from .errors import NotADatabase, StorageError, StorageFailed, WrongShard
 from .list import TodoList
@@ -70,6 +70,7 @@ class Shard:
     Attributes:
       path: the file.
       database: sqlite-utils' view of the connection.
+      on_close: called when it is closed.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -77,6 +78,7 @@ class Shard:
         self.database = Database(connection)
         self._connection = connection
         self._writer = BatchWriter(connection, path)
+        self.on_close: Callable[[], object] = _nothing
 
     @classmethod
     def open(
@@ -101,13 +103,8 @@ class Shard:
           NewerVersion: a newer version of this program wrote it.
           StorageFailed: the system does not let us.
         """
-        in_memory = str(path) == ":memory:"
-        if not in_memory and not create and not path.exists():
-            raise WrongShard(path, "the file is missing")
-        if not in_memory and path.is_dir():
-            raise NotADatabase(path, "it is a folder")
-        if not in_memory and path.exists():
-            _check_permission(path)
+        if str(path) != ":memory:":
+            cls.look(path, identity=identity, create=create, busy_seconds=busy_seconds)
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(
@@ -128,17 +125,35 @@ class Shard:
             raise
         return shard
 
+    @classmethod
+    def look(
+        cls,
+        path: Path,
+        *,
+        identity: str | None = None,
+        create: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        """Raise as `open` does if the file is not what is meant; it is not changed."""
+        if not path.exists():
+            if create:
+                return
+            raise WrongShard(path, "the file is missing")
+        if path.is_dir():
+            raise NotADatabase(path, "it is a folder")
+        check_permission(path)
+        look_before(
+            path,
+            lambda connection: cls(path, connection).check_what_it_is(identity, create=create),
+            busy_seconds,
+        )
+
     def _prepare(self, identity: str | None, *, create: bool) -> None:
         execute = self._connection.execute
         execute("PRAGMA foreign_keys = ON")
         # An unknown file must not be changed, not even to WAL mode. Whether it is a database at all, the
         # first statement that reads it finds out.
-        schema.check(self.database, self.path)
-        if schema.version_of(self.database) > 0:
-            self._check_identity(identity)
-        elif not create:
-            # Shards are named nowhere before their tables are made, so what was in this one is lost.
-            raise WrongShard(self.path, "the file is empty")
+        self.check_what_it_is(identity, create=create)
         (mode,) = execute("PRAGMA journal_mode = WAL").fetchone()
         execute("PRAGMA synchronous = FULL")
         schema.migrate(self.database)
@@ -156,17 +171,30 @@ class Shard:
             busy, _, _ = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 execute("PRAGMA wal_checkpoint(PASSIVE)")
-        if identity is not None and self._identity() is None:
+        if identity is not None and self.identity() is None:
             self.database.table("shard").insert({"key": "identity", "value": identity})
 
-    def _check_identity(self, identity: str | None) -> None:
-        if identity is None or "shard" not in self.database.table_names():
-            return
-        found = self._identity()
-        if found is not None and found != identity:
+    def check_what_it_is(self, identity: str | None, *, create: bool = False) -> None:
+        """Raise unless it is a shard, and the one that is meant; reads only.
+
+        Args:
+          identity: what it must say that it is; None: anything.
+          create: one that has no tables yet will do, too.
+        """
+        schema.check(self.database, self.path)
+        if schema.version_of(self.database) == 0:
+            if create:
+                return
+            # Shards are named nowhere before their tables are made, so what was in this one is lost.
+            raise WrongShard(self.path, "the file is empty")
+        found = self.identity()
+        if identity is not None and found is not None and found != identity:
             raise WrongShard(self.path, f"it is {found}, and {identity} was expected")
 
-    def _identity(self) -> str | None:
+    def identity(self) -> str | None:
+        """What the file says that it is; None: nothing."""
+        if "shard" not in self.database.table_names():
+            return None
         row = self._connection.execute("SELECT value FROM shard WHERE key = 'identity'").fetchone()
         return None if row is None else str(row[0])
 
@@ -179,6 +207,7 @@ class Shard:
     def close(self) -> None:
         """Close it; what is in the log goes into the file. Closing twice does nothing."""
         _close_quietly(self._connection)
+        self.on_close()
 
     # Changes.
 
@@ -285,12 +314,7 @@ class Shard:
                     problems.append(f"SQLite: {text}")
             for table, key, parent, _ in self._connection.execute("PRAGMA foreign_key_check"):
                 problems.append(f"row {key} of {table} refers to a row of {parent} that is not there")
-            try:
-                self._connection.execute(
-                    "INSERT INTO entries_fts (entries_fts, rank) VALUES ('integrity-check', 1)"
-                )
-            except sqlite3.DatabaseError as error:
-                problems.append(f"the search index does not fit the entries: {error}")
+            problems += self._check_index()
             for key, *row in self._connection.execute(f"SELECT key, {QUALIFIED} FROM entries"):
                 try:
                     entry_of(row)
@@ -299,6 +323,21 @@ class Shard:
         except sqlite3.Error as error:
             problems.append(f"it cannot be read to its end: {error}")
         return problems
+
+    def _check_index(self) -> list[str]:
+        ask = "INSERT INTO entries_fts (entries_fts, rank) VALUES ('integrity-check', 1)"
+        try:
+            try:
+                self._connection.execute(ask)
+            except sqlite3.OperationalError:
+                # It changes nothing, and yet needs the right to write, and room. Neither says anything about
+                # the index.
+                with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+                    self._connection.backup(copy)
+                    copy.execute(ask)
+        except sqlite3.DatabaseError as error:
+            return [f"the search index does not fit the entries: {error}"]
+        return []
 
     def backup(self, target: Path) -> None:
         """Write a copy, as of one moment, to `target`, which must not exist; others may go on writing
@@ -309,15 +348,18 @@ class Shard:
         """
         if target.exists():
             raise StorageFailed(target, "writing a backup", FileExistsError("there is a file already"))
-        copy = sqlite3.connect(target)
+        # Under another name until it is whole: a copy that was killed is not to be taken for a shard.
+        part = target.with_name(f"{target.name}.part")
         try:
-            self._connection.backup(copy, pages=1000)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            copy.close()
-            _sync(target)
+            part.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(part)) as copy:
+                self._connection.backup(copy, pages=1000)
+                copy.execute("PRAGMA journal_mode = DELETE")
+            sync(part)
+            part.rename(target)
         except (sqlite3.Error, OSError) as error:
-            copy.close()
-            target.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             raise StorageFailed(target, "writing a backup", error) from error
 
     def dump(self) -> Iterator[tuple[str, TodoList]]:
@@ -333,25 +375,11 @@ class Shard:
             raise failure(self.path, action, error) from error
 
 
-def _check_permission(path: Path) -> None:
-    """Raise if this user may not write the file: SQLite would open it for reading, and fail later."""
-    for mode, what in ((os.R_OK, "read"), (os.W_OK, "write")):
-        if not os.access(path, mode, effective_ids=os.access in os.supports_effective_ids):
-            cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            raise StorageFailed(
-                path, f"opening to {what}", cause, advice=f"this user may not {what} the file"
-            )
+def _nothing() -> None:
+    pass
 
 
 def _close_quietly(connection: sqlite3.Connection) -> None:
     # Closing writes the log into the file. If that fails, the log stays, and the next opening does it.
     with contextlib.suppress(sqlite3.Error):
         connection.close()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -148,7 +148,10 @@ def _look_at(path: Path) -> ShardFile:
     if path.stat().st_size == 0 and not path.with_name(path.name + "-wal").exists():
         return ShardFile(path)
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        log = path.with_name(f"{path.name}-wal")
+        # Without a log there is nothing that SQLite would have to put beside it to read it.
+        how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
             return _read(path, connection)
     except sqlite3.Error as error:
         return ShardFile(path, problem=str(error))

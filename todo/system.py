@@ -107,6 +107,7 @@ async def open_system(
     create: bool = True,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
     thread: Callable[[str], WorkerThread] = DedicatedThread,
+    read_only: bool = False,
 ) -> AsyncGenerator[System]:
     """Run the to-do system on a folder for as long as the block.
 
@@ -120,6 +121,11 @@ async def open_system(
         what it was made with, 3 for a new one.
       idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: for ever.
       thread: where SQLite runs; see `todo.worker_thread`.
+      read_only: change nothing, and make nothing; several may read at once, also on a full disk or one that
+        nobody can write to. Changes are refused.
+
+    A shard that cannot be used concerns the lists in it: what needs them raises a `StorageError`, and the
+    others go on. Only if none of the shards can be used, opening fails.
 
     Raises:
       BadInput: `workers` or `idle_seconds` makes no sense.
@@ -128,10 +134,16 @@ async def open_system(
       RestartIntensityExceeded: a part failed again and again; the block is cancelled.
     """
     check_idle_seconds(idle_seconds)
-    opened = await trio.to_thread.run_sync(partial(Folder.open, folder, workers=workers, create=create))
+    open_folder = (
+        partial(Folder.open_for_reading, folder, workers=workers)
+        if read_only
+        else partial(Folder.open, folder, workers=workers, create=create)
+    )
+    opened = await trio.to_thread.run_sync(open_folder)
     try:
+        await trio.to_thread.run_sync(opened.look_at_shards)
         open_shards = [partial(opened.open_shard, index) for index in range(opened.description.workers)]
-        async with open_tree(open_shards, idle_seconds=idle_seconds, thread=thread) as tree:
+        async with open_tree(open_shards, idle_seconds=idle_seconds, thread=thread, lazy=True) as tree:
             yield System(opened, tree)
     finally:
         opened.close()
@@ -158,6 +170,7 @@ async def open_tree(
     *,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
     thread: Callable[[str], WorkerThread] = DedicatedThread,
+    lazy: bool = False,
     cache_class: type[TodoCache] = TodoCache,
     index: Index | None = None,
 ) -> AsyncGenerator[Tree]:
@@ -166,12 +179,13 @@ async def open_tree(
     Args:
       open_shards: for each shard what opens it.
       idle_seconds, thread: see `open_system`.
+      lazy: see `DatabaseWorker`.
       cache_class, index: what starts the lists' servers, and where it notes them.
 
     Raises:
       StorageError: a shard cannot be opened.
     """
-    children = [database_spec(open_shards, thread), supervisor_spec([], id="servers")]
+    children = [database_spec(open_shards, thread, lazy=lazy), supervisor_spec([], id="servers")]
     started = False
     try:
         async with open_supervisor(children, strategy="rest_for_one", name="todo") as root:

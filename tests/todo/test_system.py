@@ -20,6 +20,7 @@ from todo import (
     InvalidEntry,
     InvalidListName,
     NotADatabase,
+    StorageError,
     StorageFailed,
     System,
     TodoCache,
@@ -29,7 +30,7 @@ from todo import (
 )
 from todo.check import check
 from todo.shard import Shard
-from trio_genserver import ServerError, ServerNotRunning, ServerRef, handle_call
+from trio_genserver import ServerError, ServerNotRunning, ServerRef, handle_call, stable_hash
 
 DAY = datetime.date(2023, 12, 19)
 
@@ -154,13 +155,44 @@ async def test_a_folder_that_cannot_be_used_is_an_error_that_says_why(place: Pat
     shard = place / "shards-1" / "1.db"
     content = shard.read_bytes()
     shard.write_bytes(b"no database " * 1000)
-    with pytest.raises(NotADatabase, match=r"1\.db"):
+    other = place / "shards-1" / "0.db"
+    other.rename(other.with_suffix(".away"))
+    with pytest.raises(StorageError, match="missing"):
         async with open_system(place):
             pass
+    other.with_suffix(".away").rename(other)
     assert shard.read_bytes() == b"no database " * 1000
     shard.write_bytes(content)
     async with open_system(place) as system:
         assert await titles(system, "bob") == ["Dentist"]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_shard_that_cannot_be_used_concerns_its_lists_alone(place: Path, read_only: bool) -> None:
+    many = [f"list {number}" for number in range(99)]
+    names = [next(name for name in many if stable_hash(name) % 2 == index) for index in (0, 1)]
+    async with open_system(place, workers=2) as system:
+        for name in names:
+            await system.call(name, TodoServer.add_entry(Entry(title=f"of {name}")))
+    shard = place / "shards-1" / "1.db"
+    content = shard.read_bytes()
+    shard.write_bytes(b"no database " * 1000)
+    async with open_system(place, read_only=read_only) as system:
+        for _ in range(5):
+            with pytest.raises(NotADatabase, match=r"1\.db"):
+                await system.call(names[1], TodoServer.entries())
+            assert await titles(system, names[0]) == [f"of {names[0]}"]
+        with pytest.raises(NotADatabase):
+            await system.database.lists()
+        failed: list[StorageError] = []
+        assert [one.name for one in await system.database.lists(failed=failed)] == [names[0]]
+        assert [one.list for one in await system.database.search("of", failed=failed)] == [names[0]]
+        assert [type(error) for error in failed] == [NotADatabase, NotADatabase]
+        # Mended, it is used again; the failure before that is told to the next one who asks.
+        shard.write_bytes(content)
+        with pytest.raises(NotADatabase):
+            await system.call(names[1], TodoServer.entries())
+        assert await titles(system, names[1]) == [f"of {names[1]}"]
 
 
 async def test_a_storage_error_in_the_block_is_the_blocks_own(place: Path) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import click
 
 from todo.entry import Entry
+from todo.errors import StorageError
 from todo.server import TodoServer
+from todo.shard import Found
 from todo.system import System
 
-from ._main import NOT_DONE, Options, command, fail, with_system
+from ._main import NOT_DONE, Options, command, fail, tell_failures, with_system
 from ._output import on_terminal, print_changed, print_entries, print_json
 from ._parameters import DAY, ID, LIST, NO_PRIORITY, PRIORITY, today
 
@@ -41,7 +43,7 @@ def add(
 @click.option("--open", "only_open", is_flag=True, help="Only what is not done.")
 def list_command(options: Options, name: str, date: datetime.date | None, only_open: bool) -> None:
     """Show the entries of LIST."""
-    entries = with_system(options, lambda system: system.call(name, TodoServer.entries(date)))
+    entries = with_system(options, lambda system: system.call(name, TodoServer.entries(date)), reading=True)
     shown = [(name, entry) for entry in entries if not (only_open and entry.done)]
     print_entries(options, shown, with_list=False)
 
@@ -139,14 +141,16 @@ def move(options: Options, name: str, id: int, target: str) -> None:
 @command(short_help="Show all lists, and how long they are.")
 def lists(options: Options) -> None:
     """Show all lists, how many entries they have, and how many of them are done."""
-    found = with_system(options, lambda system: system.database.lists())
+    failed: list[StorageError] = []
+    found = with_system(options, lambda system: system.database.lists(failed=failed), reading=True)
     if options.as_json:
         print_json([summary._asdict() for summary in found])
-        return
-    if on_terminal():
-        click.secho("entries   done list", dim=True)
-    for summary in found:
-        click.echo(f"{summary.entries:7} {summary.done:6} {click.style(summary.name, fg='cyan')}")
+    else:
+        if on_terminal():
+            click.secho("entries   done list", dim=True)
+        for summary in found:
+            click.echo(f"{summary.entries:7} {summary.done:6} {click.style(summary.name, fg='cyan')}")
+    tell_failures(failed)
 
 
 @command(short_help="Find entries of all lists by words or by day.")
@@ -172,17 +176,23 @@ def search(
     if begin > end:
         raise click.UsageError(f"--from {begin} is after --to {end}")
 
-    async def use(system: System) -> list[tuple[str, Entry]]:
+    failed: list[StorageError] = []
+
+    async def use(system: System) -> list[Found]:
         if not words:
-            return [(found.list, found.entry) for found in await system.database.between(begin, end)]
+            return await system.database.between(begin, end, failed=failed)
         by_title = await system.database.search(
-            " ".join(words), limit if first is last is None else 1_000_000
+            " ".join(words), limit + 1 if first is last is None else 1_000_000, failed=failed
         )
         return [
-            (found.list, found.entry)
+            found
             for found in by_title
             if (first is None and last is None)
             or (found.entry.date is not None and begin <= found.entry.date <= end)
         ]
 
-    print_entries(options, with_system(options, use)[:limit], with_list=True)
+    found = with_system(options, use, reading=True)
+    print_entries(options, [(one.list, one.entry) for one in found[:limit]], with_list=True)
+    if len(found) > limit:
+        click.secho(f"todo: there are more than {limit}; --limit shows more of them", fg="yellow", err=True)
+    tell_failures(failed)

@@ -109,7 +109,7 @@ def export_command(options: Options, names: tuple[str, ...], format_: str | None
     async def use(system: System) -> list[Listed]:
         return await export_lists(system, names or None)
 
-    text = WRITERS[kind](with_system(options, use))
+    text = WRITERS[kind](with_system(options, use, reading=True))
     try:
         # Whole or not at all: what was there before is not lost to a full disk.
         with click.open_file(output, "w", encoding="utf-8", atomic=output != "-") as stream:

@@ -84,7 +84,7 @@ def _paths(value: Path | list[Path]) -> str | list[str]:
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(options: Options, target: Path) -> None:
     """Copy the whole database into the new folder TARGET."""
-    with_system(options, lambda system: system.backup(os.fspath(target)))
+    with_system(options, lambda system: system.backup(os.fspath(target)), reading=True)
     if options.as_json:
         print_json({"backup": os.fspath(target)})
     else:

@@ -6,17 +6,27 @@ import functools
 import importlib.metadata
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import trio
 
-from todo.errors import BadLine, TodoError
+from todo.errors import BadLine, StorageError, TodoError
 from todo.system import System, open_system
 
-__all__ = ["DONE", "NOT_DONE", "WRONG_USE", "Options", "command", "fail", "main", "with_system"]
+__all__ = [
+    "DONE",
+    "NOT_DONE",
+    "WRONG_USE",
+    "Options",
+    "command",
+    "fail",
+    "main",
+    "tell_failures",
+    "with_system",
+]
 
 R = TypeVar("R")
 
@@ -140,15 +150,30 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
     return wrapped
 
 
-def with_system(options: Options, use: Callable[[System], Awaitable[R]], *, create: bool = False) -> R:
+def with_system(
+    options: Options,
+    use: Callable[[System], Awaitable[R]],
+    *,
+    create: bool = False,
+    reading: bool = False,
+) -> R:
     """What `use` returns for the system on the user's folder, which runs meanwhile.
 
     Args:
       create: make the folder if there is none: for what adds entries, not for what looks for them.
+      reading: nothing is changed, whatever state the folder is in.
     """
 
     async def run() -> R:
-        async with open_system(options.folder, create=create) as system:
+        async with open_system(options.folder, create=create, read_only=reading) as system:
             return await use(system)
 
     return trio.run(run)
+
+
+def tell_failures(failed: Sequence[StorageError]) -> None:
+    """Say what could not be read, and end, if there is something."""
+    for error in failed:
+        click.secho(f"todo: {error}", fg="red", err=True)
+    if failed:
+        sys.exit(NOT_DONE)

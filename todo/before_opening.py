@@ -1,0 +1,63 @@
+"""Looking at a file before SQLite may open it for writing, so that one that is refused stays as it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from .errors import StorageFailed, WrongShard
+from .sqlite_errors import failure
+
+__all__ = ["check_permission", "look_before"]
+
+
+def check_permission(path: Path) -> None:
+    """Raise if this user may not write the file: SQLite would open it for reading, and fail later."""
+    ids = os.access in os.supports_effective_ids
+    for place, mode, what in (
+        (path, os.R_OK, "read the file"),
+        (path, os.W_OK, "write the file"),
+        (path.parent, os.W_OK, "write to its folder, where SQLite puts its log"),
+    ):
+        if not os.access(place, mode, effective_ids=ids):
+            cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise StorageFailed(path, "opening to write", cause, advice=f"this user may not {what}")
+
+
+def look_before(path: Path, check: Callable[[sqlite3.Connection], None], busy_seconds: float) -> None:
+    """Raise if the file is none of ours, before SQLite may write to it.
+
+    Opening a file for writing recovers it: its log is written into it, or thrown away if the file is empty.
+    For a file that is then refused that would be a change.
+
+    Args:
+      path: the file, which is there.
+      check: raises if what a connection reads is not what is meant.
+      busy_seconds: how long to wait for another process that holds it locked.
+    """
+    log, size = Path(f"{path}-wal"), path.stat().st_size
+    if not size:
+        if log.exists() and log.stat().st_size:
+            raise WrongShard(path, f"the file is empty, and its log {log.name} is not")
+        return
+    journal = Path(f"{path}-journal")
+    if journal.exists() and journal.stat().st_size:
+        # It has to be rolled back before it can be read.
+        return
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=busy_seconds, isolation_level=None
+        )
+        try:
+            check(connection)
+        finally:
+            connection.close()
+    except sqlite3.OperationalError:
+        # Locked, or no place for the shared memory: opening it says so, with what helps.
+        return
+    except sqlite3.Error as error:
+        raise failure(path, "opening the database", error) from error
