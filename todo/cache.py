@@ -159,6 +159,8 @@ class Cache:
           InvalidListName: no list can have that name.
           ServerError: the system is shutting down.
         """
+        if name.__class__ is not str:
+            check_list_name(name)
         if self._index.running(name) is not None:
             await trio.lowlevel.checkpoint()
             # Between this look and the caller's next step nobody can stop the server.

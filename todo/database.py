@@ -24,7 +24,7 @@ from trio_genserver import (
 )
 
 from .database_worker import DatabaseWorker, OpenShard
-from .errors import StorageError
+from .errors import BadInput, StorageError
 from .shard import Found, ListSummary
 from .worker_thread import DedicatedThread, WorkerThread
 
@@ -77,6 +77,10 @@ class Database:
         """The worker of a list: the same for the same name, always."""
         return self.pool.worker_for(name)
 
+    async def has_list(self, name: str) -> bool:
+        """Whether there is a list of that name: one that was ever added to."""
+        return await self.worker_for(name).call(DatabaseWorker.has_list(name))
+
     async def lists(self, *, failed: list[StorageError] | None = None) -> list[ListSummary]:
         """Every list that was ever added to, in the order of their names.
 
@@ -94,7 +98,14 @@ class Database:
         Args:
           words, limit: see `Shard.search`.
           failed: see `lists`.
+
+        Raises:
+          BadInput: `words` is no text, or `limit` no whole number from 1.
         """
+        if not isinstance(words, str):
+            raise BadInput(f"words to look for must be a text, not {words!r}")
+        if limit.__class__ is not int or not 1 <= limit < 2**63:
+            raise BadInput(f"limit must be a whole number from 1, not {limit!r}")
         # How well one matches depends on how often its words occur in its own shard, so the order between
         # shards is approximate.
         answers = await self._ask_all(DatabaseWorker.search(words, limit), failed)
@@ -108,7 +119,14 @@ class Database:
         Args:
           first, last: the days.
           failed: see `lists`.
+
+        Raises:
+          BadInput: one is no `datetime.date`.
         """
+        for day in (first, last):
+            # A datetime is a date to isinstance; as text it would be compared wrongly.
+            if not isinstance(day, datetime.date) or isinstance(day, datetime.datetime):
+                raise BadInput(f"a day must be a datetime.date, not {day!r}")
         return list(
             heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last), failed), key=_by_day)
         )

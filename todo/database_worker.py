@@ -112,6 +112,11 @@ class DatabaseWorker(GenServer):
         self._enqueue((cast("From[Any]", from_), None, Shard.lists))
 
     @handle_call(noreply=True)
+    def has_list(self, from_: From[bool], name: str) -> None:
+        """See `Shard.has_list`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_has_list, name)))
+
+    @handle_call(noreply=True)
     def search(self, from_: From[list[Found]], words: str, limit: int = 100) -> None:
         """See `Shard.search`."""
         self._enqueue((cast("From[Any]", from_), None, partial(_search, words, limit)))
@@ -207,6 +212,10 @@ def _apply(shard: Shard, batch: list[Operation]) -> list[Any]:
 
 def _load(name: str, shard: Shard) -> TodoList:
     return shard.load(name)
+
+
+def _has_list(name: str, shard: Shard) -> bool:
+    return shard.has_list(name)
 
 
 def _search(words: str, limit: int, shard: Shard) -> list[Found]:

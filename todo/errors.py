@@ -22,6 +22,7 @@ __all__ = [
     "InvalidEntry",
     "InvalidListName",
     "NewerVersion",
+    "NoSuchList",
     "NotADatabase",
     "NotAFolder",
     "OperationRefused",
@@ -78,6 +79,21 @@ class InvalidListName(BadInput):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (InvalidListName, str(self), {"name": self.name})
+
+
+class NoSuchList(BadInput):
+    """There is no list of this name: nothing was ever added to it.
+
+    Attributes:
+      name: the name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no list {name!r}; `todo lists` shows those that there are")
+        self.name = name
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return NoSuchList, (self.name,)
 
 
 class BadLine(BadInput):

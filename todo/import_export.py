@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 import trio
 
 from .entry import Entry, check_list_name
-from .errors import BadLine
+from .errors import BadLine, NoSuchList, StorageError
 from .formats import DEFAULT_LIST, Listed
 from .server import TodoServer
 from .system import System
 
-__all__ = ["Import", "export_lists", "import_listed"]
+__all__ = ["Import", "export_lists", "import_listed", "require_list"]
 
 # Lists at a time. Each is one request to its server, and requests to one shard share transactions.
 _AT_A_TIME = 64
@@ -85,16 +85,44 @@ async def import_listed(
     return Import(sum(map(len, lists.values())), sorted(lists), bad)
 
 
-async def export_lists(system: System, names: Sequence[str] | None = None) -> list[Listed]:
-    """The entries of these lists, or of all, in the order of names, then of ids."""
+async def require_list(system: System, name: str) -> None:
+    """Raise `NoSuchList` if nothing was ever added to a list of that name."""
+    if not await system.database.has_list(check_list_name(name)):
+        raise NoSuchList(name)
+
+
+async def export_lists(
+    system: System, names: Sequence[str] | None = None, *, failed: list[StorageError] | None = None
+) -> list[Listed]:
+    """The entries of these lists, or of all, in the order of names, then of ids.
+
+    Args:
+      system: where they are.
+      names: of the lists; None: all.
+      failed: the errors of lists that cannot be read are put in here, and the others returned. None: the
+        first such error is raised.
+
+    Raises:
+      NoSuchList: one of `names` is the name of no list.
+      StorageError: one cannot be read.
+    """
     if names is None:
-        names = [summary.name for summary in await system.database.lists()]
+        names = [summary.name for summary in await system.database.lists(failed=failed)]
+    else:
+        for name in names:
+            await require_list(system, name)
     limit = trio.CapacityLimiter(_AT_A_TIME)
     found: dict[str, Sequence[Entry]] = {}
 
     async def load(name: str) -> None:
         async with limit:
-            found[name] = await system.call(name, TodoServer.entries())
+            try:
+                found[name] = await system.call(name, TodoServer.entries())
+            except StorageError as error:
+                if failed is None:
+                    raise
+                failed.append(error)
+                found[name] = ()
 
     async with trio.open_nursery() as nursery:
         for name in dict.fromkeys(names):

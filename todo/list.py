@@ -124,8 +124,12 @@ class TodoList:
         )
 
     def entry(self, id: int) -> Entry | None:
-        """The entry with this number, or None."""
-        return self._by_id.get(id)
+        """The entry with this number, or None.
+
+        Raises:
+          InvalidEntry: it is no number.
+        """
+        return self._by_id.get(_checked_id(id))
 
     def entries(self, date: datetime.date | None = None) -> tuple[Entry, ...]:
         """The entries in the order of their numbers.
@@ -159,7 +163,7 @@ class TodoList:
         Raises:
           InvalidEntry: `update` did not return an entry.
         """
-        old = self._by_id.get(id)
+        old = self._by_id.get(_checked_id(id))
         if old is None:
             return self
         new: object = update(old)
@@ -171,7 +175,7 @@ class TodoList:
 
     def delete_entry(self, id: int) -> TodoList:
         """A list without the entry with this number. An unknown number leaves the list as it is."""
-        old = self._by_id.get(id)
+        old = self._by_id.get(_checked_id(id))
         if old is None:
             return self
         return self._make(self._by_id.remove(id), self._by_date.remove(_day_and_id(old)), self.next_id)
@@ -184,6 +188,12 @@ class TodoList:
 
     def __reduce__(self) -> tuple[object, ...]:
         return TodoList.restore, (self.entries(), self.next_id)
+
+
+def _checked_id(id: int) -> int:
+    if id.__class__ is not int:
+        raise InvalidEntry("id", id, "a whole number")
+    return id
 
 
 _EMPTY = TodoList()

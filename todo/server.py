@@ -191,7 +191,7 @@ class TodoServer(GenServer):
         Raises:
           StorageError: it could not be saved.
         """
-        old = self.list.entry(id)
+        old = self._find(id)
         if old is None:
             return None
         await self._save(DeleteEntry(self.name, id), self.list.delete_entry(id))
@@ -224,7 +224,13 @@ class TodoServer(GenServer):
     @handle_call
     def entry(self, id: int) -> Entry | None:
         """The entry with this id, or None."""
-        return self.list.entry(id)
+        return self._find(id)
+
+    def _find(self, id: int) -> Entry | None:
+        try:
+            return self.list.entry(id)
+        except BadInput as error:
+            raise Refuse(error) from None
 
     @handle_call
     def snapshot(self) -> TodoList:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from sqlite_utils import Database
 
@@ -31,6 +32,10 @@ from .rows import QUALIFIED, entry_of
 from .sqlite_errors import failure
 
 __all__ = ["Found", "ListSummary", "Shard"]
+
+logger = logging.getLogger("todo.shard")
+
+_BAD_ROW: Final = "`todo check` names the row; mend it with any SQLite tool, or put a backup in its place"
 
 BUSY_SECONDS: Final = 5.0
 """How long to wait for another process that holds the file locked, such as a SQLite shell."""
@@ -262,7 +267,11 @@ class Shard:
         next_id = rows[0][0]
         if rows[0][1] is None:
             return TodoList.restore((), next_id)
-        return TodoList.restore((entry_of(row[1:]) for row in rows), next_id)
+        try:
+            return TodoList.restore((entry_of(row[1:]) for row in rows), next_id)
+        except (ValueError, TypeError) as error:
+            action = f"loading the list {name!r}"
+            raise StorageFailed(self.path, action, error, advice=_BAD_ROW) from error
 
     def lists(self) -> list[ListSummary]:
         """Every list that was ever added to, in the order of their names."""
@@ -292,18 +301,36 @@ class Shard:
                 " WHERE entries_fts MATCH ? ORDER BY entries_fts.rank, lists.name, entries.id LIMIT ?",
                 (query, limit),
             ).fetchall()
-        return [Found(row[0], entry_of(row[2:]), row[1]) for row in rows]
+        return self._found(rows)
 
     def between(self, first: datetime.date, last: datetime.date) -> list[Found]:
         """Entries of all lists from one day to another, both included: by day, list, id."""
         with self._reading("looking up days"):
             rows = self._connection.execute(
-                f"SELECT lists.name, {QUALIFIED} FROM entries"
+                f"SELECT lists.name, 0.0, {QUALIFIED} FROM entries"
                 " JOIN lists ON lists.id = entries.list_id"
                 " WHERE date BETWEEN ? AND ? ORDER BY date, lists.name, entries.id",
                 (first.isoformat(), last.isoformat()),
             ).fetchall()
-        return [Found(row[0], entry_of(row[1:]), 0.0) for row in rows]
+        return self._found(rows)
+
+    def has_list(self, name: str) -> bool:
+        """Whether there is a list of that name, with entries or without."""
+        with self._reading("looking for a list"):
+            row = self._connection.execute("SELECT 1 FROM lists WHERE name = ?", (name,)).fetchone()
+        return row is not None
+
+    def _found(self, rows: Iterable[Sequence[Any]]) -> list[Found]:
+        """What was found; a row that is no entry is left out, and logged: the others are no worse for it."""
+        found: list[Found] = []
+        for name, rank, *row in rows:
+            try:
+                found.append(Found(name, entry_of(row), rank))
+            except (ValueError, TypeError) as error:
+                logger.warning(
+                    "%s: entry %s of the list %r is none: %s; %s", self.path, row[0], name, error, _BAD_ROW
+                )
+        return found
 
     def check(self) -> list[str]:
         """What is wrong with the file, in words; empty if nothing is. Reads all of it."""

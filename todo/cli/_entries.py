@@ -9,6 +9,7 @@ import click
 
 from todo.entry import Entry
 from todo.errors import StorageError
+from todo.import_export import require_list
 from todo.server import TodoServer
 from todo.shard import Found
 from todo.system import System
@@ -43,7 +44,14 @@ def add(
 @click.option("--open", "only_open", is_flag=True, help="Only what is not done.")
 def list_command(options: Options, name: str, date: datetime.date | None, only_open: bool) -> None:
     """Show the entries of LIST."""
-    entries = with_system(options, lambda system: system.call(name, TodoServer.entries(date)), reading=True)
+
+    async def use(system: System) -> tuple[Entry, ...]:
+        entries = await system.call(name, TodoServer.entries(date))
+        if not entries:
+            await require_list(system, name)
+        return entries
+
+    entries = with_system(options, use, reading=True)
     shown = [(name, entry) for entry in entries if not (only_open and entry.done)]
     print_entries(options, shown, with_list=False)
 

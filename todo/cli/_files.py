@@ -5,16 +5,18 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from pathlib import Path
 
 import click
 
-from todo.errors import BadLine
+from todo.errors import BadLine, StorageError
 from todo.formats import DEFAULT_LIST, READERS, WRITERS, Listed, format_of
 from todo.import_export import Import, export_lists, import_listed
 from todo.system import System
 
-from ._main import NOT_DONE, Options, command, fail, with_system
+from ._main import NOT_DONE, Options, command, fail, tell_failures, with_system
 from ._output import counted, print_json
+from ._writing import write_file, write_to_standard_output
 
 
 @command("import", short_help="Add the entries of a file.")
@@ -100,21 +102,29 @@ def _undecoded(bad: BadLine) -> BadLine:
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False), default="-", help="[default: standard output]"
 )
-def export_command(options: Options, names: tuple[str, ...], format_: str | None, output: str) -> None:
+@click.option("--skip-bad", is_flag=True, help="Leave out lists that cannot be read; else they prevent it.")
+def export_command(
+    options: Options, names: tuple[str, ...], format_: str | None, output: str, skip_bad: bool
+) -> None:
     """Write the entries of the LISTs, or of all."""
+    failed: list[StorageError] = []
     if options.as_json and format_ is None and output == "-":
         format_ = "json"
     kind = format_ or ("todo.txt" if output == "-" else format_of(output))
 
     async def use(system: System) -> list[Listed]:
-        return await export_lists(system, names or None)
+        return await export_lists(system, names or None, failed=failed if skip_bad else None)
 
     text = WRITERS[kind](with_system(options, use, reading=True))
     try:
-        # Whole or not at all: what was there before is not lost to a full disk.
-        with click.open_file(output, "w", encoding="utf-8", atomic=output != "-") as stream:
-            stream.write(text)
+        if output == "-":
+            write_to_standard_output(text)
+        else:
+            write_file(Path(output), text)
     except BrokenPipeError:
         raise  # the reader has had enough; click ends quietly
     except OSError as error:
+        if output == "-":
+            raise
         fail(f"{output} cannot be written: {error.strerror}; what was there is as it was", NOT_DONE)
+    tell_failures(failed)

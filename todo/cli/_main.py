@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.metadata
+import io
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +16,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 import trio
 
-from todo.errors import BadLine, StorageError, TodoError
+from todo.errors import BadLine, NoSuchList, StorageError, TodoError
 from todo.system import System, open_system
 
 __all__ = [
@@ -35,6 +38,10 @@ DISTRIBUTION: Final = "trio-genserver"
 DONE: Final = 0
 NOT_DONE: Final = 1
 WRONG_USE: Final = 2
+INTERRUPTED: Final = 130
+
+# What a write to standard output can fail with, apart from a reader that is gone.
+_OUTPUT: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EBADF, errno.EDQUOT})
 
 
 class Options:
@@ -100,6 +107,13 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 def main(ctx: click.Context, folder: Path | None, as_json: bool) -> None:
     """To-do lists to trust: what a command said is done is on the disk."""
     ctx.obj = Options(folder, as_json)
+    # The same comes as an error to the one who asked. What is left out of an answer does not.
+    logging.getLogger("todo").setLevel(logging.ERROR)
+    logging.getLogger("todo.shard").setLevel(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no such character gets its number instead.
+            stream.reconfigure(errors="backslashreplace")
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 
@@ -133,12 +147,26 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> R:
         try:
-            return function(*args, **kwargs)
-        except BadLine as error:
+            result = function(*args, **kwargs)
+            # What was printed is to have arrived before this is called done.
+            sys.stdout.flush()
+            return result
+        except (BadLine, NoSuchList) as error:
             fail(str(error), NOT_DONE)
         except TodoError as error:
             fail(str(error), WRONG_USE)
+        except KeyboardInterrupt:
+            _interrupted()
+        except BrokenPipeError:
+            raise  # the reader has had enough; click ends quietly
+        except OSError as error:
+            if error.filename is None and error.errno in _OUTPUT:
+                _forget_output()
+                fail(f"what was to be printed cannot be written: {error.strerror}", NOT_DONE)
+            raise
         except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is not None:
+                _interrupted()
             ours, rest = group.split(TodoError)
             if rest is not None or ours is None:
                 raise
@@ -148,6 +176,18 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
             fail(str(first), WRONG_USE)
 
     return wrapped
+
+
+def _interrupted() -> NoReturn:
+    """Ctrl-C: one line, and the exit code that shells expect."""
+    fail("interrupted; what was said to be done is done", INTERRUPTED)
+
+
+def _forget_output() -> None:
+    """Nothing more is written: at its end Python would try again, and fail with a traceback."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
 
 
 def with_system(
