@@ -1,7 +1,8 @@
 """Virtual time: it stands still while anything can run, and jumps when nothing can.
 
 So a timeout of an hour costs nothing, and a run does not depend on how fast the machine is. The
-clock starts at 0 in every execution. `jump` is there as on Trio's own `MockClock`, for programs
+clock starts at the same moment in every execution, and not at 0: programs take that for "never".
+`jump` is there as on Trio's own `MockClock`, for programs
 that move their clock themselves.
 """
 
@@ -12,6 +13,9 @@ from typing import Final
 
 import trio
 
+CLOCK_START: Final = 10_000.0
+"""What `trio.current_time()` and `time.monotonic()` say when a run begins, in seconds."""
+
 WALL_CLOCK_START: Final = 1_700_000_000.0
 """What `time.time()` says when a run begins: a date a program can work with, the same each time."""
 
@@ -20,14 +24,19 @@ class VirtualClock(trio.abc.Clock):
     """The clock of the runs of one exploration; times are in seconds."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = CLOCK_START
         # Read and written by programs that were written for MockClock. The clock always jumps
         # when nothing can run, which is what a threshold of 0 means there.
         self.rate = 0.0
         self.autojump_threshold = 0.0
 
     def start_clock(self) -> None:
-        self.now = 0.0
+        self.now = CLOCK_START
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return self.now - CLOCK_START
 
     def current_time(self) -> float:
         return self.now

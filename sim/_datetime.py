@@ -1,59 +1,64 @@
-"""A `datetime.datetime` whose now is that of the virtual clock.
+"""`datetime.datetime.now` by the virtual clock.
 
-The real class is written in C and cannot be given another `now`. So modules see a stand-in for as long as an
-exploration lasts: every instance is one of the real class, and only what asks for the present is answered
-here.
+The class is written in C and refuses to be given another `now`. A stand-in for it would be another class: it
+cannot be pickled, derived from or dispatched on as the real one is. So the two methods that ask for the
+present are replaced where the class itself looks them up, in its dictionary, and put back afterwards.
 (`date.today` and `datetime.today` ask `time.time`, which is pinned anyway.)
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import datetime
-from collections.abc import Callable
-from typing import Any
+import gc
+from collections.abc import Callable, Generator
+from typing import Any, Final
 
-_real: Any = datetime.datetime
+from sim._escapes import belongs_to_the_run
+
+_CLASS: Final[Any] = datetime.datetime
 
 
-def pinned_datetime(now: Callable[[], float]) -> type:
-    """The stand-in.
+@contextlib.contextmanager
+def virtual_now(now: Callable[[], float]) -> Generator[None]:
+    """Until the block ends, the present of `datetime.datetime` is what `now` says, in what belongs to a run.
 
     Args:
         now: seconds since the epoch.
     """
+    methods = _methods()
+    originals = {name: methods[name] for name in ("now", "utcnow")}
+    # Bound to the class that is asked, which may be derived.
+    real_now, real_utcnow = (originals[name].__get__ for name in ("now", "utcnow"))
 
-    class OfInstances(type):
-        """Makes the stand-in equal to the real class wherever classes are compared."""
+    def virtual(cls: Any, tz: datetime.tzinfo | None = None) -> Any:
+        if not belongs_to_the_run():
+            return real_now(None, cls)(tz)
+        return cls.fromtimestamp(now(), tz)
 
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, _real)
+    def virtual_utc(cls: Any) -> Any:
+        if not belongs_to_the_run():
+            return real_utcnow(None, cls)()
+        return cls.fromtimestamp(now(), datetime.UTC).replace(tzinfo=None)
 
-        def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, _real)
+    try:
+        methods["now"], methods["utcnow"] = classmethod(virtual), classmethod(virtual_utc)
+        _forget_looked_up()
+        yield
+    finally:
+        methods.update(originals)
+        _forget_looked_up()
 
-        def __eq__(cls, other: object) -> bool:
-            return other is cls or other is _real
 
-        def __hash__(cls) -> int:
-            return hash(_real)
+def _methods() -> dict[str, Any]:
+    """The dictionary behind the view that is the class's ``__dict__``."""
+    behind: list[Any] = [each for each in gc.get_referents(_CLASS.__dict__) if isinstance(each, dict)]
+    methods: dict[str, Any] = behind[0]
+    assert "utcnow" in methods
+    return methods
 
-        def __repr__(cls) -> str:
-            return repr(_real)
 
-    class VirtualDatetime(_real, metaclass=OfInstances):  # type: ignore[misc]  # a class known at run time
-        """The present is virtual; all else is `datetime.datetime`."""
-
-        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-            return _real(*args, **kwargs)
-
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return _real.fromtimestamp(now(), tz)
-
-        @classmethod
-        def utcnow(cls) -> Any:
-            return _real.fromtimestamp(now(), datetime.UTC).replace(tzinfo=None)
-
-    VirtualDatetime.__name__ = VirtualDatetime.__qualname__ = "datetime"
-    VirtualDatetime.__module__ = "datetime"
-    return VirtualDatetime
+def _forget_looked_up() -> None:
+    """Tell the interpreter that what it has cached of the class is out of date."""
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(_CLASS))

@@ -27,6 +27,9 @@ _REFUSED: Final = {
     "socket.connect": _MEMORY_STREAM,
     "socket.getaddrinfo": "give the scenario addresses that need no lookup",
     "socket.gethostbyname": "give the scenario addresses that need no lookup",
+    "socket.gethostbyaddr": "give the scenario addresses that need no lookup",
+    "socket.getnameinfo": "ask for the numeric form, or set a resolver of the scenario's own",
+    "select.select": "it would stop every task; wait with Trio, whose time is virtual",
     "subprocess.Popen": _NO_PROCESS,
     "os.system": _NO_PROCESS,
     "os.exec": _NO_PROCESS,
@@ -39,6 +42,8 @@ _REFUSED: Final = {
     "_thread.start_joinable_thread": "use trio.to_thread.run_sync, whose threads are simulated",
     "time.sleep": "it would stop every task; use trio.sleep, whose time is virtual",
 }
+
+_RANDOM_DEVICES: Final = frozenset({"/dev/urandom", "/dev/random", b"/dev/urandom", b"/dev/random"})
 
 
 class _Guard:
@@ -55,10 +60,16 @@ _guard = _Guard()
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    del args
-    if _guard.refuse is None or event not in _REFUSED or not belongs_to_the_run():
+    if _guard.refuse is None or not belongs_to_the_run():
         return
-    escape = Escape(event, _REFUSED[event])
+    if event == "open" and args[0] in _RANDOM_DEVICES:
+        event = f"open({args[0]!r})"
+        advice = "use os.urandom or random, which are a function of the run's choices"
+    elif event in _REFUSED:
+        advice = _REFUSED[event]
+    else:
+        return
+    escape = Escape(event, advice)
     _guard.refuse(escape)
     raise escape
 

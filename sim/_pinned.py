@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import datetime
+import importlib
 import os
 import random
+import select
 import sys
 import tempfile
 import threading
@@ -26,9 +27,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from sim._clock import WALL_CLOCK_START, VirtualClock
-from sim._datetime import pinned_datetime
+from sim._clock import CLOCK_START, WALL_CLOCK_START, VirtualClock
+from sim._datetime import virtual_now
 from sim._escapes import guarding
+from sim._lookups import lookups
 from sim._threads import in_thread, sleep_in_thread
 
 SEEDS: Final = 1 << 16
@@ -87,10 +89,13 @@ class PinnedSources:
             self._bytes = random.Random(self._stream("bytes"))
         return self._bytes.randbytes(size)
 
+    def _getrandom(self, size: int, flags: int = 0) -> bytes:
+        return self._urandom(size)
+
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:
         state, names, timestamp = random.getstate(), _tempfile._name_sequence, _uuid._last_timestamp
-        replacements = [*self._clocks(), *self._random_sources(), *_threads()]
+        replacements = [*self._clocks(), *self._random_sources(), *_threads(), *lookups(), *_selects()]
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
         replacements += list(_by_value(replacements))
@@ -99,13 +104,17 @@ class PinnedSources:
         for owner, name, replacement in replacements:
             setattr(owner, name, replacement)
         try:
-            yield
+            with virtual_now(self._wall_seconds):
+                yield
         finally:
             for owner, name, original in originals:
                 setattr(owner, name, original)
             _put_back(replacements, originals, sys.modules.keys() - known)
             random.setstate(state)
             _tempfile._name_sequence, _uuid._last_timestamp = names, timestamp
+
+    def _wall_seconds(self) -> float:
+        return WALL_CLOCK_START + (self._clock.now - CLOCK_START)
 
     def _clocks(self) -> Iterator[Replacement]:
         clock = self._clock
@@ -116,11 +125,10 @@ class PinnedSources:
         def nanoseconds(*which: object) -> int:
             return round(clock.now * 1e9)
 
-        def wall_seconds() -> float:
-            return WALL_CLOCK_START + clock.now
+        wall_seconds = self._wall_seconds
 
         def wall_nanoseconds() -> int:
-            return round((WALL_CLOCK_START + clock.now) * 1e9)
+            return round(self._wall_seconds() * 1e9)
 
         def get(which: int, /) -> float:
             return wall_seconds() if which == time.CLOCK_REALTIME else seconds()
@@ -148,10 +156,14 @@ class PinnedSources:
             yield time, name, _now_unless_given(getattr(time, name), wall_seconds)
         for name, given in (("asctime", 0), ("strftime", 1)):
             yield time, name, _today_unless_given(getattr(time, name), given)
-        yield datetime, "datetime", pinned_datetime(wall_seconds)
 
     def _random_sources(self) -> Iterator[Replacement]:
         yield os, "urandom", self._urandom
+        yield os, "getrandom", self._getrandom
+        # Also where they are not imported yet: whoever needs them would import them inside of a run.
+        for module, name in (("ssl", "RAND_bytes"), ("_ssl", "RAND_bytes")):
+            with contextlib.suppress(ImportError):  # built without it
+                yield importlib.import_module(module), name, partial(self._urandom)
         yield random, "_urandom", self._urandom
 
         def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
@@ -189,6 +201,14 @@ def _threads() -> Iterator[Replacement]:
         start = getattr(owner, name, None)
         if start is not None:
             yield owner, name, _announced(start, event)
+
+
+def _selects() -> Iterator[Replacement]:
+    """Ways to wait for files that say so to the hook."""
+    for name in ("select", "poll", "epoll", "kqueue"):
+        wait = getattr(select, name, None)
+        if wait is not None:
+            yield select, name, _announced(wait, "select.select")
 
 
 def _announced(start: Callable[..., Any], event: str) -> Callable[..., Any]:

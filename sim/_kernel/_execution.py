@@ -156,7 +156,7 @@ class Kernel:
             if findings.first is not None:
                 return
             if scheduler.wake_by_time():
-                scheduler.find_overdue(scheduler.clock.now)
+                scheduler.find_overdue(scheduler.clock.elapsed)
             elif not self._finish_up():
                 if not isinstance(findings.root, Error):
                     scheduler.find_overdue(math.inf)

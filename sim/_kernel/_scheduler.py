@@ -76,7 +76,7 @@ class Scheduler:
         self.ids: dict[Any, TaskId] = {}
         self.steps = 0
         self.strategy: Strategy | None = None
-        self.invariants = Invariants(lambda: self.clock.now)
+        self.invariants = Invariants(lambda: self.clock.elapsed)
         self.faults: FaultInjector | None = None
 
     def begin(self, strategy: Strategy, trace: Trace | None) -> None:
@@ -86,7 +86,7 @@ class Scheduler:
         self._children = {}
         self._named = {}
         self._scripted = 0
-        self.clock.now = 0.0
+        self.clock.start_clock()
         self.log.clear()
         self.ids = {}
         self.steps = 0
@@ -265,7 +265,7 @@ class Scheduler:
                 if choose_task is not None:
                     previous = ids[task]
                 if trace is not None:
-                    trace.before_step(task, ids[task], index, runnable, clock.now, len(self.log))
+                    trace.before_step(task, ids[task], index, runnable, clock.elapsed, len(self.log))
                 if len(instruments) > 1 and "before_task_step" in instruments:
                     instruments.call("before_task_step", task)
 

@@ -1,16 +1,22 @@
 """Clock and randomness are a function of the choices, however the program got hold of them."""
 
+import copy
 import datetime
 import importlib
 import os
+import pickle
+import queue
 import random
 import secrets
+import ssl
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime as imported_datetime
+from functools import singledispatch
 from operator import methodcaller
 from pathlib import Path
 from random import Random, choice
@@ -22,6 +28,7 @@ import pytest
 import trio
 
 import sim
+from sim._clock import CLOCK_START
 
 SOURCES: dict[str, Callable[[], object]] = {
     "random.random": lambda: random.random(),
@@ -131,18 +138,18 @@ def utcnow() -> object:
 CLOCKS: dict[str, tuple[Callable[[], object], object]] = {
     "time.time": (lambda: time.time(), START + 2),
     "time.time_ns": (lambda: time.time_ns(), 1_700_000_002_000_000_000),
-    "time.monotonic": (lambda: time.monotonic(), 2),
-    "time.perf_counter_ns": (lambda: time.perf_counter_ns(), 2_000_000_000),
-    "time.process_time": (lambda: time.process_time(), 2),
+    "time.monotonic": (lambda: time.monotonic(), CLOCK_START + 2),
+    "time.perf_counter_ns": (lambda: time.perf_counter_ns(), 10_002_000_000_000),
+    "time.process_time": (lambda: time.process_time(), CLOCK_START + 2),
     "time.clock_gettime": (lambda: time.clock_gettime(time.CLOCK_REALTIME), START + 2),
-    "time.clock_gettime of another": (lambda: time.clock_gettime(time.CLOCK_MONOTONIC), 2),
+    "time.clock_gettime of another": (lambda: time.clock_gettime(time.CLOCK_MONOTONIC), CLOCK_START + 2),
     "time.gmtime": (lambda: tuple(time.gmtime())[:6], (2023, 11, 14, 22, 13, 22)),
     "time.strftime": (lambda: time.strftime("%M:%S"), "13:22"),
     "time.asctime": (lambda: time.asctime()[-10:], "13:22 2023"),
     "time.ctime": (lambda: time.ctime()[-10:], "13:22 2023"),
     "time.localtime": (lambda: time.localtime().tm_sec, 22),
     "imported time": (lambda: imported_time(), START + 2),
-    "imported monotonic": (lambda: imported_monotonic(), 2),
+    "imported monotonic": (lambda: imported_monotonic(), CLOCK_START + 2),
     "datetime.now": (lambda: datetime.datetime.now(datetime.UTC).timestamp(), START + 2),
     "datetime.now, local": (lambda: datetime.datetime.now().timestamp(), START + 2),  # noqa: DTZ005 - naive too
     "datetime.utcnow": (lambda: str(utcnow()), "2023-11-14 22:13:22"),
@@ -173,24 +180,97 @@ def test_clock_functions_still_take_a_time() -> None:
     sim.explore(scenario, max_executions=1).check()
 
 
-def test_instances_of_datetime_are_what_they_always_are() -> None:
+class Stamp(datetime.datetime):
+    """What programs derive from the class."""
+
+    def label(self) -> str:
+        return f"{self:%Y}"
+
+
+def test_datetime_is_itself() -> None:
     real = datetime.datetime
 
+    @singledispatch
+    def kind(value: object) -> str:
+        return "another"
+
+    @kind.register
+    def _(value: datetime.datetime) -> str:
+        return "datetime"
+
     async def scenario() -> None:
+        assert imported_datetime is datetime.datetime is real
         now = imported_datetime.now(datetime.UTC)
         assert type(now) is real
-        assert type(imported_datetime(2024, 1, 1, tzinfo=datetime.UTC)) is real
-        assert isinstance(now, imported_datetime)
-        assert isinstance(now, datetime.date)
-        assert issubclass(real, imported_datetime)
-        assert imported_datetime == real
-        assert {real: 1}[imported_datetime] == 1
-        assert imported_datetime.fromisoformat("2024-01-01T00:00Z") == real(2024, 1, 1, tzinfo=datetime.UTC)
-        assert imported_datetime.resolution == real.resolution
-        assert now - datetime.timedelta(days=1) < now
+        assert pickle.loads(pickle.dumps(now)) == now
+        assert pickle.loads(pickle.dumps(real)) is real
+        assert copy.deepcopy([now]) == [now]
+        assert kind(now) == "datetime"
+        match now:
+            case datetime.datetime(year=2023):
+                pass
+            case _:
+                raise AssertionError(now)
+        stamp = Stamp.now(datetime.UTC)
+        assert type(stamp) is Stamp
+        assert (stamp, stamp.label()) == (now, "2023")
+        assert type(Stamp(2024, 1, 1, tzinfo=datetime.UTC)) is Stamp
+
+        class Inner(datetime.datetime): ...
+
+        assert type(Inner.now(datetime.UTC)) is Inner
+        with pytest.raises(TypeError):
+            imported_datetime.now("UTC")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # refused as always
 
     sim.explore(scenario, max_executions=2).check()
-    assert imported_datetime is datetime.datetime is real
+
+
+def test_now_is_real_in_a_thread_that_is_no_part_of_the_run() -> None:
+    ask, answer = queue.SimpleQueue[bool](), queue.SimpleQueue[datetime.datetime]()
+
+    def outside() -> None:
+        while ask.get():
+            answer.put(datetime.datetime.now(datetime.UTC))
+
+    thread = threading.Thread(target=outside)
+    thread.start()
+    years: list[int] = []
+
+    async def scenario() -> None:
+        ask.put(True)
+        years.append(answer.get().year)
+
+    try:
+        sim.explore(scenario, max_executions=1).check()
+    finally:
+        ask.put(False)
+        thread.join()
+    assert years[0] > 2023
+    assert datetime.datetime.now(datetime.UTC).year > 2023
+
+
+def test_the_clock_begins_where_never_is_long_ago() -> None:
+    async def scenario() -> None:
+        last_flush = 0.0
+        assert time.monotonic() - last_flush > 3600
+        assert trio.current_time() == time.monotonic()
+
+    sim.explore(scenario, max_executions=1).check()
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: ssl.RAND_bytes(8), lambda: os.getrandom(8), lambda: secrets.token_bytes(8)]
+)
+def test_bytes_from_the_system_are_a_function_of_the_run(draw: Callable[[], bytes]) -> None:
+    seen: list[bytes] = []
+
+    async def scenario() -> None:
+        seen.append(draw())
+
+    for _ in range(2):
+        sim.explore(scenario, "dfs", max_executions=1).check()
+    assert seen[0] == seen[1]
+    assert draw() != seen[0]
 
 
 def test_everything_is_real_again_after_an_exploration_also_in_modules_imported_in_it(
@@ -204,7 +284,7 @@ def test_everything_is_real_again_after_an_exploration_also_in_modules_imported_
 
     async def scenario() -> None:
         module = importlib.import_module("imported_in_a_run")
-        assert module.monotonic() == 0
+        assert module.monotonic() == CLOCK_START
 
     sim.explore(scenario, max_executions=2).check()
     after = time.monotonic, random.random, datetime.datetime, os.urandom, uuid.getnode

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 import sim
+from sim._clock import CLOCK_START
 
 
 def test_function_of_a_thread_runs_and_returns_its_value() -> None:
@@ -98,12 +99,12 @@ def test_thread_calls_back_into_trio() -> None:
         task = trio.lowlevel.current_task()
 
         def in_thread() -> float:
-            assert trio.from_thread.run_sync(trio.current_time, trio_token=token) == 3
+            assert trio.from_thread.run_sync(trio.current_time, trio_token=token) == CLOCK_START + 3
             trio.from_thread.check_cancelled()
             return trio.from_thread.run_sync(trio.current_time)
 
         await trio.sleep(3)
-        assert await trio.to_thread.run_sync(in_thread) == 3
+        assert await trio.to_thread.run_sync(in_thread) == CLOCK_START + 3
         assert trio.lowlevel.current_task() is task
 
     sim.explore(scenario, max_executions=10).check()
@@ -120,7 +121,7 @@ def test_calling_back_from_the_wrong_side_is_refused_as_in_trio() -> None:
 def test_sleep_in_a_thread_takes_virtual_time() -> None:
     async def scenario() -> None:
         await trio.to_thread.run_sync(time.sleep, 60)
-        assert trio.current_time() == 60
+        assert trio.current_time() - CLOCK_START == 60
 
     sim.explore(scenario, max_executions=2).check()
 
@@ -176,7 +177,7 @@ def test_thread_runs_an_async_function_and_gets_its_value_or_error() -> None:
 
     async def scenario() -> None:
         assert await trio.to_thread.run_sync(in_thread) == 4
-        assert trio.current_time() == 1
+        assert trio.current_time() - CLOCK_START == 1
 
     sim.explore(scenario, max_executions=20).check()
 
