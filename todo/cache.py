@@ -33,9 +33,12 @@ from trio_genserver import (
     handle_call,
 )
 
+from .database import stored_name
 from .database_worker import DatabaseWorker
 from .entry import check_list_name
+from .errors import StorageError
 from .server import TodoServer
+from .text import has_forms
 
 __all__ = ["Cache", "Index", "TodoCache"]
 
@@ -96,9 +99,19 @@ class TodoCache(GenServer):
         """The server of that name, started if there is none."""
         server = self._index.running(name)
         if server is None:
-            server = await self.start_server(name)
+            stored = await self._stored_name(name) if has_forms(name) else name
+            server = self._index.running(stored)
+            if server is None:
+                server = await self.start_server(stored)
+                self._index.register(stored, server)
             self._index.register(name, server)
         return server
+
+    async def _stored_name(self, name: str) -> str:
+        try:
+            return await stored_name(self._workers, name)
+        except (StorageError, ServerError) as error:
+            raise Refuse(error) from error
 
     async def start_server(self, name: str) -> ServerRef[TodoServer]:
         """Start one. The supervisor has no two of one name either, also after a crash of this server."""
@@ -167,7 +180,8 @@ class Cache:
             server = self._index.running(name)
             if server is not None:
                 return server
-        return await self._cache.call(TodoCache.start(check_list_name(name)))
+        normal = check_list_name(name)
+        return await self._cache.call(TodoCache.start(name if has_forms(name) else normal))
 
     def __len__(self) -> int:
         """How many servers run."""

@@ -24,11 +24,13 @@ from trio_genserver import (
 )
 
 from .database_worker import DatabaseWorker, OpenShard
+from .entry import check_list_name
 from .errors import BadInput, StorageError
 from .shard import Found, ListSummary
+from .text import has_forms
 from .worker_thread import DedicatedThread, WorkerThread
 
-__all__ = ["Database", "database_spec"]
+__all__ = ["Database", "database_spec", "stored_name"]
 
 R = TypeVar("R")
 
@@ -79,6 +81,7 @@ class Database:
 
     async def has_list(self, name: str) -> bool:
         """Whether there is a list of that name: one that was ever added to."""
+        name = await stored_name(self.pool, name)
         return await self.worker_for(name).call(DatabaseWorker.has_list(name))
 
     async def lists(self, *, failed: list[StorageError] | None = None) -> list[ListSummary]:
@@ -163,6 +166,27 @@ class Database:
                     raise
                 failed.append(error)
         return answers
+
+
+async def stored_name(workers: KeyedPool[DatabaseWorker], name: str) -> str:
+    """The name under which a list is stored: that of an existing one which is compared as the same, or the
+    one that a new list gets.
+
+    Raises:
+      InvalidListName: no list can have that name.
+    """
+    normal = check_list_name(name)
+    if not has_forms(name):
+        return normal
+    # Those of earlier versions have the form in which they were written. Two may differ in that alone.
+    for form in dict.fromkeys((name, normal)):
+        if await workers.worker_for(form).call(DatabaseWorker.has_list(form)):
+            return form
+    for worker in workers.workers:
+        found = await worker.call(DatabaseWorker.name_like(normal))
+        if found is not None:
+            return found
+    return normal
 
 
 def _by_rank(found: Found) -> tuple[float, str, int]:

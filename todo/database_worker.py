@@ -117,6 +117,11 @@ class DatabaseWorker(GenServer):
         self._enqueue((cast("From[Any]", from_), None, partial(_has_list, name)))
 
     @handle_call(noreply=True)
+    def name_like(self, from_: From[str | None], name: str) -> None:
+        """See `Shard.name_like`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_name_like, name)))
+
+    @handle_call(noreply=True)
     def search(self, from_: From[list[Found]], words: str, limit: int = 100) -> None:
         """See `Shard.search`."""
         self._enqueue((cast("From[Any]", from_), None, partial(_search, words, limit)))
@@ -216,6 +221,10 @@ def _load(name: str, shard: Shard) -> TodoList:
 
 def _has_list(name: str, shard: Shard) -> bool:
     return shard.has_list(name)
+
+
+def _name_like(name: str, shard: Shard) -> str | None:
+    return shard.name_like(name)
 
 
 def _search(words: str, limit: int, shard: Shard) -> list[Found]:

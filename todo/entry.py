@@ -14,6 +14,7 @@ import re
 import unicodedata
 
 from .errors import InvalidEntry, InvalidListName
+from .text import compared, wrong_in_name
 
 __all__ = ["MAX_NAME", "MAX_TITLE", "Entry", "check_list_name"]
 
@@ -169,21 +170,23 @@ def _check_date(field: str, value: object) -> None:
 
 
 def check_list_name(name: object) -> str:
-    """`name`, if a list can have it.
+    """`name` in the form in which names are compared (see `todo.text`), if a list can have it.
 
     Raises:
-      InvalidListName: it is no text, empty, longer than `MAX_NAME` characters, surrounded by white space,
-        or has characters that cannot be printed.
+      InvalidListName: it is no text, empty, longer than `MAX_NAME` characters, surrounded by white space, or
+        has control characters, ends of lines, or characters that turn the direction of a line around.
     """
     if not isinstance(name, str):
         raise InvalidListName(name, "a name is a text")
     if not name or name.isspace():
         raise InvalidListName(name, "it is empty")
+    if not name.isascii() or not name.isprintable():
+        wrong = wrong_in_name(name)
+        if wrong is not None:
+            raise InvalidListName(name, f"it has the character {wrong!a}, which cannot be shown")
+        name = compared(name)
     if len(name) > MAX_NAME:
         raise InvalidListName(name, f"it has {len(name)} characters, {MAX_NAME} is the most")
     if name[0].isspace() or name[-1].isspace():
         raise InvalidListName(name, "it begins or ends with white space")
-    if not name.isprintable():
-        wrong = next(character for character in name if not character.isprintable())
-        raise InvalidListName(name, f"it has the character {wrong!r}, which cannot be printed")
     return name

@@ -30,6 +30,7 @@ from .list import TodoList
 from .operations import Operation
 from .rows import QUALIFIED, entry_of
 from .sqlite_errors import failure
+from .text import compared, is_found_inside, matches_inside
 
 __all__ = ["Found", "ListSummary", "Shard"]
 
@@ -287,19 +288,28 @@ class Shard:
 
         Args:
           words: separated by white space; each matches a word of the title or its beginning, without regard
-            to case and accents. Nothing in it has a special meaning.
+            to case and accents. Those of `todo.text.is_found_inside` are found anywhere, by reading all
+            titles. Nothing in it has a special meaning.
           limit: at most so many.
         """
-        query = " ".join(f'"{word}"*' for word in words.replace('"', " ").replace("\0", " ").split())
-        if not query:
+        parts = compared(words).replace('"', " ").replace("\0", " ").split()
+        query = " ".join(f'"{word}"*' for word in parts if not is_found_inside(word))
+        inside = [word for word in parts if is_found_inside(word)]
+        if not parts:
             return []
+        conditions = ["entries_fts MATCH ?"] * bool(query) + ["found_inside(entries.title, ?)"] * len(inside)
+        source, rank = (
+            ("entries_fts JOIN entries ON entries.key = entries_fts.rowid", "entries_fts.rank")
+            if query
+            else ("entries", "0.0")
+        )
+        self._connection.create_function("found_inside", 2, matches_inside, deterministic=True)
         with self._reading("searching"):
             rows = self._connection.execute(
-                f"SELECT lists.name, entries_fts.rank, {QUALIFIED}"
-                " FROM entries_fts JOIN entries ON entries.key = entries_fts.rowid"
+                f"SELECT lists.name, {rank}, {QUALIFIED} FROM {source}"
                 " JOIN lists ON lists.id = entries.list_id"
-                " WHERE entries_fts MATCH ? ORDER BY entries_fts.rank, lists.name, entries.id LIMIT ?",
-                (query, limit),
+                f" WHERE {' AND '.join(conditions)} ORDER BY {rank}, lists.name, entries.id LIMIT ?",
+                (*([query] if query else []), *inside, limit),
             ).fetchall()
         return self._found(rows)
 
@@ -319,6 +329,14 @@ class Shard:
         with self._reading("looking for a list"):
             row = self._connection.execute("SELECT 1 FROM lists WHERE name = ?", (name,)).fetchone()
         return row is not None
+
+    def name_like(self, name: str) -> str | None:
+        """The name of a list that is compared as `name` is, in whatever form it was stored."""
+        with self._reading("looking for a list"):
+            for (stored,) in self._connection.execute("SELECT name FROM lists ORDER BY name"):
+                if not stored.isascii() and compared(stored) == name:
+                    return str(stored)
+        return None
 
     def _found(self, rows: Iterable[Sequence[Any]]) -> list[Found]:
         """What was found; a row that is no entry is left out, and logged: the others are no worse for it."""

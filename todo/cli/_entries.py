@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import click
 
-from todo.entry import Entry
+from todo.entry import Entry, check_list_name
 from todo.errors import StorageError
 from todo.import_export import require_list
 from todo.server import TodoServer
 from todo.shard import Found
 from todo.system import System
+from todo.text import shown
 
 from ._main import NOT_DONE, Options, command, fail, tell_failures, with_system
 from ._output import on_terminal, print_changed, print_entries, print_json
@@ -52,8 +53,8 @@ def list_command(options: Options, name: str, date: datetime.date | None, only_o
         return entries
 
     entries = with_system(options, use, reading=True)
-    shown = [(name, entry) for entry in entries if not (only_open and entry.done)]
-    print_entries(options, shown, with_list=False)
+    wanted = [(name, entry) for entry in entries if not (only_open and entry.done)]
+    print_entries(options, wanted, with_list=False)
 
 
 def _update(options: Options, name: str, id: int, change: Callable[[Entry], Entry]) -> None:
@@ -134,7 +135,7 @@ def move(options: Options, name: str, id: int, target: str) -> None:
 
     async def use(system: System) -> Entry | None:
         entry = await system.call(name, TodoServer.entry(id))
-        if entry is None or name == target:
+        if entry is None or check_list_name(name) == check_list_name(target):
             return entry
         added = await system.call(target, TodoServer.add_entry(entry.with_id(0)))
         await system.call(name, TodoServer.delete_entry(id))
@@ -157,7 +158,7 @@ def lists(options: Options) -> None:
         if on_terminal():
             click.secho("entries   done list", dim=True)
         for summary in found:
-            click.echo(f"{summary.entries:7} {summary.done:6} {click.style(summary.name, fg='cyan')}")
+            click.echo(f"{summary.entries:7} {summary.done:6} {click.style(shown(summary.name), fg='cyan')}")
     tell_failures(failed)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from todo.errors import BadLine, StorageError
-from todo.formats import DEFAULT_LIST, READERS, WRITERS, Listed, format_of
+from todo.formats import DEFAULT_LIST, READERS, WRITERS, Listed, format_of, icalendar
 from todo.import_export import Import, export_lists, import_listed
 from todo.system import System
 
@@ -112,10 +112,13 @@ def export_command(
         format_ = "json"
     kind = format_ or ("todo.txt" if output == "-" else format_of(output))
 
-    async def use(system: System) -> list[Listed]:
-        return await export_lists(system, names or None, failed=failed if skip_bad else None)
+    async def use(system: System) -> str:
+        listed = await export_lists(system, names or None, failed=failed if skip_bad else None)
+        if kind == "icalendar":
+            return icalendar.write(listed, system.folder.description.folder_id)
+        return WRITERS[kind](listed)
 
-    text = WRITERS[kind](with_system(options, use, reading=True))
+    text = with_system(options, use, reading=True)
     try:
         if output == "-":
             write_to_standard_output(text)

@@ -11,6 +11,7 @@ import click
 
 from todo.entry import Entry
 from todo.formats._fields import to_fields
+from todo.text import shown
 
 from ._main import NOT_DONE, Options, fail
 from ._parameters import today
@@ -64,10 +65,11 @@ def _print_entry(entry: Entry, name: str | None = None) -> None:
     mark = click.style("x", fg="green") if entry.done else " "
     parts = [f"{entry.id:4}", f"[{mark}]"]
     if name is not None:
-        parts.append(click.style(f"{name}:", fg="cyan"))
+        parts.append(click.style(f"{shown(name)}:", fg="cyan"))
     if entry.priority is not None:
         parts.append(click.style(f"({entry.priority})", fg="yellow", bold=True))
-    parts.append(click.style(entry.title, dim=True) if entry.done else entry.title)
+    title = shown(entry.title)
+    parts.append(click.style(title, dim=True) if entry.done else title)
     if entry.date is not None:
         late = not entry.done and entry.date < today()
         parts.append(click.style(entry.date.isoformat(), fg="red" if late else "blue"))

@@ -15,7 +15,7 @@ from todo.errors import BadInput
 from . import csv_, icalendar, json_, todo_txt
 from .listed import DEFAULT_LIST, Listed, Read
 
-__all__ = ["DEFAULT_LIST", "READERS", "WRITERS", "Listed", "Read", "format_of"]
+__all__ = ["DEFAULT_LIST", "READERS", "WRITERS", "Listed", "Read", "format_of", "icalendar"]
 
 READERS: dict[str, Callable[[str, str], Read]] = {
     "todo.txt": todo_txt.read,

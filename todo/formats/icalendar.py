@@ -17,8 +17,12 @@ from .listed import Listed
 __all__ = ["write"]
 
 
-def write(listed: Iterable[Listed]) -> str:
+def write(listed: Iterable[Listed], origin: str = "") -> str:
     """A calendar with a VTODO for each entry; the list is its category.
+
+    Args:
+      listed: the entries.
+      origin: what tells the entries of one database from those of another with lists of the same names.
 
     Raises:
       BadInput: the icalendar library is not installed.
@@ -34,8 +38,9 @@ def write(listed: Iterable[Listed]) -> str:
     now = datetime.datetime.now(datetime.UTC)
     for number, (name, entry) in enumerate(listed):
         todo: Any = Todo()
-        # The same entry keeps its identity from one export to the next.
-        identity = f"{name}\0{entry.id or number}\0{entry.title}"
+        # The same entry keeps its identity from one export to the next, whatever is changed in it. One that
+        # is in no list yet has only its title, and its place.
+        identity = f"{origin}\0{name}\0{entry.id or f'{number} {entry.title}'}"
         todo.add("uid", f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}@todo")
         todo.add("dtstamp", now)
         todo.add("summary", entry.title)
@@ -45,9 +50,9 @@ def write(listed: Iterable[Listed]) -> str:
         if entry.date is not None:
             todo.add("due", entry.date)
         if entry.created_on is not None:
-            todo.add("created", _midnight(entry.created_on))
+            todo.add("created", _noon(entry.created_on))
         if entry.completed_on is not None:
-            todo.add("completed", _midnight(entry.completed_on))
+            todo.add("completed", _noon(entry.completed_on))
         if entry.priority is not None:
             # A to I are 1 to 9; RFC 5545 has no more.
             todo.add("priority", min(ord(entry.priority) - ord("A") + 1, 9))
@@ -55,5 +60,10 @@ def write(listed: Iterable[Listed]) -> str:
     return str(calendar.to_ical(), "utf-8")
 
 
-def _midnight(day: datetime.date) -> datetime.datetime:
-    return datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC)
+def _noon(day: datetime.date) -> datetime.datetime:
+    """An instant that is on that day for a reader half a world away, too: RFC 5545 wants one in UTC."""
+    noon = datetime.datetime(day.year, day.month, day.day, 12)  # noqa: DTZ001 - of this computer's time zone
+    try:
+        return noon.astimezone(datetime.UTC)
+    except (OverflowError, ValueError, OSError):  # outside of what the system's calendar has
+        return noon.replace(tzinfo=datetime.UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from todo import BadInput, BadLine, Entry
 from todo.formats import READERS, WRITERS, Listed, format_of, todo_txt
+from todo.formats.icalendar import write as write_icalendar
 
 words = st.one_of(
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8),
@@ -229,7 +231,8 @@ def test_icalendar_has_a_todo_for_each_entry() -> None:
     assert first["STATUS"] == "NEEDS-ACTION"
     assert first["PRIORITY"] == 2
     assert second["STATUS"] == "COMPLETED"
-    assert second.decoded("COMPLETED") == datetime.datetime(2023, 12, 20, tzinfo=datetime.UTC)
+    # Noon, here: the same day for who reads it half a world away.
+    assert second.decoded("COMPLETED").astimezone() == datetime.datetime(2023, 12, 20, 12).astimezone()
     again = calendar.from_ical(WRITERS["icalendar"](listed)).walk("VTODO")
     assert again[0]["UID"] == first["UID"] != second["UID"]
 
@@ -243,3 +246,34 @@ def test_ending_names_the_format() -> None:
     ]
     with pytest.raises(BadInput, match="--format"):
         format_of("notes")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Auckland", "Asia/Kolkata"])
+def test_icalendar_says_the_day_on_which_it_was_done_to_a_reader_where_it_was_done(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        day = date(2026, 3, 8)
+        entry = Entry(title="Done", done=True, created_on=day, completed_on=day, id=2)
+        calendar: Any = icalendar.Calendar
+        (todo,) = calendar.from_ical(WRITERS["icalendar"]([Listed("home", entry)])).walk("VTODO")
+        for hours in (-11, 0, 11):
+            near = datetime.timedelta(hours=hours)
+            assert (todo.decoded("COMPLETED").astimezone() + near).date() == day
+            assert (todo.decoded("CREATED").astimezone() + near).date() == day
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_an_icalendar_uid_is_stable_over_edits_and_unique_over_folders() -> None:
+    def uid(entry: Entry, name: str = "home", origin: str = "a") -> str:
+        calendar: Any = icalendar.Calendar
+        (todo,) = calendar.from_ical(write_icalendar([Listed(name, entry)], origin)).walk("VTODO")
+        return str(todo["UID"])
+
+    entry = Entry(title="Milk", id=1)
+    assert uid(entry) == uid(entry.with_title("Bread").with_date(date(2026, 1, 1)).as_done())
+    assert len({uid(entry), uid(entry.with_id(2)), uid(entry, "work"), uid(entry, origin="b")}) == 4
