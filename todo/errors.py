@@ -52,7 +52,10 @@ class InvalidEntry(BadInput):
     """
 
     def __init__(self, field: str, value: object, wanted: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except RecursionError:
+            shown = f"a deeply nested {type(value).__name__}"
         if len(shown) > 80:
             shown = f"{shown[:60]}... ({len(shown)} characters)"
         super().__init__(f"the {field} of an entry must be {wanted}, not {shown}")

@@ -11,9 +11,12 @@ from todo.errors import BadInput
 
 from .listed import Listed
 
-__all__ = ["FIELDS", "from_fields", "to_fields"]
+__all__ = ["FIELDS", "IGNORED", "from_fields", "no_such_field", "to_fields"]
 
 FIELDS = ("list", "title", "date", "done", "priority", "created_on", "completed_on")
+IGNORED = frozenset({"id"})
+"""What the command prints of an entry and its list gives anew."""
+
 _DATES = ("date", "created_on", "completed_on")
 
 
@@ -34,7 +37,7 @@ def from_fields(fields: Mapping[str, Any]) -> Listed:
     """
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown:
-        raise BadInput(f"there is no field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
+        raise BadInput(no_such_field(unknown[0]))
     values = {name: value for name, value in fields.items() if value is not None}
     name = values.pop("list", None)
     for field in _DATES:
@@ -45,8 +48,14 @@ def from_fields(fields: Mapping[str, Any]) -> Listed:
     return Listed(None if name is None else check_list_name(name), Entry(**values))
 
 
+def no_such_field(name: str) -> str:
+    """What is wrong with a field of this name."""
+    return f"there is no field {name!r}; the fields are {', '.join(FIELDS)}"
+
+
 def _date(field: str, value: object) -> datetime.date:
     try:
-        return datetime.date.fromisoformat(str(value))
+        return datetime.date.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        raise BadInput(f"{field} is no day of a calendar: {value!r}") from None
+        shown = repr(value) if isinstance(value, str | int | float) else type(value).__name__
+        raise BadInput(f"{field} is no day of a calendar: {shown}") from None

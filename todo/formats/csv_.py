@@ -16,7 +16,7 @@ from typing import Any
 
 from todo.errors import BadInput, BadLine
 
-from ._fields import FIELDS, from_fields, to_fields
+from ._fields import FIELDS, IGNORED, from_fields, no_such_field, to_fields
 from .listed import Listed, Read
 
 __all__ = ["read", "write"]
@@ -47,9 +47,8 @@ def read(text: str, source: str = "todo.csv") -> Read:
             yield BadLine(source, begun, ",".join(header), why)
             return
         for name in header:
-            if name not in FIELDS:
-                why = f"there is no field {name!r}; the fields are {', '.join(FIELDS)}"
-                yield BadLine(source, begun, ",".join(header), why)
+            if name not in FIELDS and name not in IGNORED:
+                yield BadLine(source, begun, ",".join(header), no_such_field(name))
         for row in reader:
             if not any(row):
                 continue

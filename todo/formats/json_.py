@@ -8,14 +8,24 @@ from typing import cast
 
 from todo.errors import BadInput, BadLine
 
-from ._fields import from_fields, to_fields
+from ._fields import FIELDS, IGNORED, from_fields, no_such_field, to_fields
 from .listed import Listed, Read
 
 __all__ = ["read", "write"]
 
 
+def shortened(value: object) -> str:
+    """The beginning of a value as JSON, however deeply it is nested."""
+    try:
+        return json.dumps(value, ensure_ascii=False)[:1000]
+    except RecursionError:
+        return "..."
+
+
 def read(text: str, source: str = "todo.json") -> Read:
-    """The entries of a JSON file. The "line" of a `BadLine` is which element of the array it is, from 1.
+    """The entries of a JSON file, such as `todo list --json` prints. A field that is none is a bad line
+    once, not in every entry; the entries are read without it. The "line" of a `BadLine` is which element of
+    the array it is, from 1.
 
     Args:
       text: the file.
@@ -23,20 +33,27 @@ def read(text: str, source: str = "todo.json") -> Read:
     """
     try:
         elements: object = json.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        yield BadLine(source, 1, "", "no array of entries: it is nested too deeply")
+        return
     except ValueError as error:
         yield BadLine(source, getattr(error, "lineno", 1), "", f"no JSON: {error}")
         return
     if not isinstance(elements, list):
-        yield BadLine(source, 1, str(elements), "no array of entries")
+        yield BadLine(source, 1, shortened(elements), "no array of entries")
         return
+    told: set[str] = set()
     for number, element in enumerate(cast("list[object]", elements), 1):
         try:
             if not isinstance(element, dict):
                 raise BadInput("no object")
-            yield from_fields(cast("dict[str, object]", element))
+            fields = cast("dict[str, object]", element)
+            for name in sorted(fields.keys() - FIELDS - IGNORED - told):
+                told.add(name)
+                yield BadLine(source, number, shortened(element), no_such_field(name), unit="entry")
+            yield from_fields({name: value for name, value in fields.items() if name in FIELDS})
         except BadInput as error:
-            text = json.dumps(element, ensure_ascii=False)
-            yield BadLine(source, number, text, str(error), unit="entry")
+            yield BadLine(source, number, shortened(element), str(error), unit="entry")
 
 
 def write(listed: Iterable[Listed]) -> str:

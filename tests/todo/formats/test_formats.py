@@ -277,3 +277,27 @@ def test_an_icalendar_uid_is_stable_over_edits_and_unique_over_folders() -> None
     entry = Entry(title="Milk", id=1)
     assert uid(entry) == uid(entry.with_title("Bread").with_date(date(2026, 1, 1)).as_done())
     assert len({uid(entry), uid(entry.with_id(2)), uid(entry, "work"), uid(entry, origin="b")}) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '[{"title": ' + "[" * 900 + "]" * 900 + "}]", "[" * 900 + "]" * 900]
+)
+def test_json_that_is_nested_deeply_is_a_bad_line(text: str) -> None:
+    (bad,) = READERS["json"](text, "deep.json")
+    assert isinstance(bad, BadLine)
+    assert len(str(bad)) < 400
+
+
+def test_a_field_that_is_none_is_one_bad_line_in_each_format_and_an_id_is_given_anew() -> None:
+    rows = {
+        "json": '[{"id": 7, "title": "one", "notes": "x"}, {"id": 8, "title": "two", "notes": "y"}]',
+        "csv": "id,title,notes\n7,one,x\n8,two,y\n",
+    }
+    for kind, text in rows.items():
+        bad, *good = READERS[kind](text, "file")
+        assert isinstance(bad, BadLine)
+        assert "notes" in bad.why
+        assert [(one.entry.title, one.entry.id) for one in good if isinstance(one, Listed)] == [
+            ("one", 0),
+            ("two", 0),
+        ]
