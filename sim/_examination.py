@@ -68,7 +68,7 @@ class Examination:
         def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
             strategy = Prefix(indices)
             end = self._kernel.execute(self._scenario, strategy)
-            if end.error is None or not _same_error(ended.error, end.error):
+            if not _fails_like(end, ended):
                 return None
             made = self._kernel.log.copy()
             ends[id(made)] = end
@@ -92,7 +92,7 @@ class Examination:
             while left and strategy.begin_execution():
                 left -= 1
                 end = self._kernel.execute(self._scenario, strategy)
-                if end.error is not None and _same_error(ended.error, end.error):
+                if _fails_like(end, ended):
                     return self._kernel.log.copy(), end
         return None
 
@@ -108,6 +108,11 @@ def _first_other_choice(once: ChoiceLog, again: ChoiceLog, repetition: Trace) ->
         f"a choice among {made[choice][1]}" if choice < len(made) else "no choice any more" for made in pairs
     )
     return step, f"after it, {one}", f"after it, {other}: {repetition.steps[step]}"
+
+
+def _fails_like(one: Ended, other: Ended) -> bool:
+    """Whether a run fails as another does, and needs no fault to do so if the other needs none."""
+    return one.error is not None and one.struck <= other.struck and _same_error(other.error, one.error)
 
 
 def _same_error(one: BaseException | None, other: BaseException | None) -> bool:

@@ -48,11 +48,21 @@ def scenario_name(scenario: Scenario) -> str:
     return getattr(scenario, "__name__", None) or repr(scenario)
 
 
+def module_of(scenario: Scenario) -> str:
+    """The module that a scenario's function is of; "" if it has none."""
+    if isinstance(scenario, partial):
+        return module_of(scenario.func)
+    return getattr(scenario, "__module__", "")
+
+
 class Exploration:
     """The loop over executions, and what it has gathered so far.
 
     Args:
         stopped: asked now and then; once it says so, no further run begins.
+
+    Attributes:
+        unnamed: if the fault plan names tasks, and there was none of these: the names that there were.
     """
 
     def __init__(
@@ -74,13 +84,17 @@ class Exploration:
         self.seconds = 0.0
         self.never: tuple[str, ...] = ()
         self.diverged: RepetitionDiverged | None = None
+        self.unnamed: tuple[str, ...] | None = None
 
     def run(self, kernel: Kernel) -> None:
         """Explore by a kernel."""
         began = real_seconds()
         try:
-            with kernel.struck_by(self._options.faults):
+            package = module_of(self._scenario).partition(".")[0]
+            with kernel.struck_by(self._options.faults, package) as faults:
                 self._loop(kernel)
+            if faults is not None and faults.picks and not faults.named:
+                self.unnamed = tuple(sorted(faults.others))
         except RepetitionDiverged as diverged:
             # What was found before stands.
             self.diverged = diverged

@@ -10,19 +10,26 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 import trio
 
 from sim._database import FailureDatabase, FailuresOf
 from sim._errors import WrongUse
-from sim._exploration import Exploration, Options, Progress, Scenario, real_seconds, scenario_name
+from sim._exploration import (
+    Exploration,
+    Options,
+    Progress,
+    Scenario,
+    module_of,
+    real_seconds,
+    scenario_name,
+)
 from sim._jobs import SAMPLING, Share, run_jobs
 from sim._kernel import Kernel, check_trio, nested
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
-from sim.strategies import DepthBounded, Strategy, make_strategy
+from sim.strategies import SCHEDULES, DepthBounded, Strategy, Sweep, make_strategy
 from sim.strategies._replay import Replay
 
 DEFAULT_MAX_STEPS: Final = 20_000
@@ -41,6 +48,7 @@ def explore(
     shrink_failures: bool = True,
     faults: str | FaultPlan | None = None,
     sweep: str | FaultPlan | None = None,
+    schedules: int | None = None,
     jobs: int = 1,
     database: str | os.PathLike[str] | FailuresOf | None = None,
     progress: Progress | None = None,
@@ -64,7 +72,9 @@ def explore(
         faults: what may go wrong in a run: the name of a kind of fault (``"cancel"``, ``"crash"``,
             ``"expire"``, ``"delay"``, ``"fail"``, ``"lose"``) or a `FaultPlan`.
         sweep: the same, and instead of by ``strategy``, the faults are gone through one by one:
-            one execution for each point where one may strike. ``seed`` is then the schedule.
+            one execution for each point where one may strike. ``seed`` is then the first schedule:
+            0 the plain one, any other number a random one.
+        schedules: how many schedules a sweep is of, with the seeds from ``seed`` on; 5 unless given.
         jobs: how many processes share the executions. More than one is for the strategies random,
             pct and pos; each has a seed of its own, so the runs are others than with one.
         database: a file in which failing runs are kept. Those known of this scenario are tried
@@ -74,7 +84,8 @@ def explore(
             `Nondeterminism`. (With a run that fails, this is always done.)
 
     Raises:
-        WrongUse: an argument makes no sense, or a Trio run is already under way in this thread.
+        WrongUse: an argument makes no sense, no task has a name that the fault plan names, or a Trio run is
+            already under way in this thread.
         UnsupportedTrio: the installed Trio is not one that can be controlled.
     """
     if sweep is not None:
@@ -87,11 +98,20 @@ def explore(
         plan = None if faults is None else FaultPlan.of(faults)
     except ValueError as error:
         raise WrongUse(str(error)) from None
+    if schedules is not None and strategy != "sweep":
+        raise WrongUse("schedules are those of a sweep: give sweep, or leave out schedules")
     if plan is not None and FaultKind.EXPIRE in plan.kinds and strategy == "dpor":
         raise WrongUse("the fault expire moves the clock, which dpor takes to stand still between steps")
+    chosen: Strategy
     if isinstance(strategy, str):
+        name = strategy
         try:
-            name, chosen = strategy, make_strategy(strategy, seed)
+            if strategy == "sweep" and plan is not None:
+                chosen = Sweep(
+                    seed, SCHEDULES if schedules is None else schedules, plan.at_most, max_executions
+                )
+            else:
+                chosen = make_strategy(strategy, seed)
         except ValueError as error:
             raise WrongUse(str(error)) from None
     else:
@@ -120,7 +140,7 @@ def explore(
     if database is None:
         return _explore(scenario, name, chosen, seed, options)
     if not isinstance(database, FailuresOf):
-        database = FailuresOf(database, f"{_module_of(scenario)}:{scenario_name(scenario)}")
+        database = FailuresOf(database, f"{module_of(scenario)}:{scenario_name(scenario)}")
     return _explore_known_first(scenario, name, chosen, seed, options, database)
 
 
@@ -136,6 +156,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         return _explore_in_jobs(scenario, name, seed, options)
     exploration = Exploration(scenario, chosen, options)
     _run_nested(scenario, chosen, options.max_steps, exploration.run)
+    _check_names(options.faults, exploration.unnamed, bool(exploration.failures))
     return Result(
         scenario=scenario_name(scenario),
         strategy=name,
@@ -150,6 +171,15 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         never=exploration.never,
         diverged=exploration.diverged,
     )
+
+
+def _check_names(faults: FaultPlan | None, unnamed: tuple[str, ...] | None, failed: bool) -> None:
+    """See that the fault plan has named a task; a program that fails without has failed all the same."""
+    if unnamed is not None and faults is not None and not failed:
+        raise WrongUse(
+            f"no task has a name like {faults.tasks!r}, so no fault could strike; "
+            f"the tasks were called {', '.join(map(repr, unnamed))}"
+        )
 
 
 def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None) -> str:
@@ -261,6 +291,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
             tuple(failure.token for failure in exploration.failures),
             exploration.never,
             strategy.coverage,
+            exploration.unnamed,
         )
 
     began = real_seconds()
@@ -275,6 +306,9 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
         exploration = Exploration(scenario, strategy, alone)
         _run_nested(scenario, strategy, options.max_steps, exploration.run)
         failures += exploration.failures
+    if all(share.unnamed is not None for share in shares):
+        names = {name for share in shares for name in share.unnamed or ()}
+        _check_names(options.faults, tuple(sorted(names)), bool(failures))
     return Result(
         scenario=scenario_name(scenario),
         strategy=name,
@@ -289,12 +323,6 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
         seed=seed,
         never=tuple(label for label in shares[0].never if all(label in share.never for share in shares)),
     )
-
-
-def _module_of(scenario: Scenario) -> str:
-    if isinstance(scenario, partial):
-        return _module_of(scenario.func)
-    return getattr(scenario, "__module__", "")
 
 
 def _run_nested(

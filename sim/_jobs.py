@@ -34,6 +34,8 @@ class Share:
     tokens: tuple[str, ...]
     never: tuple[str, ...]
     coverage: str
+    unnamed: tuple[str, ...] | None
+    """The names of its tasks, if the fault plan names none of them."""
 
 
 Work: TypeAlias = Callable[[int, int, Callable[[], bool]], Share]

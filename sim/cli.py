@@ -27,7 +27,7 @@ from sim._explore import DEFAULT_MAX_STEPS, explore, replay
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
 from sim.report import describe_failure, describe_result
-from sim.strategies import STRATEGIES
+from sim.strategies import SCHEDULES, STRATEGIES
 
 HELD, FAILED, WRONG_USE = 0, 1, 2
 
@@ -93,7 +93,17 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> None:
 @click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
 @click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
 @click.option("--fault-count", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--fault-anytime", is_flag=True, help="Also strike tasks that wait, after the steps of others.")
+@click.option(
+    "--fault-anytime/--fault-at-own-steps",
+    default=True,
+    show_default=True,
+    help="After each step of any task, or only where the victim itself gives up control.",
+)
+@click.option(
+    "--schedules",
+    type=click.IntRange(1),
+    help=f"Schedules of a sweep, from --seed on.  [default: {SCHEDULES}]",
+)
 @click.option("--self-check", is_flag=True, help="Make every run twice more, and compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def explore_command(
@@ -112,6 +122,7 @@ def explore_command(
     fault_tasks: str,
     fault_count: int,
     fault_anytime: bool,
+    schedules: int | None,
     self_check: bool,
     as_json: bool,
 ) -> None:
@@ -134,6 +145,7 @@ def explore_command(
                 database=database,
                 faults=_plan(fault, fault_tasks, fault_count, fault_anytime),
                 sweep=_plan(sweep, fault_tasks, fault_count, fault_anytime),
+                schedules=schedules,
                 progress=lambda executions: bar.update(executions - bar.pos),
                 self_check=self_check,
             )

@@ -170,7 +170,7 @@ class ServerRef(Generic[S_co]):
     def _check(self, process: Process, message: Any) -> None:
         if not process.alive:
             process.drop(message, "not running")
-            raise ServerNotRunning(process.name, message)
+            raise ServerNotRunning(process.name, message) from process.crash
         if message.handler not in process.handlers:
             process.resolve(message)
 
@@ -237,7 +237,9 @@ class ServerRef(Generic[S_co]):
             return request
         if not process.alive:
             process.drop(message, "not running")
-            request.never_sent(ServerNotRunning(process.name, message))
+            error = ServerNotRunning(process.name, message)
+            error.__cause__ = process.crash
+            request.never_sent(error)
             return request
         if handler is None:
             process.resolve(message)

@@ -107,6 +107,8 @@ class Kernel:
                 # Older than the execution, but the same thing in each.
                 self._recorder.made(self._callbacks, "callbacks")
                 self._recorder.made(self._nurseries.scope, "scope")
+                if scheduler.faults is not None:
+                    self._recorder.made(scheduler.faults, "faults")
             self._run(strategy, trace)
         except RepetitionDiverged as diverged:
             diverged.where = scheduler.describe_places(diverged.task)
@@ -131,8 +133,8 @@ class Kernel:
             self._runner.ki_pending = False
             raise KeyboardInterrupt
         faults = scheduler.faults
-        verdict = self._findings.verdict(struck=faults is not None and faults.struck)
-        return Ended(verdict, abandoned, cut, scheduler.steps)
+        struck = faults is not None and faults.struck
+        return Ended(self._findings.verdict(struck), abandoned, cut, scheduler.steps, struck)
 
     def _begin(self, strategy: Strategy, trace: Trace | None) -> None:
         scheduler, runner = self._scheduler, self._runner
@@ -206,7 +208,7 @@ class Kernel:
             faults = self._scheduler.faults
             # Threads report back through the callbacks also while their tasks clean up after themselves.
             if faults is not None:
-                faults.left = 0
+                faults.stop()
             cancel_everything(
                 runner,
                 self._scheduler,
@@ -254,18 +256,29 @@ class Kernel:
             scheduler.max_steps = before
 
     @contextlib.contextmanager
-    def struck_by(self, plan: FaultPlan | None) -> Generator[None]:
-        """Let faults strike in the executions that are made in the block."""
+    def struck_by(self, plan: FaultPlan | None, package: str) -> Generator[FaultInjector | None]:
+        """Let faults strike in the executions that are made in the block.
+
+        Args:
+            plan: which, if any.
+            package: the top-level package of the scenario, whose cancel scopes may be struck.
+        """
         if plan is None:
-            yield
+            yield None
             return
         scheduler = self._scheduler
         scheduler.faults = FaultInjector(
-            plan, partial(scheduler.choose, ChoiceKind.FAULT), lambda: scheduler.ids, scheduler.move_clock
+            plan,
+            package,
+            partial(scheduler.choose, ChoiceKind.FAULT),
+            lambda: scheduler.ids,
+            lambda: scheduler.clock.now,
+            scheduler.move_clock,
+            self._recorder,
         )
         try:
             with scheduler.faults.watching():
-                yield
+                yield scheduler.faults
         finally:
             scheduler.faults = None
 

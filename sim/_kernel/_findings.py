@@ -21,15 +21,19 @@ class Ended:
         abandoned: the strategy dropped it.
         cut: the strategy ended it at a bound, where it held so far.
         steps: how many steps were made.
+        struck: whether a fault has struck.
     """
 
-    __slots__ = ("abandoned", "cut", "error", "steps")
+    __slots__ = ("abandoned", "cut", "error", "steps", "struck")
 
-    def __init__(self, error: BaseException | None, abandoned: bool, cut: bool, steps: int) -> None:
+    def __init__(
+        self, error: BaseException | None, abandoned: bool, cut: bool, steps: int, struck: bool = False
+    ) -> None:
         self.error = error
         self.abandoned = abandoned
         self.cut = cut
         self.steps = steps
+        self.struck = struck
 
 
 class Findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -36,8 +37,12 @@ class OuterNurseries:
         return self._status._scope
 
     def begin(self) -> None:
-        """There is no system task yet."""
+        """There is no system task yet, and nothing is cancelled."""
         self._system_scope = None
+        scope = self._status._scope
+        # A program can come by it, through the parents of its tasks.
+        if scope._cancel_called or scope._shield or scope._deadline < math.inf:
+            self.renew()
 
     def cancel(self) -> None:
         """Cancel all tasks."""

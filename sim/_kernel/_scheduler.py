@@ -104,6 +104,8 @@ class Scheduler:
         """Give the task that runs the scenario its identity."""
         self.ids[task] = ROOT
         self._named[ROOT] = task
+        if self.faults is not None:
+            self.faults.begins(task)
 
     def name_child(self, parent: TaskId, task: Any) -> TaskId:
         """Give a task the identity of its parent's next child."""
@@ -112,6 +114,8 @@ class Scheduler:
         identity = (*parent, number)
         self.ids[task] = identity
         self._named[identity] = task
+        if self.faults is not None:
+            self.faults.begins(task)
         return identity
 
     # Choices and notes of the program's, through other modules of this package.
@@ -192,6 +196,8 @@ class Scheduler:
         """
         strategy = self.strategy
         if strategy is not None and strategy.wants_footprints:
+            if self.faults is not None:
+                self.faults.look()
             if self._scripted < len(strategy.script):
                 if strategy.script[self._scripted] != CLOCK:
                     self._diverge(self._scripted)
@@ -297,6 +303,8 @@ class Scheduler:
                     if isinstance(error, KeyboardInterrupt):
                         runner.ki_pending = True
                 if outcome is not None:
+                    if faults is not None:
+                        outcome = faults.ends(task, outcome)
                     runner.task_exited(task, outcome)
                 else:
                     task._schedule_points += 1
@@ -313,7 +321,9 @@ class Scheduler:
                         task._abort_func = message.abort_func
                         task._attempt_delivery_of_any_pending_cancel()
                     elif type(message) is DETACH:
-                        runner.task_exited(task, message.final_outcome)
+                        left: Outcome[object] = message.final_outcome
+                        outcome = left if faults is None else faults.ends(task, left)
+                        runner.task_exited(task, outcome)
                     else:
                         runner.reschedule(
                             task,
@@ -327,12 +337,15 @@ class Scheduler:
                 if deadlines._heap and deadlines._heap[0][0] <= clock.now:
                     deadlines.expire(clock.now)
                 fault = ""
-                if faults is not None and faults.left:
+                made = 0
+                if faults is not None and (faults.left or recorder is not None):
+                    # Whom the step has started may be struck before its own first step.
+                    if len(runq) >= runnable:
+                        made = self._identify(task, runnable - 1)
                     fault = faults.maybe_strike(task, outcome is not None)
                 # What this step has made runnable is at the end of the queue.
-                made = 0
                 if len(runq) >= runnable:
-                    made = self._identify(task, runnable - 1)
+                    made += self._identify(task, runnable - 1)
                 if again:
                     runq.insert(0, task)
                 elif runq and runq[-1] is task:
@@ -342,8 +355,7 @@ class Scheduler:
                     if broken is not None:
                         findings.find(broken)
                 if noting and recorder is not None:
-                    over = outcome is not None or type(message) is DETACH
-                    self._report_step(recorder, task, over, runnable - 1, made)
+                    self._report_step(recorder, task, outcome is not None, runnable - 1, made)
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
                 if trace is not None:

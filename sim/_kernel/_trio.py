@@ -62,8 +62,10 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "_attempt_delivery_of_any_pending_cancel",
         "_attempt_abort",
         "_cancel_points",
+        "_cancel_status",
         "_counter",
         "_child_nurseries",
+        "_eventual_parent_nursery",
         "_next_send",
         "_next_send_fn",
         "_schedule_points",
@@ -72,13 +74,26 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "custom_sleep_data",
     ),
     _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
-    _trio_run.CancelStatus: ("_children", "_parent", "_scope", "_tasks", "recalculate"),
+    _trio_run.CancelStatus: (
+        "_children",
+        "_parent",
+        "_scope",
+        "_tasks",
+        "effectively_cancelled",
+        "encloses",
+        "recalculate",
+    ),
     _trio_run.CancelScope: (
         "_cancel",
         "_cancel_called",
         "_cancel_status",
+        "_close",
+        "_deadline",
         "_has_been_entered",
         "_registered_deadline",
+        "_relative_deadline",
+        "_shield",
+        "__attrs_post_init__",
     ),
     _trio_run.Nursery: ("_add_exc", "_check_nursery_closed", "_child_finished", "_nested_child_finished"),
     _trio_run._TaskStatus: ("started",),
@@ -158,6 +173,15 @@ def fresh_cancel_status() -> Any:
     scope._has_been_entered = True
     scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=None)
     return scope._cancel_status
+
+
+def scope_around(task: Any) -> Any:
+    """Put a cancel scope around a task that has made no step, as whoever has started it could have."""
+    scope: Any = trio.CancelScope()
+    scope._has_been_entered = True
+    scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=task._cancel_status)
+    task._activate_cancel_status(scope._cancel_status)
+    return scope
 
 
 def injected_crash(task: Any) -> InjectedCrash:

@@ -1,21 +1,25 @@
 """Which faults may strike, whom, and how often in one run.
 
-A fault strikes a task where it gives up control: at each such place, for each task that the plan
-names and as long as a fault is left, whether one strikes is a choice like any other. So faults are
-sampled, swept, replayed and shrunk as schedules are. With `FaultPlan.anytime`, it may also strike later,
-while the task waits: after each step that another makes meanwhile.
+After each step, for each task or cancel scope that could be struck and as long as a fault is left, whether
+one strikes is a choice like any other. So faults are sampled, swept, replayed and shrunk as schedules are.
+With ``FaultPlan(anytime=False)`` only the task that has made the step may be struck, where it gives up
+control.
 
 ``cancel``
-    Cancels the innermost cancel scope around the task: one that it has entered itself, as around
-    a call with a timeout, or else that of its nursery. What a deadline could have done just here.
+    Cancels what somebody could cancel who holds it: a cancel scope or a nursery that the program has opened.
+    Not one that Trio, the standard library or another package has opened for itself, not a shield, not a
+    timeout that has no name, not a context manager's before it is entered, and not the scenario as a whole.
+    A plan that names tasks cancels those instead, as if whoever has started them had put a scope around them:
+    they are given up, and nothing else.
 ``crash``
     Raises `InjectedCrash` in the task, out of what it awaits. What a bug in the task, or in what it
     talks to, could have done just here. A server of `trio_genserver` that is in none of its callbacks
     crashes as it would if a task of its own did. Unless the plan names others, this strikes servers (and
     the tasks that they start, but no supervisors); in a program that has none, it strikes any task.
 ``expire``
-    Moves the clock to the innermost deadline around the task: the machine was so slow that the time was up
-    just here, for this task and for whoever else waits for no later.
+    Moves the clock to a deadline that covers a task, innermost or not: the machine was so slow that the time
+    was up just here, for this task and for whoever else waits for no later. Unless the plan names tasks, the
+    end of a `trio.sleep` is no such deadline.
 ``delay``
     Has a thread of the task (`trio.to_thread`) take so many seconds longer: a slow disk, a slow lookup.
 ``fail``, ``lose``
@@ -71,19 +75,19 @@ class FaultPlan:
     Attributes:
         kinds: what may strike; at least one.
         tasks: whom: a pattern, as of the shell, for the names of tasks (those of reports). ``"*"`` is
-            everybody whom such a fault would strike; ``"?*"`` is any task whatever.
+            everybody whom such a fault would strike; ``"?*"`` is any task whatever. That there is none of
+            such a name is wrong use.
         at_most: how many may strike in one run.
         seconds: by how long a ``delay`` delays; rounded to a millisecond.
-        anytime: whether a task that waits may be struck after the steps of others, too, and not only where
-            it begins to wait: a call given up when the server is in the middle of it, say. There are as many
-            points for each step as there are tasks that wait, so a sweep makes many times the executions.
+        anytime: whether it may also strike after the steps of others, and not only where the victim itself
+            gives up control: a call is given up when the server is in the middle of it, say.
     """
 
     kinds: tuple[FaultKind, ...]
     tasks: str = EVERYONE
     at_most: int = 1
     seconds: float = 1.0
-    anytime: bool = False
+    anytime: bool = True
 
     def __post_init__(self) -> None:
         if not self.kinds:

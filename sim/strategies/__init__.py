@@ -35,7 +35,7 @@ from sim.strategies._dfs import DepthFirst
 from sim.strategies._pct import PCT
 from sim.strategies._pos import PartialOrderSampling
 from sim.strategies._random import RandomWalk
-from sim.strategies._sweep import Sweep
+from sim.strategies._sweep import SCHEDULES, Sweep
 from sim.strategies.dpor import Dpor
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "CUT",
     "PCT",
     "ROOT",
+    "SCHEDULES",
     "STRATEGIES",
     "Access",
     "BoundedDpor",

@@ -219,7 +219,8 @@ class OptimalDpor:
         if place == len(choices.made):
             step = state.branch.step
             foreseen = step.draws if step is not None else ()
-            outcome = foreseen[place] if place < len(foreseen) else 0
+            # What it had drawn after other steps may not be there to be drawn now.
+            outcome = foreseen[place] if place < len(foreseen) and foreseen[place] < alternatives else 0
             choices.made.append((outcome, [other for other in range(alternatives) if other != outcome]))
         return choices.made[place][0]
 

@@ -254,7 +254,8 @@ def test_no_run_begins_once_the_seconds_are_over() -> None:
 
 def test_what_was_covered_names_the_bound_on_faults() -> None:
     async def scenario() -> None:
-        await trio.lowlevel.checkpoint()
+        with trio.CancelScope():
+            await trio.lowlevel.checkpoint()
 
     result = sim.explore(scenario, "dpor", 1_000, faults="cancel")
     assert result.complete

@@ -1,6 +1,7 @@
 """A server crashes at any of its checkpoints, as by a bug of its own, and is restarted as it says."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -66,7 +67,8 @@ def places(
         finally:
             raise Over
 
-    result = sim.explore(scenario, sweep=plan, max_failures=1_000, shrink_failures=False)
+    plan = replace(sim.FaultPlan.of(plan), anytime=False)
+    result = sim.explore(scenario, sweep=plan, schedules=1, max_failures=1_000, shrink_failures=False)
     found = [
         tuple((step.name, step.end.rpartition(" in ")[2]) for step in failure.steps if step.fault)
         for failure in result.failures
@@ -141,7 +143,8 @@ def test_crashed_server_is_restarted_as_it_says(restart: Restart) -> None:
         there = await supervised(restart, begun)
         ends.append((len(begun), there))
 
-    result = sim.explore(scenario, sweep="crash")
+    plan = sim.FaultPlan((sim.FaultKind.CRASH,), anytime=False)
+    result = sim.explore(scenario, sweep=plan, schedules=1)
     result.check()
     # Nothing struck; or it crashed after its start; or in it, and then the scenario ended with that.
     assert set(ends) == {(1, True), (1, False) if restart == "temporary" else (2, True)}
@@ -164,6 +167,21 @@ def test_crash_that_a_caller_is_told_of_is_no_failure_but_what_it_breaks_is() ->
     assert isinstance(failure.error, AssertionError)
     (again,) = sim.replay(forgets, failure.token).failures
     assert again.steps == failure.steps
+
+
+def test_server_crashes_while_it_waits_in_the_middle_of_the_work_of_others() -> None:
+    """It is restarted as it says, whenever that is, and a client finds it or is told that it is not there."""
+    ends: set[tuple[int, bool]] = set()
+
+    async def scenario() -> None:
+        begun: list[int] = []
+        there = await supervised("permanent", begun)
+        ends.add((len(begun), there))
+
+    result = sim.explore(scenario, sweep="crash")
+    result.check()
+    assert result.executions > 10
+    assert ends == {(1, True), (2, True)}
 
 
 def test_supervisors_and_clients_are_spared() -> None:

@@ -41,7 +41,7 @@ async def believes_its_disk() -> None:
 
 @pytest.mark.parametrize("faults", ["fail", "lose"])
 def test_disk_fails_at_each_of_its_calls_and_may_have_done_its_work(faults: str) -> None:
-    result = sim.explore(believes_its_disk, sweep=faults, max_failures=10, shrink_failures=False)
+    result = sim.explore(believes_its_disk, sweep=faults, schedules=1, max_failures=10, shrink_failures=False)
     assert result.executions == 1 + 2
     assert len(result.failures) == (2 if faults == "lose" else 0)
     for failure in result.failures:
@@ -70,7 +70,7 @@ def test_slow_disk_delays_whoever_waits_for_it() -> None:
         await trusts_that_disks_are_quick()
         ends.append(trio.current_time() - CLOCK_START)
 
-    sim.explore(scenario, sweep="delay").check()
+    sim.explore(scenario, sweep="delay", schedules=1).check()
     assert ends == [0, 1, 1, 1]
     plan = sim.FaultPlan((sim.FaultKind.DELAY,), at_most=2, seconds=3.5)
     assert sim.FaultPlan.from_code(plan.code) == plan
