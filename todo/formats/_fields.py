@@ -45,7 +45,9 @@ def from_fields(fields: Mapping[str, Any]) -> Listed:
             values[field] = _date(field, values[field])
     if "title" not in values:
         raise BadInput("it has no title")
-    return Listed(None if name is None else check_list_name(name), Entry(**values))
+    if name is not None:
+        check_list_name(name)  # which form of it is meant, the database knows
+    return Listed(name, Entry(**values))
 
 
 def no_such_field(name: str) -> str:

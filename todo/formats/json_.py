@@ -44,16 +44,17 @@ def read(text: str, source: str = "todo.json") -> Read:
         return
     told: set[str] = set()
     for number, element in enumerate(cast("list[object]", elements), 1):
+        whole: object = element
         try:
             if not isinstance(element, dict):
                 raise BadInput("no object")
             fields = cast("dict[str, object]", element)
             for name in sorted(fields.keys() - FIELDS - IGNORED - told):
                 told.add(name)
-                yield BadLine(source, number, shortened(element), no_such_field(name), unit="entry")
+                yield BadLine(source, number, shortened(whole), no_such_field(name), unit="entry")
             yield from_fields({name: value for name, value in fields.items() if name in FIELDS})
         except BadInput as error:
-            yield BadLine(source, number, shortened(element), str(error), unit="entry")
+            yield BadLine(source, number, shortened(whole), str(error), unit="entry")
 
 
 def write(listed: Iterable[Listed]) -> str:

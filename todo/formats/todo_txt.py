@@ -99,7 +99,10 @@ def _parse(line: str) -> Listed:
         created_on=created_on,
         completed_on=completed_on,
     )
-    return Listed(check_list_name(unquote(tags["list"])) if "list" in tags else None, entry)
+    name = unquote(tags["list"]) if "list" in tags else None
+    if name is not None:
+        check_list_name(name)  # which form of it is meant, the database knows
+    return Listed(name, entry)
 
 
 def _date(where: str, text: str) -> datetime.date:
