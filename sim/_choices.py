@@ -40,13 +40,17 @@ class ChoiceLog:
     """The choices of a run so far.
 
     ``indices`` and ``alternatives`` have the same length; the kernel appends to both.
+
+    Attributes:
+        seed_at: which of them was the choice of a seed for what is random; None if none was.
     """
 
-    __slots__ = ("alternatives", "indices")
+    __slots__ = ("alternatives", "indices", "seed_at")
 
     def __init__(self) -> None:
         self.indices: list[int] = []
         self.alternatives: list[int] = []
+        self.seed_at: int | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -62,12 +66,27 @@ class ChoiceLog:
         self.indices.append(index)
         self.alternatives.append(alternatives)
 
+    def add_seed(self, index: int, seeds: int) -> None:
+        """Add the choice of a seed."""
+        self.seed_at = len(self.indices)
+        self.add(index, seeds)
+
+    def without_seed(self) -> list[tuple[int, int]]:
+        """Index and number of alternatives of all choices but that of a seed, of which a run has one if it
+        happens to draw: the first run of a process may, to fill a cache."""
+        choices = list(zip(self.indices, self.alternatives, strict=True))
+        if self.seed_at is not None:
+            del choices[self.seed_at]
+        return choices
+
     def clear(self) -> None:
         self.indices.clear()
         self.alternatives.clear()
+        self.seed_at = None
 
     def copy(self) -> ChoiceLog:
         other = ChoiceLog()
+        other.seed_at = self.seed_at
         other.indices = self.indices.copy()
         other.alternatives = self.alternatives.copy()
         return other

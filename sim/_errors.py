@@ -6,8 +6,9 @@ the result. The rest is raised to whoever called `explore` or `replay`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, Final, cast
 
 from sim._wait_graph import WaitingTask, draw
 
@@ -117,27 +118,63 @@ class Escape(ScenarioFailure):
 class Nondeterminism(ScenarioFailure):
     """The same choices led to two different runs, so this failure cannot be replayed.
 
+    What the program itself has raised in the first of them is the cause, and comes first in the text.
+
     Attributes:
         step: the first step that differs, counted from 0.
         first, second: what happened at that step in either run.
         stack: where its task stopped, as ``file:line in function``, outermost first; of yet another run.
+        finding: the text without the program's own error.
+        changed: what outlived the runs between, as ``name: once -> now``, where that was found.
     """
 
-    def __init__(self, step: int, first: str, second: str, stack: Sequence[str] = ()) -> None:
-        lines = "".join(f"\n    {line}" for line in stack)
-        where = f"  the stack of its task:{lines}\n" if stack else ""
-        super().__init__(
-            f"the same choices gave another run, from step {step} on:\n"
-            f"  once:  {first}\n"
-            f"  again: {second}\n"
-            f"{where}"
-            "something the simulator does not control decides here: the order of a set of strings, "
-            "a module-level cache that survives an execution, a clock kept as an argument's default, id()"
-        )
+    _what: ClassVar = "the same choices gave another run"
+    _why: ClassVar = (
+        "something the simulator does not control decides here: the order of a set of strings, or of objects "
+        "hashed by their address, a module-level cache that survives an execution, a clock kept as an "
+        "argument's default, id()"
+    )
+
+    def __init__(
+        self,
+        step: int,
+        first: str,
+        second: str,
+        stack: Sequence[str] = (),
+        *,
+        cause: BaseException | None = None,
+        changed: Sequence[str] = (),
+    ) -> None:
+        where = _listed("the stack of its task", stack)
+        differs = _listed("what has changed between the two", changed[:_MOST_CHANGES])
+        runs = f"  once:  {first}\n  again: {second}\n"
+        self.finding = f"{self._what}, from step {step} on:\n{runs}{where}{differs}{self._why}"
+        own = "" if cause is None else f"{_one_line(cause)}\nbut "
+        super().__init__(f"{own}{self.finding}")
+        self.__cause__ = cause
         self.step = step
         self.stack = tuple(stack)
         self.first = first
         self.second = second
+        self.changed = tuple(changed)
+
+
+class StateOutlivesRun(Nondeterminism):
+    """The first run, made again after others, was another: they have left something behind."""
+
+    _what = "state outlives a run: the first run was made again after the others, and was another"
+    _why = "a scenario must build all of its state itself, for each run anew"
+
+
+_MOST_CHANGES: Final = 12
+
+
+def _listed(what: str, lines: Sequence[str]) -> str:
+    return f"  {what}:{''.join(f'{chr(10)}    {line}' for line in lines)}\n" if lines else ""
+
+
+def _one_line(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def members(error: BaseException | None) -> tuple[BaseException, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sim._choices import ChoiceLog
-from sim._errors import Nondeterminism, members
+from sim._errors import Nondeterminism, StateOutlivesRun, members
 from sim._kernel import Ended, Kernel
+from sim._leftover import changes, state_of
 from sim._shrink import MAX_ATTEMPTS, shrink
 from sim._trace import Trace, first_difference
 from sim.strategies import PreemptionBounded
-from sim.strategies._replay import Prefix
+from sim.strategies._replay import Prefix, Repetition
 
 # Steps that runs may take to make a failure plainer: about a second.
 _SHRINKING_STEPS: Final = 200_000
@@ -27,39 +28,91 @@ class Examination:
     def __init__(self, kernel: Kernel, scenario: Callable[[], Awaitable[object]]) -> None:
         self._kernel = kernel
         self._scenario = scenario
+        self._state = state_of(scenario)
+        self._first: _Run | None = None
 
-    def repeat(self, log: ChoiceLog, ended: Ended) -> tuple[Trace, Nondeterminism | None]:
+    def first_run(self, log: ChoiceLog, ended: Ended, trace: Trace) -> None:
+        """Keep the first run of the exploration, to make it again when others were made.
+
+        Args:
+            log: its choices.
+            ended: how it ended.
+            trace: its steps.
+        """
+        self._first = _Run(log.copy(), ended, trace)
+
+    @property
+    def first(self) -> tuple[ChoiceLog, Trace]:
+        """Choices and steps of the run that was kept."""
+        assert self._first is not None
+        return self._first.log, self._first.trace
+
+    def repeat(self, log: ChoiceLog, ended: Ended, *, strictly: bool = False) -> Repeated:
         """Make a run twice more; says what differs, if anything does.
+
+        The first run of a process may differ from all that follow, because it fills a cache. If the
+        repetitions agree, and fail in the same way as the run itself, they stand for it.
 
         Args:
             log: the choices of the run.
             ended: how it ended.
+            strictly: a run that differs from both repetitions is reported even if it fails as they do.
         """
-        steps = ended.steps if ended.cut else None
-        (first, again, made), (second, once_more, _) = self._traced(log, steps), self._traced(log, steps)
-        difference = first_difference(first, second)
+        first, second = self._traced(log, ended), self._traced(log, ended)
+        difference = first_difference(first.trace, second.trace)
         if difference is None:
-            for other in (again, once_more):
-                if not _same_error(ended.error, other.error):
-                    difference = len(first.steps), repr(ended.error), repr(other.error)
+            for other in (first, second):
+                if not same_error(ended.error, other.ended.error):
+                    difference = len(first.trace.steps), repr(ended.error), repr(other.ended.error)
                     break
-        if difference is None and made != log:
-            # Both repetitions are another run than the first: it has left something behind.
-            difference = _first_other_choice(log, made, first)
-        if difference is None and ended.steps != again.steps:
-            difference = min(ended.steps, again.steps), f"{ended.steps} steps", f"{again.steps} steps"
+        if difference is None and (strictly or ended.error is None):
+            # Both repetitions may be another run than the first: it has left something behind.
+            difference = _other_choices(log, ended, first)
         if difference is None:
-            return first, None
+            return Repeated(first.trace, first.log, None)
+        changed = self._changed()
         witness = Trace(stack_at=difference[0])
-        self._kernel.execute(self._scenario, Prefix(log.indices, steps), witness)
-        nondeterminism = Nondeterminism(*difference, witness.stack)
-        nondeterminism.__cause__ = ended.error
-        return first, nondeterminism
+        self._kernel.execute(self._scenario, Repetition(log, _end(ended)), witness)
+        nondeterminism = Nondeterminism(*difference, witness.stack, cause=ended.error, changed=changed)
+        return Repeated(first.trace, log, nondeterminism)
 
-    def _traced(self, log: ChoiceLog, steps: int | None) -> tuple[Trace, Ended, ChoiceLog]:
+    def left_behind(self, failed: BaseException | None = None) -> StateOutlivesRun | None:
+        """Make the first run again; says what differs, if anything does.
+
+        Args:
+            failed: what a later run has failed with. It alone counts then, and is put down to what the runs
+                have left only if the first run, which held, now fails with it too.
+        """
+        first = self._first
+        if first is None:
+            return None
+        again = self._traced(first.log, first.ended)
+        if failed is None:
+            difference = first_difference(first.trace, again.trace)
+        elif first.ended.error is None and same_error(failed, again.ended.error):
+            difference = first_difference(first.trace, again.trace) or (
+                len(first.trace.steps) - 1,
+                "it held",
+                repr(again.ended.error),
+            )
+        else:
+            return None
+        if difference is None and not same_error(first.ended.error, again.ended.error):
+            difference = len(first.trace.steps), repr(first.ended.error), repr(again.ended.error)
+        if difference is None:
+            difference = _other_choices(first.log, first.ended, again)
+        if difference is None:
+            return None
+        cause = failed or again.ended.error or first.ended.error
+        return StateOutlivesRun(*difference, cause=cause, changed=self._changed())
+
+    def _changed(self) -> tuple[str, ...]:
+        return changes(self._state, state_of(self._scenario))
+
+    def _traced(self, log: ChoiceLog, ended: Ended) -> _Run:
         trace = Trace()
-        ended = self._kernel.execute(self._scenario, Prefix(log.indices, steps), trace)
-        return trace, ended, self._kernel.log.copy()
+        again = self._kernel.execute(self._scenario, Repetition(log, _end(ended)), trace)
+        return _Run(self._kernel.log.copy(), again, trace)
 
     def shrink(self, log: ChoiceLog, ended: Ended) -> tuple[ChoiceLog, Ended]:
         """Look for the plainest run that fails in the same way: its choices, and how it ended."""
@@ -97,31 +150,67 @@ class Examination:
         return None
 
 
-def _first_other_choice(once: ChoiceLog, again: ChoiceLog, repetition: Trace) -> tuple[int, str, str]:
-    """Where two runs parted of which only the second was traced; as `first_difference` says it."""
-    pairs = [list(zip(log.indices, log.alternatives, strict=True)) for log in (once, again)]
+class _Run(NamedTuple):
+    """A run that was traced."""
+
+    log: ChoiceLog
+    ended: Ended
+    trace: Trace
+
+
+class Repeated(NamedTuple):
+    """What came of repeating a run.
+
+    Attributes:
+        trace: the steps of a repetition.
+        log: the choices that make it again from here on.
+        nondeterminism: how it differed, if it did.
+    """
+
+    trace: Trace
+    log: ChoiceLog
+    nondeterminism: Nondeterminism | None
+
+
+def _end(ended: Ended) -> int | None:
+    """After how many steps a repetition of a run is over, if it is not to come to its own end."""
+    return ended.steps if ended.cut else None
+
+
+def _other_choices(log: ChoiceLog, ended: Ended, again: _Run) -> tuple[int, str, str] | None:
+    """Where two runs parted of which only the second need be traced; as `first_difference` says it."""
+    pairs = [one.without_seed() for one in (log, again.log)]
+    if pairs[0] == pairs[1]:
+        if ended.steps == again.ended.steps:
+            return None
+        return min(ended.steps, again.ended.steps), f"{ended.steps} steps", f"{again.ended.steps} steps"
     choice = 0
     while all(choice < len(made) for made in pairs) and pairs[0][choice] == pairs[1][choice]:
         choice += 1
-    step = repetition.step_of(choice)
+    step = again.trace.step_of(choice)
     one, other = (
         f"a choice among {made[choice][1]}" if choice < len(made) else "no choice any more" for made in pairs
     )
-    return step, f"after it, {one}", f"after it, {other}: {repetition.steps[step]}"
+    return step, f"after it, {one}", f"after it, {other}: {again.trace.steps[step]}"
 
 
 def _fails_like(one: Ended, other: Ended) -> bool:
     """Whether a run fails as another does, and needs no fault to do so if the other needs none."""
-    return one.error is not None and one.struck <= other.struck and _same_error(other.error, one.error)
+    return one.error is not None and one.struck <= other.struck and same_error(other.error, one.error)
 
 
-def _same_error(one: BaseException | None, other: BaseException | None) -> bool:
+def same_error(one: BaseException | None, other: BaseException | None) -> bool:
     """Whether two runs failed in the same way, or not at all: with the same kind of error, raised by the
     same function. Not by its text, which tells values that another schedule makes others."""
     if one is None or other is None:
         return one is other
     one, other = innermost(one), innermost(other)
-    return type(one) is type(other) and _raised_in(one) == _raised_in(other)
+    return _kind(one) == _kind(other) and _raised_in(one) == _raised_in(other)
+
+
+def _kind(error: BaseException) -> object:
+    # By name: a class that the scenario makes is another one in each run.
+    return type(error).__module__, type(error).__qualname__
 
 
 def _raised_in(error: BaseException) -> object:

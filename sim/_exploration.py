@@ -20,6 +20,10 @@ from sim.strategies import Execution, RepetitionDiverged, Strategy, Verdict
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 Progress: TypeAlias = Callable[[int], None]
 
+# From so many runs on, the first is made again at the end. A handful of runs is what a test counts, and
+# `self_check` is there for those.
+_WORTH_COMPARING: Final = 21
+
 # Taken before a run replaces it in its module.
 real_seconds: Final = time.perf_counter
 
@@ -37,6 +41,8 @@ class Options:
     jobs: int = 1
     progress: Progress | None = None
     self_check: bool = False
+    compare_first: bool = False
+    """Make the first run again at the end, to see whether runs leave something behind."""
     until: float = math.inf
     """The `real_seconds` from which on no further run begins."""
 
@@ -85,6 +91,7 @@ class Exploration:
         self.never: tuple[str, ...] = ()
         self.diverged: RepetitionDiverged | None = None
         self.unnamed: tuple[str, ...] | None = None
+        self._examination: Examination | None = None
 
     def run(self, kernel: Kernel) -> None:
         """Explore by a kernel."""
@@ -92,12 +99,16 @@ class Exploration:
         try:
             package = module_of(self._scenario).partition(".")[0]
             with kernel.struck_by(self._options.faults, package) as faults:
-                self._loop(kernel)
-            if faults is not None and faults.picks and not faults.named:
-                self.unnamed = tuple(sorted(faults.others))
-        except RepetitionDiverged as diverged:
-            # What was found before stands.
-            self.diverged = diverged
+                try:
+                    self._loop(kernel)
+                except RepetitionDiverged as diverged:
+                    # What was found before stands.
+                    self.diverged = diverged
+                else:
+                    if faults is not None and faults.picks and not faults.named:
+                        self.unnamed = tuple(sorted(faults.others))
+                if not self.failures and self.executions >= _WORTH_COMPARING:
+                    self._compare_first()
         finally:
             self.seconds = real_seconds() - began
             self.never = kernel.invariants.never
@@ -106,13 +117,15 @@ class Exploration:
         strategy, scenario, stopped = self._strategy, self._scenario, self._stopped
         options = self._options
         progress = options.progress
+        examination = self._examination = Examination(kernel, scenario)
         while self.executions < options.max_executions and len(self.failures) < options.max_failures:
             if not strategy.begin_execution():
                 self.exhausted = True
                 return
             if real_seconds() >= options.until:
                 return
-            ended = kernel.execute(scenario, strategy)
+            trace = None if self.executions or not options.compare_first else Trace()
+            ended = kernel.execute(scenario, strategy, trace)
             self.steps += ended.steps
             if ended.abandoned:
                 self.abandoned += 1
@@ -122,6 +135,8 @@ class Exploration:
                 verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
             strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
             if not ended.abandoned:
+                if trace is not None:
+                    examination.first_run(kernel.log, ended, trace)
                 if ended.error is not None:
                     self.failures.append(self._examine(kernel, ended))
                 elif options.self_check:
@@ -137,20 +152,31 @@ class Exploration:
     def _examine(self, kernel: Kernel, ended: Ended) -> Failure:
         """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
         plainer one in its place, if there is one."""
-        log, raised = kernel.log.copy(), ended.error
+        log, raised, examination = kernel.log.copy(), ended.error, self._examination
         assert raised is not None
-        examination = Examination(kernel, self._scenario)
-        trace, nondeterminism = examination.repeat(log, ended)
+        assert examination is not None
+        trace, log, nondeterminism = examination.repeat(log, ended)
+        if nondeterminism is None and self.executions > 1:
+            nondeterminism = examination.left_behind(raised)
         if nondeterminism is None and self._options.shrink_failures:
             log, shrunk = examination.shrink(log, ended)
-            trace, nondeterminism = examination.repeat(log, shrunk)
+            trace, log, nondeterminism = examination.repeat(log, shrunk)
             raised = shrunk.error or raised
         return self._failure(nondeterminism or innermost(raised), raised, log, trace)
+
+    def _compare_first(self) -> None:
+        """See that the first run is still what it was."""
+        assert self._examination is not None
+        outlives = self._examination.left_behind()
+        if outlives is not None:
+            log, trace = self._examination.first
+            self.failures.append(self._failure(outlives, outlives.__cause__ or outlives, log, trace))
 
     def _check(self, kernel: Kernel, ended: Ended) -> None:
         """Make a run that held twice more, to see that it is a function of its choices."""
         log = kernel.log.copy()
-        trace, nondeterminism = Examination(kernel, self._scenario).repeat(log, ended)
+        assert self._examination is not None
+        trace, log, nondeterminism = self._examination.repeat(log, ended, strictly=True)
         if nondeterminism is not None:
             self.failures.append(self._failure(nondeterminism, nondeterminism, log, trace))
 

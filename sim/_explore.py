@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from sim._database import FailureDatabase, FailuresOf
-from sim._errors import WrongUse
+from sim._errors import Nondeterminism, ReplayDiverged, WrongUse
 from sim._exploration import (
     Exploration,
     Options,
@@ -25,7 +25,7 @@ from sim._exploration import (
     real_seconds,
     scenario_name,
 )
-from sim._jobs import SAMPLING, Share, run_jobs
+from sim._jobs import SAMPLING, Differing, Share, run_jobs
 from sim._kernel import Kernel, check_trio, nested
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
@@ -135,6 +135,7 @@ def explore(
         jobs=jobs,
         progress=progress,
         self_check=self_check,
+        compare_first=True,
         until=real_seconds() + max_seconds,
     )
     if database is None:
@@ -258,10 +259,11 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
         ReplayDiverged: the scenario has other choices than it had when the token was made.
         WrongUse, UnsupportedTrio: as for `explore`.
     """
-    strategy = Replay(token)
-    exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
-    _run_nested(scenario, strategy, max_steps, exploration.run)
-    strategy.check_finished()
+    try:
+        exploration = _replayed(scenario, token, max_steps)
+    except ReplayDiverged:
+        # The first run of a process may have other choices than any later one, if it fills a cache.
+        exploration = _replayed(scenario, token, max_steps)
     return Result(
         scenario=scenario_name(scenario),
         strategy="replay",
@@ -276,6 +278,14 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     )
 
 
+def _replayed(scenario: Scenario, token: str, max_steps: int) -> Exploration:
+    strategy = Replay(token)
+    exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
+    _run_nested(scenario, strategy, max_steps, exploration.run)
+    strategy.check_finished()
+    return exploration
+
+
 def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options) -> Result:
     def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
         strategy = make_strategy(name, seed)
@@ -288,10 +298,19 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
             exploration.executions,
             exploration.steps,
             exploration.abandoned,
-            tuple(failure.token for failure in exploration.failures),
+            tuple(
+                failure.token
+                for failure in exploration.failures
+                if not isinstance(failure.error, Nondeterminism)
+            ),
             exploration.never,
             strategy.coverage,
             exploration.unnamed,
+            tuple(
+                Differing.of(failure.error, failure.token, failure.choices)
+                for failure in exploration.failures
+                if isinstance(failure.error, Nondeterminism)
+            ),
         )
 
     began = real_seconds()
@@ -309,6 +328,12 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
     if all(share.unnamed is not None for share in shares):
         names = {name for share in shares for name in share.unnamed or ()}
         _check_names(options.faults, tuple(sorted(names)), bool(failures))
+    for differing in [one for share in shares for one in share.differing]:
+        if len(failures) < options.max_failures:
+            error = differing.error()
+            failures.append(
+                Failure(error, error, differing.token, scenario_name(scenario), (), differing.choices)
+            )
     return Result(
         scenario=scenario_name(scenario),
         strategy=name,

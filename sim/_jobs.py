@@ -13,9 +13,9 @@ import multiprocessing.connection
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from sim._errors import SimError, WrongUse
+from sim._errors import Nondeterminism, SimError, StateOutlivesRun, WrongUse
 
 SAMPLING: Final = ("random", "pct", "pos")
 """The strategies that may be divided: what they do next does not depend on what they did."""
@@ -36,6 +36,45 @@ class Share:
     coverage: str
     unnamed: tuple[str, ...] | None
     """The names of its tasks, if the fault plan names none of them."""
+    differing: tuple[Differing, ...] = ()
+
+
+class Differing(NamedTuple):
+    """A run that was another when it was made again, as one process tells it to another.
+
+    Attributes:
+        outlives: whether other runs had left something behind.
+        step, first, second, stack, changed: as in `Nondeterminism`.
+        own: what the program itself raised, "" if nothing.
+        token: of the run.
+        choices: how many choices were made in it.
+    """
+
+    outlives: bool
+    step: int
+    first: str
+    second: str
+    stack: tuple[str, ...]
+    changed: tuple[str, ...]
+    own: str
+    token: str
+    choices: int
+
+    @classmethod
+    def of(cls, error: Nondeterminism, token: str, choices: int) -> Differing:
+        """Take an error apart."""
+        cause = error.__cause__
+        own = "" if cause is None else f"{type(cause).__name__}: {cause}"
+        outlives = isinstance(error, StateOutlivesRun)
+        return cls(
+            outlives, error.step, error.first, error.second, error.stack, error.changed, own, token, choices
+        )
+
+    def error(self) -> Nondeterminism:
+        """Put it together again. The program's own error has only its text left."""
+        kind = StateOutlivesRun if self.outlives else Nondeterminism
+        cause = SimError(self.own) if self.own else None
+        return kind(self.step, self.first, self.second, self.stack, cause=cause, changed=self.changed)
 
 
 Work: TypeAlias = Callable[[int, int, Callable[[], bool]], Share]
@@ -91,7 +130,7 @@ def _run(
 ) -> None:
     try:
         share = work(executions, seed, stop.is_set)
-        if share.tokens:
+        if share.tokens or share.differing:
             stop.set()
         end.send(share)
     except SimError as error:

@@ -5,8 +5,8 @@ first draws something. Seed 0 is the plain one.
 
 Each function is replaced in its own module and, for programs say ``from time import monotonic``, wherever a
 module has it by that or another name. A reference kept elsewhere, as the default of an argument or in an
-object, is out of reach: to a clock, it is found by making a run twice (`explore(self_check=True)`, and every
-run that fails); to a function of `random`, it gives the same numbers in each run.
+object, is out of reach: to a clock, it is found by making a run twice (`explore(self_check=True)`, every
+run that fails, and the first); to a function of `random`, it gives the same numbers in each run.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import Any, Final
 from sim._clock import CLOCK_START, WALL_CLOCK_START, VirtualClock
 from sim._datetime import virtual_now
 from sim._escapes import guarding
+from sim._kept_random import KeptRandom, kept_generators
 from sim._lookups import lookups
 from sim._threads import in_thread, sleep_in_thread
 
@@ -68,6 +69,7 @@ class PinnedSources:
         self._seed: int | None = None
         self._bytes: random.Random | None = None
         self._seeded = False
+        self._kept: list[KeptRandom] = []
 
     def reset(self) -> None:
         """Begin an execution."""
@@ -75,6 +77,8 @@ class PinnedSources:
         self._seeded = False
         # For who draws from it through a reference that was kept where it cannot be replaced.
         _seed(_shared, 0)
+        for kept in self._kept:
+            kept.begin_run()
         _tempfile._name_sequence = None
         _uuid._last_timestamp = None
 
@@ -99,6 +103,9 @@ class PinnedSources:
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
         replacements += list(_by_value(replacements))
+        kept = list(kept_generators(_LEFT_ALONE, self._stream))
+        self._kept = [generator for _, _, generator in kept]
+        replacements += kept
         originals = [(owner, name, owner.__dict__[name]) for owner, name, _ in replacements]
         known = set(sys.modules)
         for owner, name, replacement in replacements:

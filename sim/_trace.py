@@ -68,6 +68,7 @@ class Trace:
         self._open: tuple[TaskId, str, float, int, int, str] | None = None
         self._previous_can_go_on = False
         self._drew: list[str] = []
+        self._ends: dict[TaskId, str] = {}
         # How many choices were made before each step, that of the step itself included.
         self._choices: list[int] = []
         self.logged: list[tuple[int, str]] = []
@@ -84,7 +85,9 @@ class Trace:
         self, task: Any, identity: TaskId, chosen: int, enabled: int, time: float, choices: int
     ) -> None:
         self._choices.append(choices)
-        self._open = (identity, short_name(task.name), time, chosen, enabled, location(task))
+        # It goes on where it stopped; a stack may be deep, and looking for the place slow.
+        start = self._ends.get(identity) or location(task)
+        self._open = (identity, short_name(task.name), time, chosen, enabled, start)
         if len(self.steps) == self._stack_at:
             self.stack = _stack(task)
 
@@ -100,8 +103,9 @@ class Trace:
             self.stack = _stack(task) or self.stack
         drew = tuple(self._drew)
         self._drew.clear()
+        end = self._ends[identity] = location(task)
         self.steps.append(
-            TracedStep(identity, name, time, chosen, enabled, start, location(task), preempts, fault, drew)
+            TracedStep(identity, name, time, chosen, enabled, start, end, preempts, fault, drew)
         )
 
     def step_of(self, choice: int) -> int:
@@ -112,13 +116,18 @@ class Trace:
 def first_difference(first: Trace, second: Trace) -> tuple[int, str, str] | None:
     """The first step in which two runs differ, as (step, in the first, in the second)."""
     for number in range(max(len(first.steps), len(second.steps))):
-        one, other = (
-            str(trace.steps[number]) if number < len(trace.steps) else "the run was over"
-            for trace in (first, second)
-        )
-        if one != other:
-            return number, one, other
+        one, other = (trace.steps[number] if number < len(trace.steps) else None for trace in (first, second))
+        if one is None or other is None or _essence(one) != _essence(other):
+            over = "the run was over"
+            return number, str(one) if one else over, str(other) if other else over
     return None
+
+
+def _essence(step: TracedStep) -> object:
+    """What of a step makes it this one: not the names of tasks and the text of what was drawn, in which there
+    may be the address of an object. Which task it is, its identity says, and what was drawn, the choices."""
+    fault = step.fault.partition(" ")[0]
+    return step.task, step.time, step.chosen, step.enabled, step.start, step.end, step.preempts, fault
 
 
 def short_name(name: str) -> str:
@@ -131,13 +140,11 @@ def location(task: Any) -> str:
     if task.coro.cr_frame is None:
         # Older releases of Trio cannot walk a coroutine that is over.
         return ""
-    innermost = outermost = None
-    for frame, line in task.iter_await_frames():
-        outermost = outermost or (frame, line)
+    frames = list(task.iter_await_frames())
+    for frame, line in reversed(frames):
         if not is_machinery(frame):
-            innermost = (frame, line)
-    found = innermost or outermost
-    return place(*found) if found else ""
+            return place(frame, line)
+    return place(*frames[0]) if frames else ""
 
 
 def in_program(task: Any) -> bool:
@@ -160,9 +167,13 @@ def is_machinery(frame: FrameType) -> bool:
     module = frame.f_globals.get("__name__", "")
     if module.startswith(_MACHINERY) or module == "sim":
         return True
-    return frame.f_code.co_filename.startswith(_STANDARD_LIBRARY) and "site-packages" not in (
-        frame.f_code.co_filename
-    )
+    path = frame.f_code.co_filename
+    return path.startswith(_STANDARD_LIBRARY) and "site-packages" not in path
+
+
+def is_library(path: str) -> bool:
+    """Whether a file is of the standard library, or was installed beside it."""
+    return path.startswith(_STANDARD_LIBRARY) or "site-packages" in path
 
 
 def place(frame: FrameType, line: int) -> str:

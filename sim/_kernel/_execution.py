@@ -36,6 +36,7 @@ from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Ended, Findings
 from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
+from sim._kernel._recursion import RecursionRoom
 from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
 from sim._kernel._takeover import renew, taken_over
 from sim._kernel._trio import RUN_CONTEXT, threads_replaced
@@ -64,6 +65,7 @@ class Kernel:
         self._threads = ThreadSimulation(self._spawn_background, self._strike_thread)
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task)
+        self._recursion = RecursionRoom()
 
     @property
     def log(self) -> ChoiceLog:
@@ -92,6 +94,7 @@ class Kernel:
         scheduler = self._scheduler
         self._begin(strategy, trace)
         abandoned = cut = False
+        self._recursion.give()
         # A collection that falls into a step would run finalizers there, at a point that depends
         # on all that was allocated since the process began.
         collecting = gc.isenabled()
@@ -290,6 +293,7 @@ class Kernel:
             Draws.choose = scheduler.draw
             try:
                 with (
+                    self._recursion.kept(),
                     self._pinned.installed(),
                     guarded(refuse),
                     gathered(scheduler.logged),

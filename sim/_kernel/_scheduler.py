@@ -133,7 +133,7 @@ class Scheduler:
         if self.strategy is None:
             return 0
         index = self.strategy.choose_seed(seeds)
-        self.log.add(index, seeds)
+        self.log.add_seed(index, seeds)
         self.drew(f"seed {index}")
         return index
 

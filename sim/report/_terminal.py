@@ -11,6 +11,8 @@ import linecache
 import traceback
 from typing import TYPE_CHECKING, Final
 
+from sim._errors import Nondeterminism
+
 if TYPE_CHECKING:
     from sim._result import Failure, Result
     from sim._trace import TracedStep
@@ -43,11 +45,9 @@ def describe_result(result: Result) -> str:
 
 def describe_failure(failure: Failure) -> str:
     """The error, the interleaving that leads to it, and how to see it again."""
-    error = "".join(traceback.format_exception_only(failure.error)).rstrip()
-    where = _raised_at(failure.error)
     return "\n".join(
         [
-            error + (f"\n  raised at {where}" if where else ""),
+            *_errors(failure.error),
             "",
             *_table(failure.steps),
             "",
@@ -59,6 +59,16 @@ def describe_failure(failure: Failure) -> str:
             f"replay token: {failure.token}",
         ]
     )
+
+
+def _errors(error: BaseException) -> list[str]:
+    """What was raised and where. The program's own error comes first."""
+    if isinstance(error, Nondeterminism):
+        own = [] if error.__cause__ is None else _errors(error.__cause__)
+        return [*own, *([""] if own else []), f"{type(error).__name__}: {error.finding}"]
+    where = _raised_at(error)
+    raised = "".join(traceback.format_exception_only(error)).rstrip()
+    return [raised, *([f"  raised at {where}"] if where else [])]
 
 
 def _logged(failure: Failure) -> list[str]:

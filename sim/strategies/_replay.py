@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim._choices import TokenReader
+from sim._choices import ChoiceLog, TokenReader
 from sim._errors import InvalidToken
 from sim.faults import FaultPlan
 from sim.strategies._base import CUT, ChoiceKind, Strategy, TaskId
@@ -89,3 +89,22 @@ class Prefix(Strategy):
         index = self.choose(ChoiceKind.SCHEDULE, len(enabled))
         self.preemptions += index > 0 and enabled[0] == previous
         return index
+
+
+class Repetition(Prefix):
+    """Take the choices of a run of this process once more.
+
+    The seed of what is random is given to whoever first draws, whether or not that is where it was drawn
+    before: a cache that was filled in an earlier run draws no more, and yet the schedule is the same.
+
+    Args:
+        log: the choices of the run.
+        steps: as for `Prefix`.
+    """
+
+    def __init__(self, log: ChoiceLog, steps: int | None = None) -> None:
+        super().__init__([index for index, _ in log.without_seed()], steps)
+        self._seed = 0 if log.seed_at is None else log.indices[log.seed_at]
+
+    def choose_seed(self, seeds: int) -> int:
+        return min(self._seed, seeds - 1)

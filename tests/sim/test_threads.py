@@ -140,7 +140,7 @@ def test_abandoned_thread_goes_on_and_its_caller_too() -> None:
 
     result = sim.explore(scenario, "dfs")
     result.check()
-    assert 0 < len(ran) <= result.executions
+    assert 0 < len(ran) <= result.executions + 1  # the first run is made again at the end
 
 
 def test_limiter_bounds_simulated_threads_too() -> None:
