@@ -13,6 +13,7 @@ from sim._errors import (
     StateOutlivesRun,
     StepBudgetExceeded,
     SystemTaskCrashed,
+    ThreadBlocked,
     UnsupportedTrio,
     WrongUse,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "Step",
     "StepBudgetExceeded",
     "SystemTaskCrashed",
+    "ThreadBlocked",
     "TracedStep",
     "UnsupportedTrio",
     "WaitingTask",

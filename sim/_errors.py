@@ -115,6 +115,32 @@ class Escape(ScenarioFailure):
         self.what = what
 
 
+class ThreadBlocked(ScenarioFailure):
+    """A thread waits for something that is outside the simulation, so that nothing will wake it.
+
+    What threads wait for with the means of `threading`, `queue` and `concurrent.futures` is simulated. A lock
+    of a file, a call into C, or a lock that was made before the run inside of an object is not.
+
+    Attributes:
+        name: of the thread.
+        stack: where it waits, as ``file:line in function``, outermost first.
+    """
+
+    def __init__(self, name: str, blocked: bool, stack: Sequence[str]) -> None:
+        lines = "".join(f"\n    {line}" for line in stack)
+        what = (
+            "waits for something outside the simulation, which stands still meanwhile"
+            if blocked
+            else "has not come back, and the time of the exploration is up"
+        )
+        super().__init__(
+            f"the thread {name} {what}; make what it waits for in the scenario, or replace it there\n"
+            f"  the stack of the thread:{lines}"
+        )
+        self.name = name
+        self.stack = tuple(stack)
+
+
 class Nondeterminism(ScenarioFailure):
     """The same choices led to two different runs, so this failure cannot be replayed.
 

@@ -108,6 +108,13 @@ def belongs_to_the_run() -> bool:
     return threading.get_ident() in _guard.threads
 
 
+def refused(escape: Escape) -> Escape:
+    """Tell of an escape that no audit event announces; gives it back, to be raised."""
+    if _guard.refuse is not None:
+        _guard.refuse(escape)
+    return escape
+
+
 @contextlib.contextmanager
 def unguarded() -> Generator[None]:
     """Refuse nothing: what is done in the block is done by the simulator itself."""

@@ -10,10 +10,12 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from sim._choices import ChoiceLog
+from sim._errors import ThreadBlocked
 from sim._examination import Examination, innermost
 from sim._kernel import Ended, Kernel
 from sim._result import Failure
 from sim._trace import Trace
+from sim._worker import time_limited
 from sim.faults import FaultPlan
 from sim.strategies import Execution, RepetitionDiverged, Strategy, Verdict
 
@@ -98,7 +100,10 @@ class Exploration:
         began = real_seconds()
         try:
             package = module_of(self._scenario).partition(".")[0]
-            with kernel.struck_by(self._options.faults, package) as faults:
+            with (
+                kernel.struck_by(self._options.faults, package) as faults,
+                time_limited(self._options.until),
+            ):
                 try:
                     self._loop(kernel)
                 except RepetitionDiverged as diverged:
@@ -156,9 +161,11 @@ class Exploration:
         assert raised is not None
         assert examination is not None
         trace, log, nondeterminism = examination.repeat(log, ended)
-        if nondeterminism is None and self.executions > 1:
+        # Each run in which a thread blocks takes real time, and leaves a thread behind.
+        blocked = isinstance(innermost(raised), ThreadBlocked)
+        if nondeterminism is None and self.executions > 1 and not blocked:
             nondeterminism = examination.left_behind(raised)
-        if nondeterminism is None and self._options.shrink_failures:
+        if nondeterminism is None and self._options.shrink_failures and not blocked:
             log, shrunk = examination.shrink(log, ended)
             trace, log, nondeterminism = examination.repeat(log, shrunk)
             raised = shrunk.error or raised

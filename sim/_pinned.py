@@ -32,6 +32,7 @@ from sim._datetime import virtual_now
 from sim._escapes import guarding
 from sim._kept_random import KeptRandom, kept_generators
 from sim._lookups import lookups
+from sim._thread_primitives import older_locks_adopted, thread_primitives
 from sim._threads import in_thread, sleep_in_thread
 
 SEEDS: Final = 1 << 16
@@ -100,6 +101,7 @@ class PinnedSources:
     def installed(self) -> Generator[None]:
         state, names, timestamp = random.getstate(), _tempfile._name_sequence, _uuid._last_timestamp
         replacements = [*self._clocks(), *self._random_sources(), *_threads(), *lookups(), *_selects()]
+        replacements += thread_primitives()
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
         replacements += list(_by_value(replacements))
@@ -111,7 +113,7 @@ class PinnedSources:
         for owner, name, replacement in replacements:
             setattr(owner, name, replacement)
         try:
-            with virtual_now(self._wall_seconds):
+            with virtual_now(self._wall_seconds), older_locks_adopted(_is_left_alone):
                 yield
         finally:
             for owner, name, original in originals:
@@ -198,6 +200,10 @@ class PinnedSources:
         return drawn
 
 
+def _is_left_alone(module_name: str) -> bool:
+    return module_name.partition(".")[0] in _LEFT_ALONE
+
+
 def _threads() -> Iterator[Replacement]:
     """A way to start a thread that says so to the hook: Python 3.11 does not."""
     for owner, name, event in (
@@ -261,7 +267,7 @@ def _by_value(replacements: list[Replacement]) -> Iterator[Replacement]:
     """Where else the things that are replaced are known by a name of a module."""
     replaced = {id(owner.__dict__[name]): new for owner, name, new in replacements if new is not None}
     for module_name, module in list(sys.modules.items()):
-        if module_name.partition(".")[0] in _LEFT_ALONE or not isinstance(module, ModuleType):
+        if _is_left_alone(module_name) or not isinstance(module, ModuleType):
             continue
         for name, value in list(vars(module).items()):
             replacement = replaced.get(id(value))

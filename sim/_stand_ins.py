@@ -18,7 +18,8 @@ from outcome import Outcome
 
 from sim._errors import Escape
 from sim._footprint import Active
-from sim._threads import THREAD, outside_threads
+from sim._locks import outside_threads
+from sim._threads import THREAD
 from sim.strategies import Operation
 
 

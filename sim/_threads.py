@@ -21,7 +21,9 @@ from typing import Any, Final, TypeGuard
 import outcome
 import trio
 
+from sim._errors import ThreadBlocked
 from sim._footprint import Active
+from sim._locks import Call, LockWait, Point
 from sim._trace import short_name
 from sim._worker import Outcome, Worker, current_worker
 from sim.faults import FaultKind, InjectedFailure
@@ -41,15 +43,18 @@ class ThreadSimulation:
         spawn: starts a task that stands for a thread.
         strike: says what fault befalls a thread that the task of a name has started, and how many seconds a
             delay is.
+        find: is told of what is wrong with a thread.
     """
 
     def __init__(
         self,
         spawn: Callable[[Callable[[], Awaitable[object]], str], object],
         strike: Callable[[str], tuple[FaultKind | None, float]],
+        find: Callable[[BaseException], None],
     ) -> None:
         self._spawn = spawn
         self._strike = strike
+        self._find = find
         # As in Trio's cache, the one that was idle for the shortest time is taken first.
         self._idle: list[Worker] = []
 
@@ -90,13 +95,13 @@ class ThreadSimulation:
 
     async def _run(self, fn: Callable[[], Any], name: str) -> Outcome:
         worker = self._idle.pop() if self._idle else Worker()
-        said = worker.begin(fn, name)
         try:
+            said = worker.begin(fn, name)
             while not _is_the_end(said):
-                if isinstance(said, _Call):
+                if isinstance(said, Call):
                     answer: Outcome = outcome.capture(said.fn)
                 else:
-                    assert isinstance(said, _Sleep | Reply)
+                    assert isinstance(said, _Sleep | Reply | LockWait | Point)
                     answer = await outcome.acapture(said.happen)
                 said = worker.go_on(answer)
         except GeneratorExit:
@@ -104,6 +109,10 @@ class ThreadSimulation:
             if _see_out(worker):
                 self._idle.append(worker)
             raise
+        except ThreadBlocked as blocked:
+            # Its thread is left where it is; whatever it does later is nobody's.
+            self._find(blocked)
+            return outcome.Error(blocked)
         self._idle.append(worker)
         return said
 
@@ -209,13 +218,6 @@ class _Sleep:
         await trio.sleep(self._seconds)
 
 
-class _Call:
-    """Something to be done at once in the simulator's thread."""
-
-    def __init__(self, fn: Callable[[], object]) -> None:
-        self.fn = fn
-
-
 def in_thread() -> bool:
     """Whether this is called by the function of a simulated thread."""
     return current_worker() is not None
@@ -226,15 +228,6 @@ def sleep_in_thread(seconds: float) -> None:
     worker = current_worker()
     assert worker is not None
     worker.ask(_Sleep(seconds))
-
-
-def outside_threads(fn: Callable[[], object]) -> None:
-    """Call ``fn`` in the simulator's thread, where Trio is at home: from there or from a simulated one."""
-    worker = current_worker()
-    if worker is None:
-        fn()
-    else:
-        worker.ask(_Call(fn))
 
 
 def _is_the_end(said: object) -> TypeGuard[Outcome]:
@@ -248,4 +241,13 @@ def _see_out(worker: Worker) -> bool:
     Returns:
         False if it does not.
     """
+    if worker.lost:
+        return False
+    try:
+        return _comes_to_its_end(worker)
+    except ThreadBlocked:
+        return False
+
+
+def _comes_to_its_end(worker: Worker) -> bool:
     return any(_is_the_end(worker.go_on(outcome.Error(trio.RunFinishedError()))) for _ in range(_LAST_CALLS))

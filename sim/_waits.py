@@ -17,8 +17,10 @@ from typing import Any, Final, NamedTuple
 
 import trio
 
+from sim._locks import LockWait
 from sim._trace import is_machinery, place, short_name
 from sim._wait_graph import WaitingTask
+from sim._worker import Worker
 
 _HELD, _NAMELY, _FROM, _KNOWN = "held by", "namely", "from", "known to"
 _UNOWNED: Final = (trio.Event, trio.Semaphore, trio.Condition, trio.lowlevel.ParkingLot)
@@ -63,7 +65,7 @@ class _Graph:
             waits_for=f"{wait.what}{connected}",
             where=tuple(
                 place(frame, line)
-                for frame, line in self._frames[task]
+                for frame, line in (*self._frames[task], *_frames_of_thread(self._frames[task]))
                 if not is_machinery(frame) and not _is_of_servers(frame)
             ),
             label=self._labels[task],
@@ -96,8 +98,27 @@ class _Graph:
             threads = [other for other in self._frames if other.name.startswith("<thread:")]
             return _Wait("a thread", _NAMELY, threads)
         if what.startswith("ThreadSimulation."):
-            return _Wait("an answer of trio.from_thread")
+            return self._wait_of_thread(task)
         return self._server(task, call) or _Wait(what)
+
+    def _wait_of_thread(self, task: Any) -> _Wait:
+        """What a simulated thread has asked for."""
+        for frame, _ in self._frames[task]:
+            wait = frame.f_locals.get("self")
+            if isinstance(wait, LockWait):
+                if wait.lock.private:
+                    return _Wait("another thread or task to wake it")
+                holder = wait.lock.owner
+                return _Wait(
+                    "a lock of threads",
+                    _HELD,
+                    [
+                        other
+                        for other in self._frames
+                        if holder is not None and _worker(self._frames[other]) is holder
+                    ],
+                )
+        return _Wait("an answer of trio.from_thread")
 
     def _call(self, task: Any) -> FrameType | None:
         """The call with which the task left the program's own code for the last time."""
@@ -137,6 +158,21 @@ class _Graph:
                 is_it(value) for frame, _ in frames if not is_machinery(frame) for value in _reachable(frame)
             ):
                 yield task
+
+
+def _worker(frames: Sequence[tuple[FrameType, int]]) -> Worker | None:
+    """The worker of a task that stands for a thread."""
+    for frame, _ in frames:
+        worker = frame.f_locals.get("worker")
+        if isinstance(worker, Worker):
+            return worker
+    return None
+
+
+def _frames_of_thread(frames: Sequence[tuple[FrameType, int]]) -> Sequence[tuple[FrameType, int]]:
+    """Where the thread itself is, if the task stands for one."""
+    worker = _worker(frames)
+    return [] if worker is None else worker.frames()
 
 
 def _reachable(frame: FrameType) -> Iterator[Any]:

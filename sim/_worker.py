@@ -9,17 +9,75 @@ nothing is left to the operating system's scheduler.
 from __future__ import annotations
 
 import _thread
+import contextlib
+import math
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from time import clock_gettime as _clock_gettime
+from time import monotonic as _real_seconds
+from types import FrameType
 from typing import Any, Final, TypeAlias, final
 
 import outcome
 
+from sim._errors import ThreadBlocked
 from sim._escapes import this_thread_belongs_to_the_run, unguarded
+from sim._trace import place
 
 Outcome: TypeAlias = outcome.Outcome[Any]
 
 _JOIN: Final = object()
+_new_lock: Final = _thread.allocate_lock
+
+# Real seconds between two looks at a thread that does not come back; without progress in so many looks, it
+# waits for something that is outside the simulation.
+_LOOK: Final = 0.2
+_PATIENCE: Final = 10
+# How long a thread may compute when an exploration's time is up.
+_GRACE: Final = 5.0
+# What a thread that waits may use of the processor between two looks, in seconds.
+_IDLE: Final = 0.001
+
+
+class Watch:
+    """What ends the wait for a thread that does not come back, besides the thread.
+
+    Attributes:
+        until: when the time of the exploration is up.
+        interrupted: whether Ctrl-C was pressed.
+        found: a thread of this exploration has blocked before: less patience is needed with the next.
+    """
+
+    def __init__(self) -> None:
+        self.until = math.inf
+        self.interrupted: Callable[[], bool] | None = None
+        self.found = False
+
+
+_watch: Final = Watch()
+
+
+@contextlib.contextmanager
+def watched(interrupted: Callable[[], bool]) -> Generator[None]:
+    """Give up threads that do not come back also when ``interrupted`` says so, until the block ends."""
+    before = _watch.interrupted, _watch.found
+    _watch.interrupted, _watch.found = interrupted, False
+    try:
+        yield
+    finally:
+        _watch.interrupted, _watch.found = before
+
+
+@contextlib.contextmanager
+def time_limited(until: float) -> Generator[None]:
+    """Do not wait much longer than until a moment, in real seconds, for threads that compute."""
+    before, _watch.until = _watch.until, until
+    try:
+        yield
+    finally:
+        _watch.until = before
 
 
 @final
@@ -45,15 +103,16 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._turn = _thread.allocate_lock()
+        self._turn = _new_lock()
         self._turn.acquire()
-        self._others_turn = _thread.allocate_lock()
+        self._others_turn = _new_lock()
         self._others_turn.acquire()
         self._given: Any = None
         self._said: Any = None
+        self._lost = False
         # A daemon, so that a function that never ends does not keep the process from its end.
-        self._thread = threading.Thread(target=self._live, name="sim worker", daemon=True)
         with unguarded():
+            self._thread = threading.Thread(target=self._live, name="sim worker", daemon=True)
             self._thread.start()
 
     def begin(self, fn: Callable[[], Any], name: str) -> object:
@@ -65,9 +124,23 @@ class Worker:
         self._thread.name = name
         return self._exchange(fn)
 
+    @property
+    def lost(self) -> bool:
+        """Whether its thread did not come back, and was given up."""
+        return self._lost
+
     def go_on(self, answer: Outcome) -> object:
         """Answer what it has asked for, and let it go on; returns as `begin` does."""
         return self._exchange(answer)
+
+    def frames(self) -> list[tuple[FrameType, int]]:
+        """The lines that its thread is in, outermost first."""
+        frames: list[tuple[FrameType, int]] = []
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        while frame is not None and frame.f_code is not Worker._live.__code__:
+            frames.append((frame, frame.f_lineno))
+            frame = frame.f_back
+        return frames[::-1]
 
     def stop(self) -> None:
         """End the thread, which must be between two functions."""
@@ -77,6 +150,9 @@ class Worker:
 
     def ask(self, request: object) -> Any:
         """Give the turn to the simulator until it answers; returns or raises what it answers."""
+        if self._lost:
+            # Given up while it was blocked, and now it goes on, in nobody's turn.
+            raise SystemExit
         self._said = request
         self._others_turn.release()
         self._turn.acquire()
@@ -87,9 +163,42 @@ class Worker:
     def _exchange(self, given: object) -> object:
         self._given = given
         self._turn.release()
-        self._others_turn.acquire()
+        try:
+            if not self._others_turn.acquire(timeout=_LOOK):
+                self._watch()
+        except BaseException:
+            self._lost = True
+            raise
         said, self._said = self._said, None
         return said
+
+    def _watch(self) -> None:
+        """Wait on, for as long as the thread gets on.
+
+        Raises:
+            ThreadBlocked: it does not.
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
+        identity = self._thread.ident
+        assert identity is not None
+        clock = time.pthread_getcpuclockid(identity)
+        began, used, idle = _real_seconds(), _clock_gettime(clock), 0
+        while not self._others_turn.acquire(timeout=_LOOK):
+            now_used = _clock_gettime(clock)
+            idle = idle + 1 if now_used - used < _IDLE else 0
+            used, now = now_used, _real_seconds()
+            blocked = idle >= (1 if _watch.found else _PATIENCE)
+            overdue = now > _watch.until and now - began > _GRACE
+            interrupted = _watch.interrupted is not None and _watch.interrupted()
+            if blocked or overdue or interrupted:
+                if interrupted:
+                    raise KeyboardInterrupt
+                _watch.found = True
+                raise ThreadBlocked(
+                    self._thread.name,
+                    blocked,
+                    [place(frame, line) for frame, line in self.frames() if not _is_of_this_package(frame)],
+                )
 
     def _live(self) -> None:
         _mine.worker = self
@@ -102,4 +211,10 @@ class Worker:
                 self._said = outcome.capture(fn)
                 # So that nothing of the function lives on in this frame while the thread is idle.
                 del fn
+                if self._lost:
+                    return
                 self._others_turn.release()
+
+
+def _is_of_this_package(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in ("sim", "outcome")

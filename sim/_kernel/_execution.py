@@ -46,6 +46,7 @@ from sim._stand_ins import CallbackQueue, NoInput
 from sim._threads import ThreadSimulation
 from sim._trace import Trace
 from sim._waits import describe_waits
+from sim._worker import watched
 from sim.faults import FaultKind, FaultPlan
 from sim.oracles.invariants import Invariants
 from sim.strategies import ROOT, ChoiceKind, RepetitionDiverged, Strategy
@@ -62,7 +63,7 @@ class Kernel:
         self._scheduler = Scheduler(runner, max_steps, recorder, self._findings)
         self._order = Order(lambda: self._scheduler.ids)
         self._nurseries = OuterNurseries(runner, self._findings)
-        self._threads = ThreadSimulation(self._spawn_background, self._strike_thread)
+        self._threads = ThreadSimulation(self._spawn_background, self._strike_thread, self._findings.find)
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task)
         self._recursion = RecursionRoom()
@@ -298,6 +299,7 @@ class Kernel:
                     guarded(refuse),
                     gathered(scheduler.logged),
                     threads_replaced(self._threads.start),
+                    watched(lambda: bool(self._runner.ki_pending)),
                 ):
                     yield
             finally:

@@ -1,0 +1,244 @@
+"""Locks of threads: in a simulated thread, waiting for one is a wait of the simulation.
+
+Everything with which the standard library lets threads wait (conditions, events, semaphores, barriers,
+queues, futures) is built on two locks, the plain and the reentrant one. So these two are replaced, and the
+rest is the library's own code.
+
+A lock made in a run *is* a real one, with a schedule point before each attempt to take it, and a wait in
+virtual time where the attempt fails. So it also works in real threads, and after the run.
+"""
+
+from __future__ import annotations
+
+import _thread
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import trio
+
+from sim._errors import Escape
+from sim._escapes import belongs_to_the_run, refused
+from sim._footprint import Active
+from sim._worker import Worker, current_worker
+from sim.strategies import Operation
+
+_real_lock: Final = _thread.allocate_lock
+_real_rlock: Final = _thread.RLock
+_KIND: Final = "thread lock"
+
+
+class ThreadLock:
+    """Stands for `threading.Lock`.
+
+    Args:
+        real: the lock that holds the state.
+        private: nobody else knows it before its owner waits in it, so that taking it is no schedule point.
+    """
+
+    def __init__(self, real: Any = None, *, private: bool = False) -> None:
+        self._real: Any = _real_lock() if real is None else real
+        self.private = private
+        self._waiting: list[Any] = []
+        # The simulated thread that has taken it last, for reports.
+        self.owner: Worker | None = None
+        if Active.recorder is not None and real is None:
+            Active.recorder.made(self, _KIND)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, as `threading.Lock.acquire`.
+
+        Raises:
+            Escape: a task of Trio's would have to wait.
+        """
+        worker = current_worker()
+        if worker is None and not belongs_to_the_run():
+            return bool(self._real.acquire(blocking, timeout))
+        _check(blocking, timeout)
+        if worker is not None and not self.private:
+            worker.ask(Point())
+        if self._take():
+            return True
+        if not blocking or timeout == 0:
+            return False
+        if worker is None:
+            raise refused(
+                Escape(
+                    "a task that waits for a lock of a thread",
+                    "it would stop every task until the thread gives the lock back; wait in a thread of "
+                    "trio.to_thread.run_sync, or use a lock of Trio's",
+                )
+            )
+        wait = LockWait(self, timeout)
+        while worker.ask(wait):
+            if self._take():
+                return True
+        return False
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        """Give the lock back, as `threading.Lock.release`."""
+        self._real.release()
+        self._given_back()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+        worker = current_worker()
+        if worker is not None:
+            worker.ask(Point())
+        self._touched(Operation.READ)
+        return self._is_owned()
+
+    def _is_owned(self) -> bool:
+        """What a condition asks, of its own lock: by it, if by anybody."""
+        return bool(self._real.locked())
+
+    def _at_fork_reinit(self) -> None:
+        self._real._at_fork_reinit()
+        self._waiting.clear()
+
+    def _take(self) -> bool:
+        taken = bool(self._real.acquire(False))
+        if taken:
+            self.owner = current_worker()
+        self._touched(Operation.WRITE if taken else Operation.READ)
+        return taken
+
+    def _given_back(self) -> None:
+        if current_worker() is None and not belongs_to_the_run():
+            return
+        self._touched(Operation.WRITE)
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            outside_threads(lambda: _wake(waiting))
+
+    def _touched(self, operation: Operation) -> None:
+        if Active.recorder is not None and Active.recorder.noting:
+            Active.recorder.touched(self, _KIND, operation)
+
+    def __repr__(self) -> str:
+        return f"<sim lock for {self._real!r}>"
+
+
+class ThreadRLock(ThreadLock):
+    """Stands for `threading.RLock`."""
+
+    def __init__(self, real: Any = None) -> None:
+        super().__init__(_real_rlock() if real is None else real)
+        if Active.recorder is not None and real is None:
+            Active.recorder.made(self, _KIND)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, as the method of a reentrant one."""
+        if self._real._is_owned():
+            return bool(self._real.acquire(False))
+        return super().acquire(blocking, timeout)
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        """Give it back once."""
+        self._real.release()
+        if not self._real._is_owned():
+            self._given_back()
+
+    def locked(self) -> bool:
+        """Not a method of reentrant locks."""
+        raise AttributeError("a reentrant lock has no method locked")
+
+    def _is_owned(self) -> bool:
+        return bool(self._real._is_owned())
+
+    # What a condition asks for, to give a lock back that it has taken several times.
+
+    def _release_save(self) -> Any:
+        saved = self._real._release_save()
+        self._given_back()
+        return saved
+
+    def _acquire_restore(self, saved: Any) -> None:
+        self.acquire()
+        for _ in range(saved[0] - 1):
+            self._real.acquire(False)
+
+
+class LockWait:
+    """What a thread asks for that waits for a lock: to be woken when it is worth another try.
+
+    Args:
+        lock: what it waits for.
+        timeout: virtual seconds, or -1.
+    """
+
+    def __init__(self, lock: ThreadLock, timeout: float) -> None:
+        self.lock = lock
+        self._deadline = math.inf if timeout < 0 else time.monotonic() + timeout
+
+    async def happen(self) -> bool:
+        """Wait in the thread's task.
+
+        Returns:
+            False if time is up.
+        """
+        task = trio.lowlevel.current_task()
+        waiting = self.lock._waiting
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            if task in self.lock._waiting:
+                self.lock._waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        waiting.append(task)
+        with trio.CancelScope(deadline=self._deadline) as scope:
+            await trio.lowlevel.wait_task_rescheduled(leave)
+        return not scope.cancelled_caught
+
+
+class Point:
+    """What a thread asks for before others can see what it does: that they may get on first."""
+
+    async def happen(self) -> None:
+        """Be a step of its own."""
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+class Call:
+    """What a thread asks for that is to be done at once in the simulator's thread."""
+
+    def __init__(self, fn: Callable[[], object]) -> None:
+        self.fn = fn
+
+
+def outside_threads(fn: Callable[[], object]) -> None:
+    """Call ``fn`` in the simulator's thread, where Trio is at home: from there or from a simulated one."""
+    worker = current_worker()
+    if worker is None:
+        fn()
+    else:
+        worker.ask(Call(fn))
+
+
+def point() -> None:
+    """Let others get on first, if this is called in a simulated thread."""
+    worker = current_worker()
+    if worker is not None:
+        worker.ask(Point())
+
+
+def _wake(waiting: Sequence[Any]) -> None:
+    # All of them, and the first to try has it: which one that is, is for the strategy to say.
+    for task in waiting:
+        trio.lowlevel.reschedule(task)
+
+
+def _check(blocking: bool, timeout: float) -> None:
+    """Refuse what a real lock refuses."""
+    if not blocking and timeout != -1:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0 and timeout != -1:
+        raise ValueError("timeout value must be a non-negative number")

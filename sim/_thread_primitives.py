@@ -1,0 +1,131 @@
+"""Puts the locks of `sim._locks` where the standard library makes its own, until an exploration is over.
+
+Threads that do not belong to the run go on as before: a lock that is made in one is a real one, and what
+they wait for takes real time.
+"""
+
+# What modules hold may be anything.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import _thread
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any, Final
+
+from sim._escapes import belongs_to_the_run, guarding
+from sim._footprint import Active
+from sim._locks import ThreadLock, ThreadRLock, point
+from sim.strategies import Operation
+
+_real_lock: Final = _thread.allocate_lock
+_real_rlock: Final[Callable[[], Any]] = threading.RLock
+_real_seconds: Final = time.monotonic
+_LOCK: Final = type(_real_lock())
+_RLOCK: Final = type(_real_rlock())
+
+_BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier, queue.Queue
+
+Replacement = tuple[Any, str, Any]
+
+
+def thread_primitives() -> Iterator[Replacement]:
+    """What to put where, as long as an exploration lasts."""
+    # Objects that are no functions, so that one kept in a class is not taken for a method.
+    lock = partial(_lock_of_run, ThreadLock, _real_lock)
+    yield threading, "Lock", lock
+    yield _thread, "allocate_lock", partial(_lock_of_run, ThreadLock, _real_lock)
+    yield threading, "RLock", partial(_lock_of_run, ThreadRLock, _real_rlock)
+    # With these, `Condition.wait` makes the lock that it waits for.
+    yield threading, "_allocate_lock", partial(_lock_of_run, partial(ThreadLock, private=True), _real_lock)
+    # The other one is written in C, and waits there.
+    yield queue, "SimpleQueue", vars(queue)["_PySimpleQueue"]
+    # These have taken it over by name.
+    yield threading, "_time", partial(_seconds)
+    yield queue, "time", partial(_seconds)
+    yield threading.Event, "is_set", _looking(threading.Event.is_set)
+
+
+def _lock_of_run(made: Callable[[], Any], really_made: Callable[[], Any]) -> Any:
+    # Also not for what the simulator itself makes, with nothing guarded.
+    return made() if guarding() and belongs_to_the_run() else really_made()
+
+
+def _seconds() -> float:
+    return time.monotonic() if belongs_to_the_run() else _real_seconds()
+
+
+def _looking(is_set: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """An event is looked at without its lock."""
+
+    def looked(event: Any) -> bool:
+        point()
+        recorder = Active.recorder
+        if recorder is not None and recorder.noting:
+            lock = event._cond._lock
+            recorder.touched(lock, "thread lock", Operation.READ)
+        return is_set(event)
+
+    return looked
+
+
+@contextmanager
+def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[None]:
+    """Let locks of modules that were made before, and what is built on them there, be locks of the run too.
+
+    Args:
+        left_alone: whether a module, of which the name is given, is none of the program's.
+    """
+    adopted: list[tuple[Any, str, Any]] = []
+    seen: dict[int, Any] = {}
+    try:
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, ModuleType) and (
+                name.startswith("concurrent.futures") or not left_alone(name)
+            ):
+                _adopt(module, adopted, seen)
+                for value in list(vars(module).values()):
+                    if getattr(value, "__module__", None) == name and not isinstance(value, ModuleType):
+                        _adopt(value, adopted, seen)
+        yield
+    finally:
+        for owner, attribute, original in reversed(adopted):
+            setattr(owner, attribute, original)
+
+
+def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
+    attributes = getattr(owner, "__dict__", None)
+    if attributes is None:
+        return
+    for name, value in list(attributes.items()):
+        kind = type(value)
+        if kind is _LOCK or kind is _RLOCK:
+            stand_in = seen.get(id(value))
+            if stand_in is None:
+                stand_in = seen[id(value)] = (ThreadLock if kind is _LOCK else ThreadRLock)(value)
+            adopted.append((owner, name, value))
+            setattr(owner, name, stand_in)
+        elif isinstance(value, threading.Condition) and type(vars(value)["_lock"]) in (_LOCK, _RLOCK):
+            _adopt_condition(value, adopted, seen)
+        elif isinstance(value, _BUILT_ON_LOCKS) and id(value) not in seen:
+            seen[id(value)] = value
+            _adopt(value, adopted, seen)
+
+
+def _adopt_condition(condition: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
+    before = dict(vars(condition))
+    lock = before["_lock"]
+    stand_in = seen.get(id(lock))
+    if stand_in is None:
+        stand_in = seen[id(lock)] = (ThreadLock if type(lock) is _LOCK else ThreadRLock)(lock)
+    for name in ("_lock", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned"):
+        if name in before:
+            adopted.append((condition, name, before[name]))
+            setattr(condition, name, stand_in if name == "_lock" else getattr(stand_in, name))
