@@ -12,7 +12,7 @@ their first use in the exploration; they are the same objects in all of its exec
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sim.strategies import Access, ObjectId, Operation, TaskId
@@ -186,6 +186,14 @@ class Recorder:
         if self._recording:
             self._name(self._objects, made, self._part(ObjectId(_KERNEL, kind, -1), ""))
 
+    def of_kernel(self, make: Callable[[], T]) -> T:
+        """Call a function that makes what is nobody's, though somebody's step is the first to need it."""
+        task, self.task = self.task, None
+        try:
+            return make()
+        finally:
+            self.task = task
+
     def touched(self, touched: object, kind: str, operation: Operation, part: str = "") -> None:
         """The current step has touched an object.
 
@@ -235,6 +243,11 @@ class Recorder:
         matter which of the two comes first."""
         if self.noting and task in self._tasks:
             self._let_go.add(self._tasks[task])
+
+    def joining(self, woken: Sequence[TaskId]) -> tuple[TaskId, ...]:
+        """Those of the tasks woken that the current step lets go."""
+        let_go = self._let_go
+        return tuple(task for task in woken if task in let_go) if let_go else ()
 
     def waits(self, waited_for: object, kind: str, *leaving: Leaving) -> None:
         """The current task is about to wait in an object.

@@ -178,21 +178,26 @@ class NoInput:
 
 
 class AsyncGeneratorSet:
-    """The async generators that were begun and not yet finished, in the order they were begun.
+    """The async generators that were begun and not yet finished.
 
     Trio keeps a weak set, whose order is that of addresses; these are closed at the end of an
-    execution, and the order of that must be the same each time.
+    execution, and the order of that must be the same each time: that of the tasks that began them, and of
+    those of one task the order in which it did.
+
+    Args:
+        beginner: the place of the current task in an order of all.
     """
 
-    def __init__(self) -> None:
-        self._by_start: dict[int, Any] = {}
+    def __init__(self, beginner: Callable[[], tuple[float, ...]]) -> None:
+        self._beginner = beginner
+        self._by_start: dict[tuple[tuple[float, ...], int], Any] = {}
         self._started = 0
 
     def add(self, generator: Any) -> None:
-        number = self._started
+        key = self._beginner(), self._started
         self._started += 1
         by_start = self._by_start
-        by_start[number] = weakref.ref(generator, lambda _: by_start.pop(number, None))
+        by_start[key] = weakref.ref(generator, lambda _: by_start.pop(key, None))
 
     @property
     def used(self) -> bool:
@@ -201,5 +206,5 @@ class AsyncGeneratorSet:
 
     def take(self) -> list[Any]:
         """All of them that still exist, and forget them."""
-        references, self._by_start = list(self._by_start.values()), {}
+        references, self._by_start = [entry[1] for entry in sorted(self._by_start.items())], {}
         return [generator for reference in references if (generator := reference()) is not None]

@@ -111,6 +111,7 @@ class Kernel:
                 # Older than the execution, but the same thing in each.
                 self._recorder.made(self._callbacks, "callbacks")
                 self._recorder.made(self._nurseries.scope, "scope")
+                self._recorder.made(self._nurseries.system, "system nursery")
                 if scheduler.faults is not None:
                     self._recorder.made(scheduler.faults, "faults")
             self._run(strategy, trace)

@@ -47,6 +47,10 @@ class Order:
         identity: Key | None = ids.get(task)
         return identity if identity is not None else (*ids.get(RUN_CONTEXT.task, ()), *_LAST, task._counter)
 
+    def of_current_task(self) -> Key:
+        """By the identity of the task whose step this is."""
+        return self.of_task(RUN_CONTEXT.task)
+
     def of_status(self, status: Any) -> Key:
         """By the task that has entered the scope: the oldest of those that are in it."""
         first, pending = _LAST, [status]

@@ -8,9 +8,11 @@ from typing import Any
 
 from outcome import Outcome
 
+from sim._footprint import Active
 from sim._kernel._findings import Findings
 from sim._kernel._trio import fresh_cancel_status
 from sim._stand_ins import OuterNursery
+from sim.strategies import Operation
 
 
 class OuterNurseries:
@@ -60,13 +62,18 @@ class OuterNurseries:
     def _main_finished(self, task: Any, outcome: Outcome[object]) -> None:
         del task
         self._findings.root = outcome
+        # This cancels system tasks: those that have not ended, and those that are started later.
+        if Active.recorder is not None:
+            Active.recorder.touched(self.system, "system nursery", Operation.WRITE)
         if self._system_scope is not None:
             self._system_scope.cancel()
 
     def _system_status(self) -> Any:
         """The cancel status of system tasks, made when the first one is."""
         if self._system_scope is None:
-            self._system_scope = fresh_cancel_status()._scope
+            recorder = Active.recorder
+            made = fresh_cancel_status() if recorder is None else recorder.of_kernel(fresh_cancel_status)
+            self._system_scope = made._scope
             if self._findings.root is not None:
                 self._system_scope.cancel()
         return self._system_scope._cancel_status
@@ -84,6 +91,12 @@ class _SystemNursery(OuterNursery):
     ) -> None:
         self._status = status
         super().__init__(spawn, None, finished, parent_task)
+
+    def _child_finished(self, task: Any, outcome: Outcome[object]) -> None:
+        if Active.recorder is not None:
+            # A cancellation that comes later no longer finds it.
+            Active.recorder.touched(self, "system nursery", Operation.READ)
+        super()._child_finished(task, outcome)
 
     @property
     def _cancel_status(self) -> Any:

@@ -412,7 +412,8 @@ class Scheduler:
                 recorder.woken(other)
         ending = Ending.FINISHED if over else Ending.RUNNABLE if can_go_on else Ending.BLOCKED
         assert self.strategy is not None
-        self.strategy.step_done(Step(identity, recorder.end_step(), spawned, woken, ending))
+        joining = recorder.joining(woken) if woken else ()
+        self.strategy.step_done(Step(identity, recorder.end_step(), spawned, woken, ending, joining))
 
     def _identify(self, creator: Any, start: int) -> int:
         """Name the tasks that were created in a step, and bring what it made runnable into an order

@@ -43,7 +43,7 @@ def taken_over(
     runner._locals = {}
     runner.instruments = FastInstruments()
     runner.system_nursery = system_nursery
-    runner.asyncgens.alive = AsyncGeneratorSet()
+    runner.asyncgens.alive = AsyncGeneratorSet(order.of_current_task)
     try:
         with order.kept():
             yield
@@ -65,5 +65,5 @@ def renew(runner: Any, order: Order) -> None:
     if runner.waiting_for_idle:
         runner.waiting_for_idle.clear()
     if runner.asyncgens.alive.used:
-        runner.asyncgens.alive = AsyncGeneratorSet()
+        runner.asyncgens.alive = AsyncGeneratorSet(order.of_current_task)
     runner.trio_token = None

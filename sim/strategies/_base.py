@@ -116,8 +116,19 @@ class Step(NamedTuple):
     """Tasks that were blocked and that this step made runnable, sorted. Like `spawned`, an edge of
     happens-before: their next step cannot come before this one. (Of tasks that end in a nursery,
     the last wakes the parent; but the parent's step reads what all of them have updated, so the
-    order that they end in does not matter.)"""
+    order that they end in does not matter: see `joining`.)"""
     ending: Ending
+    joining: tuple[TaskId, ...] = ()
+    """Those of `woken` that go on because their nursery has closed. That this step was the last is no part of
+    what the step is, and no edge: another step closes the nursery in runs that count as the same. Their own
+    step comes after all that is in the nursery since it is a join of that."""
+
+    @property
+    def wakes(self) -> Sequence[TaskId]:
+        """The tasks whose next step comes after this one because of what this one did."""
+        if not self.joining:
+            return self.spawned + self.woken
+        return [*self.spawned, *(task for task in self.woken if task not in self.joining)]
 
 
 class Verdict(enum.Enum):

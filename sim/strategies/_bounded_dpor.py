@@ -70,8 +70,7 @@ class BoundedDpor(PreemptionBounded):
     def step_done(self, step: Step) -> None:
         order = self._order
         footprint = order.footprints.of(step.accesses)
-        wakes = step.spawned + step.woken
-        event = order.append(step.task, footprint, wakes, after_all=step.task == CLOCK)
+        event = order.append(step.task, footprint, step.wakes, after_all=step.task == CLOCK)
         self._trace += hash((event.key, *self._draws))
         self._draws.clear()
 

@@ -70,8 +70,7 @@ class Dpor(Strategy):
         if clock:
             # The clock asks nobody: it moves when nothing else can.
             search.choose((CLOCK,))
-        wakes = step.spawned + step.woken
-        search.ran(search.footprint(step.accesses), wakes, after_all=clock)
+        search.ran(search.footprint(step.accesses), step.wakes, after_all=clock)
 
     def end_execution(self, execution: Execution) -> None:
         if execution.verdict is Verdict.FAILED:

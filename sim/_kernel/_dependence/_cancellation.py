@@ -93,7 +93,8 @@ def _caught(recorder: Recorder) -> property:
         return slot.__get__(self)
 
     def written(self: Any, value: Any) -> None:
-        recorder.touched(self, _KIND, Operation.WRITE, _CAUGHT)
+        if value:  # not when it is made
+            recorder.touched(self, _KIND, Operation.WRITE, _CAUGHT)
         slot.__set__(self, value)
 
     return property(read, written)

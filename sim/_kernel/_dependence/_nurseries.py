@@ -77,6 +77,9 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
             own = task is nursery._parent_task or task in nursery._children
             recorder.touched(nursery, _KIND, Operation.UPDATE if own else Operation.WRITE)
             _read_scopes(recorder, nursery._cancel_status)
+        elif nursery is self.system_nursery:
+            # Whether the run still goes on for system tasks.
+            recorder.touched(nursery, "system nursery", Operation.READ)
         return spawn(self, async_fn, args, nursery, *rest, **options)
 
     @functools.wraps(started)
