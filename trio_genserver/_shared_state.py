@@ -48,7 +48,8 @@ class SharedState(NamedTuple):
       is_one: whether a Trio run has only one of it, whoever needs it first and so makes it.
       fixed: attributes that never change after an instance was made, so that a look touches nothing.
       cells: attributes that are replaced and never changed in place, so that a look only reads.
-      looks: methods and properties that change nothing, so that all they touch of it they only read.
+      looks: methods and properties that change nothing and call nothing of the user's that may, so that all
+        they touch they only read.
       task: the name of the method that is a server's own task, every step of which touches it; None: there is
         none.
       server: from an instance to the server that it stands for in a wait; None: it stands for none.
@@ -123,7 +124,8 @@ def shared_state() -> tuple[SharedState, ...]:
             looks=frozenset(
                 {
                     *("__len__", "__iter__", "__contains__", "__getitem__", "__repr__"),
-                    *("count", "entries", "keys_of", "lookup", "value", "_holder"),
+                    # Not `count`: what it is given may do more than look.
+                    *("entries", "keys_of", "lookup", "value", "_holder"),
                 }
             ),
         ),

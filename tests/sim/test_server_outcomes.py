@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import trio_genserver
 from tests.sim.strategies.outcomes import Program, missed
 from trio_genserver import (
+    Entry,
     GenServer,
     Registry,
     RoundRobinPool,
@@ -130,6 +132,38 @@ async def a_look_at_a_registry() -> Hashable:
     return tuple(seen)
 
 
+async def a_count_whose_condition_does_more_than_look() -> Hashable:
+    class Holding(GenServer):
+        @handle_call(noreply=True)
+        def hold(self, from_: trio_genserver.From[int]) -> None:
+            self.from_ = from_
+
+        @handle_call
+        def let_go(self) -> None:
+            self.from_.reply(1)
+
+    registry: Registry[Holding] = Registry()
+    told: list[int] = []
+    async with open_server(Holding) as holding:
+        registry.register("name", holding)
+        request = holding.send_request(Holding.hold())
+        request.on_done(lambda _: told.append(0))
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def count(by: int) -> None:
+            def where(_: Entry[Holding]) -> bool:
+                request.on_done(lambda _: told.append(by))
+                return True
+
+            registry.count(where)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count, 1)
+            nursery.start_soon(count, 2)
+        await holding.call(Holding.let_go())
+    return tuple(told)
+
+
 async def a_monitor_that_is_made_while_its_server_ends() -> Hashable:
     seen: list[object] = []
     async with open_server(Number) as number:
@@ -213,6 +247,7 @@ PROGRAMS: list[Program] = [
     a_reference_over_a_restart,
     a_look_at_the_children_of_a_supervisor,
     a_look_at_a_registry,
+    a_count_whose_condition_does_more_than_look,
     a_monitor_that_is_made_while_its_server_ends,
     the_first_of_two_servers_to_answer,
     all_of_two_servers_of_which_both_fail,
