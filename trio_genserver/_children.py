@@ -98,7 +98,7 @@ class Child(Execution):
                     self.process.defer(request)
                 raise
             if request is not None:
-                request.crash(error)
+                self.process.defer(request, error)
             self.process.crashed(error, self.message)
         else:
             if request is not None:

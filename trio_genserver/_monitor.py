@@ -35,7 +35,8 @@ class Down(NamedTuple):
       monitor: the monitor that says so.
       ref: the server, as it was given to the monitor.
       reason: ``"normal"``, ``"shutdown"``, what `ServerRef.stop` was given, or the exception that it crashed
-        with; ``"noproc"`` if it had ended before it was monitored.
+        with; ``"killed"`` if it was given no time for its `terminate`, or not enough; ``"noproc"`` if it had
+        ended before it was monitored.
     """
 
     monitor: Monitor

@@ -14,7 +14,7 @@ task, and only what most servers need is there from the beginning:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -22,10 +22,11 @@ import trio.lowlevel
 
 from ._cancellation import is_cancellation
 from ._cycle import execution_var
-from ._errors import AlreadyStarted, BadReturnValue, InitIgnored, InitStopped
+from ._errors import AlreadyStarted, BadReturnValue, InitIgnored, InitStopped, ServerCrashed, ServerStopped
 from ._instrument import logger
 from ._process_loop import NEEDS_NURSERY, Loop
 from ._process_state import ENDED, RUNNING, STARTING, UNSET
+from ._restart import is_orderly
 from ._server import GenServer, Ignore, Stop
 
 if TYPE_CHECKING:
@@ -85,11 +86,14 @@ class Process(Loop):
                 self.crashed(error, None)
             elif self.crash is None:
                 # From outside; but a crash is not lost to it.
-                if self.reason is UNSET:
-                    self.reason = "shutdown"
+                self.cancelled_outside()
                 raise
         finally:
-            await self._end()
+            try:
+                await self._end()
+            except BaseException as error:
+                if not is_cancellation(error) or self.crash is None:
+                    raise
         if self.crash is not None and not self.supervised and self.start_error is None:
             raise self.crash
 
@@ -181,12 +185,26 @@ class Process(Loop):
         self.parked = self.idle = False
         if self.reason is UNSET:
             self.reason = "shutdown"
-        self._fail_unhandled()
-        if self.instance is not None and self.start_error is None and self.grace != -math.inf:
-            await self._terminate()
-        for request in list(self.deferred):
-            self._fail(request)
-        self._fail_unhandled()
+        self._withhold_unhandled()
+        try:
+            if self.instance is not None and self.start_error is None and self.grace != -math.inf:
+                await self._terminate()
+        finally:
+            self._ended_at_last()
+
+    def _ended_at_last(self) -> None:
+        """Tell everybody. As in OTP, that is after `terminate`, and what became of that is the reason."""
+        if self.grace == -math.inf:
+            self.reason = "killed"
+            if self.supervised:
+                # Known by its record in the log; those who wait hear what ended it.
+                self.crash = None
+        self._withhold_unhandled()
+        for request, cause in list(self.deferred.items()):
+            if cause is None:
+                self._fail(request)
+            else:
+                request.crash(cause)
         if self.start_error is None and self.starter is not None and self.crash is not None:
             self.start_error = self.crash
         self.state = ENDED
@@ -209,26 +227,66 @@ class Process(Loop):
     async def _terminate(self) -> None:
         if self.spec.server_class.terminate is GenServer.terminate:
             return
-        deadline = self.grace
-        if deadline is UNSET:
+        try:
+            await self.in_its_end(self._call_terminate)
+        finally:
+            if self.grace == -math.inf:
+                logger.warning(
+                    "terminate of %s took longer than its shutdown time and was cancelled", self.name
+                )
+
+    async def _call_terminate(self) -> None:
+        try:
+            await self.instance.terminate(self.reason)
+        except Stop as stop:
+            self.crash = None
+            self.reason = stop.reason
+        except BaseException as error:
+            if is_cancellation(error):
+                raise
+            # As in OTP, this is the reason now; the first crash was reported when it came.
+            self.crash = self.reason = error
+            if self.hooks.server_crashed:
+                self.hooks.tell("server_crashed", self.ref, error, "terminate()", self.shown_state())
+
+    def cancelled_outside(self) -> None:
+        """Whoever runs the server has cancelled it: it has as much time as `shutdown` says, from now on."""
+        if self.reason is UNSET:
+            self.reason = "shutdown" if self.stop_reason is UNSET or self.stop_left else self.stop_reason
+        if self.grace is UNSET:
             shutdown = self.spec.shutdown
-            deadline = trio.current_time() + (0 if shutdown == "brutal_kill" else shutdown)
-        with trio.CancelScope(shield=True, deadline=deadline) as scope:
+            self.set_grace(0 if shutdown == "brutal_kill" else shutdown)
+
+    async def in_its_end(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run `function` out of reach of cancellations: as long as it takes, if the server ends by itself.
+
+        Its supervisor (`kill`) bounds that, and so does a cancellation from outside, which is raised when
+        `function` is over. If it was cut short, there is no time left (`grace`).
+        """
+        if self.supervised or self.grace is not UNSET or self.spec.shutdown == math.inf:
+            await self._in_a_shield(function)
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._await_cancellation, name=f"cancellation of {self.name}")
+            await self._in_a_shield(function)
+            nursery.cancel_scope.cancel(reason=f"{self.name} has ended")
+
+    async def _in_a_shield(self, function: Callable[[], Awaitable[None]]) -> None:
+        with trio.CancelScope(shield=True, deadline=math.inf if self.grace is UNSET else self.grace) as scope:
             self.timeout_scope = scope
             try:
-                await self.instance.terminate(self.reason)
-            except BaseException as error:
-                if is_cancellation(error):
-                    raise
-                # Reported; the first crash is the reason.
-                if self.hooks.server_crashed:
-                    self.hooks.tell("server_crashed", self.ref, error, "terminate()", self.shown_state())
-                if self.crash is None:
-                    self.crash = self.reason = error
+                await function()
             finally:
                 self.timeout_scope = None
         if scope.cancelled_caught:
-            logger.warning("terminate of %s took longer than its shutdown time and was cancelled", self.name)
+            self.grace = -math.inf
+
+    async def _await_cancellation(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            if self.timeout_scope is not None:
+                self.cancelled_outside()
 
     async def wait_ended(self) -> None:
         """Wait until nothing of it is left. A checkpoint."""
@@ -238,3 +296,10 @@ class Process(Loop):
         if self._ended is None:
             self._ended = trio.Event()
         await self._ended.wait()
+
+    def check_end(self, request: str, reason: object) -> None:
+        """Raise, as OTP's ``stop`` does, if it did not end for `reason`, nor for another orderly one."""
+        if self.crash is not None:
+            raise ServerCrashed(self.name, request, self.crash)
+        if self.reason != reason and not is_orderly(self.reason):
+            raise ServerStopped(self.name, request, self.reason)

@@ -167,8 +167,8 @@ class Delivery(ProcessState):
             self.mailbox.sweep(0)
 
     def stop_in_order(self, reason: object) -> None:
-        """End when what is in the mailbox now has been handled."""
-        if self.reason is UNSET:
-            self.reason = reason
+        """End when what is in the mailbox now has been handled, for `reason` unless that ends it before."""
+        if self.reason is UNSET and self.stop_reason is UNSET:
+            self.stop_reason = reason
             self.stop_left = self.waiting_messages
             self.wake()

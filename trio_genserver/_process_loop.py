@@ -374,6 +374,9 @@ class Loop(Delivery):
         while True:
             self.attention = False
             if self.killed and not (self.continues and self.crash is None and self.grace != -math.inf):
+                if self.reason is UNSET and self.stop_left == 0:
+                    # Nothing was left to be done before the stop, which came before the kill.
+                    self.reason = self.stop_reason
                 self.attention = True
                 return STOP
             if self.nursery is None and (self.new_tasks or self.continues):
@@ -394,7 +397,11 @@ class Loop(Delivery):
             if self.attention:
                 continue
             if self.reason is UNSET:
-                return None
-            stopping = self.stop_left == 0 or self.suspended or not (self.mailbox and self.mailbox.ready)
+                if self.stop_reason is UNSET:
+                    return None
+                self.attention = True
+                if self.stop_left and not self.suspended and self.mailbox and self.mailbox.ready:
+                    return None
+                self.reason = self.stop_reason
             self.attention = True
-            return STOP if stopping else None
+            return STOP

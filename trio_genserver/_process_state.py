@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import outcome
@@ -110,6 +111,7 @@ class ProcessState(Execution):
         "starter",
         "state",
         "stop_left",
+        "stop_reason",
         "supervised",
         "suspended",
         "system",
@@ -147,6 +149,8 @@ class ProcessState(Execution):
         self.dropped = 0
         self.crash: BaseException | None = None
         self.reason: object = UNSET
+        # What `stop_in_order` was given, while messages from before it are still being handled.
+        self.stop_reason: object = UNSET
         self.stop_left: int = 0
         self.grace: float = UNSET
         self.current: Item | None = None
@@ -163,7 +167,7 @@ class ProcessState(Execution):
         self.new_tasks: list[OwnTask] | None = None
         self.system: deque[SystemRequest[Any]] | None = None
         self.timeout_scope: trio.CancelScope | None = None
-        self.deferred: set[Request[Any]] | frozenset[Request[Any]] = _NONE
+        self.deferred: Mapping[Request[Any], BaseException | None] = _NONE
         self._ended: trio.Event | None = None
 
     def __repr__(self) -> str:
@@ -227,9 +231,8 @@ class ProcessState(Execution):
             return
         if not self.killed:
             self.killed = True
-            if self.reason is UNSET or self.state < ENDING:
+            if self.reason is UNSET and self.stop_reason is UNSET:
                 self.reason = reason
-            self.stop_left = 0
             if self.state == RUNNING:
                 # From the next message on, all would be in vain.
                 self._take_no_more()
@@ -237,11 +240,15 @@ class ProcessState(Execution):
                 self.nursery.cancel_scope.cancel(reason=f"{self.name} is shut down")
             self.wake()
         if grace is not UNSET:
-            deadline = trio.current_time() + grace if grace >= 0 else -math.inf
-            if self.grace is UNSET or deadline < self.grace:
-                self.grace = deadline
-                if self.ending and self.timeout_scope is not None:
-                    self.timeout_scope.deadline = deadline
+            self.set_grace(grace)
+
+    def set_grace(self, seconds: float) -> None:
+        """Bound its end to `seconds` from now, unless it has less; below 0: `terminate` is not to run."""
+        deadline = trio.current_time() + seconds if seconds >= 0 else -math.inf
+        if self.grace is UNSET or deadline < self.grace:
+            self.grace = deadline
+            if self.ending and self.timeout_scope is not None:
+                self.timeout_scope.deadline = deadline
 
     def continue_with(self, argument: object) -> None:
         if self.continues is None:
@@ -283,16 +290,20 @@ class ProcessState(Execution):
         self.suspended = suspended
         self.wake()
 
-    def defer(self, request: Request[Any]) -> None:
-        """Answer `request` at the end of the server at the latest, if nobody does before."""
-        if not isinstance(self.deferred, set):
-            self.deferred = set()
-        self.deferred.add(request)
+    def defer(self, request: Request[Any], cause: BaseException | None = None) -> None:
+        """Answer `request` at the end of the server at the latest, if nobody does before.
+
+        Args:
+          cause: its own crash, if it is to hear of that rather than of the server's end.
+        """
+        if not isinstance(self.deferred, dict):
+            self.deferred = {}
+        self.deferred[request] = cause
 
     def answered(self, request: Request[Any]) -> None:
         """Take `defer` back."""
-        if isinstance(self.deferred, set):
-            self.deferred.discard(request)
+        if isinstance(self.deferred, dict):
+            self.deferred.pop(request, None)
 
     def child_ended(self) -> None:
         if self.idle:
@@ -336,27 +347,33 @@ class ProcessState(Execution):
             for tell in on_ending:
                 tell(self.server)
 
-    def _fail_unhandled(self) -> None:
-        """Whoever waits for what will not be handled now is told, and nothing waits any more."""
+    def _withhold_unhandled(self) -> None:
+        """Nothing of what waits will be handled: senders go on, callers are told at the end."""
         if self.current is not None:
             item, self.current = self.current, None
             if isinstance(item, Request):
-                self._fail(cast("Any", item))
+                self.defer(cast("Any", item))
         while self.system:
             self._fail(self.system.popleft())
         if self.mailbox is not None:
             for item in self.mailbox.close():
-                self._fail_item(item)
+                self._withhold(item)
             self.mailbox = None
         if self.children is not None:
             for child in self.children.close():
-                self._fail_item(child.item)
+                self._withhold(child.item)
 
-    def _fail_item(self, item: Item) -> None:
-        if item.__class__ is Request:
-            self._fail(item)
+    def _withhold(self, item: Item) -> None:
+        if isinstance(item, Request):
+            self.defer(cast("Any", item))
         else:
             self.drop(item, "stopped")
+
+    def fail_withheld(self) -> None:
+        """Tell those whose message is not handled now, before the end is over."""
+        self._withhold_unhandled()
+        for request in list(self.deferred):
+            self._fail(request)
 
     def _fail(self, request: Any) -> None:
         if self.crash is not None:
@@ -405,4 +422,4 @@ def message_of(item: Any) -> object:
 _NO_STATE = frozenset((*GenServer.__slots__, "__dict__", "__weakref__"))
 
 # What all servers share that have deferred nothing; so nothing can be put into it.
-_NONE: frozenset[Request[Any]] = frozenset()
+_NONE: Mapping[Request[Any], BaseException | None] = MappingProxyType({})

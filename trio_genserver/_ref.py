@@ -345,6 +345,8 @@ class ServerRef(Generic[S_co]):
 
         Raises:
           ServerNotRunning: there is no server (any more).
+          ServerCrashed: it crashed before it had ended, or in its `terminate`.
+          ServerStopped: something else ended it before, and for another reason that is not orderly.
           CallCycle: called by the server itself; there, use ``self.stop()``.
         """
         process = self._process
@@ -354,6 +356,7 @@ class ServerRef(Generic[S_co]):
         if execution_var.get() is None:
             process.stop_in_order(reason)
             await process.wait_ended()
+            process.check_end(f"stop({reason!r})", reason)
             return
         try:
             with waiting_for(Request(process, f"stop({reason!r})")):
@@ -362,6 +365,7 @@ class ServerRef(Generic[S_co]):
         except CallCycle:
             await trio.lowlevel.checkpoint()
             raise
+        process.check_end(f"stop({reason!r})", reason)
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.

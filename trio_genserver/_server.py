@@ -129,8 +129,10 @@ class GenServer:
     async def terminate(self, reason: object) -> None:
         """Called last, once, whichever way the server ends after its `init`.
 
-        It runs shielded from cancellation, for as long as `shutdown` says. No child task of the server is
-        left then, and no call is taken any more. With ``shutdown="brutal_kill"``, a supervisor that ends the
+        It runs shielded from cancellation. A server that ends by itself has all the time it needs; a
+        supervisor that ends it, or a cancellation, leaves it as long as `shutdown` says. No child task of the
+        server is left then, and no call is taken any more; callers that wait hear of the end after it. What
+        it raises is the reason from then on. With ``shutdown="brutal_kill"``, a supervisor that ends the
         server does not have it called.
 
         Args:

@@ -26,6 +26,7 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 import trio
@@ -253,38 +254,33 @@ class SupervisorProcess(Process):
         self.parked = self.idle = False
         if self.reason is UNSET:
             self.reason = "shutdown"
-        self._fail_unhandled()
-        if self.table:
+        self.fail_withheld()
+        try:
             await self._stop_all()
-        self._close.set()
-        with trio.CancelScope(shield=True):
-            await self._closed.wait()
+        finally:
+            self._close.set()
+            with trio.CancelScope(shield=True):
+                await self._closed.wait()
 
     async def _stop_all(self) -> None:
-        if self.grace is UNSET:
-            shutdown = self.spec.shutdown
-            self.grace = trio.current_time() + (0 if shutdown == "brutal_kill" else shutdown)
         children = list(self.table.values())
-        if self.grace != -math.inf:
-            in_parallel = cast("type[BaseSupervisor]", self.spec.server_class)._stops_in_parallel
-            with trio.CancelScope(shield=True, deadline=self.grace) as scope:
-                self.timeout_scope = scope
-                try:
-                    if in_parallel:
-                        await self.stop_in_parallel(children)
-                    else:
-                        await self.stop_in_reverse(children)
-                finally:
-                    self.timeout_scope = None
-        # Whoever is left when there is no time left.
-        with trio.CancelScope(shield=True):
-            for child in children:
-                if child.alive:
-                    self._kill(child, BRUTAL)
-            for child in reversed(children):
-                if child.alive:
-                    assert child.process is not None
-                    await child.process.wait_ended()
+        if not children:
+            return
+        in_parallel = cast("type[BaseSupervisor]", self.spec.server_class)._stops_in_parallel
+        stop = self.stop_in_parallel if in_parallel else self.stop_in_reverse
+        try:
+            if self.grace != -math.inf:
+                await self.in_its_end(partial(stop, children))
+        finally:
+            # Whoever is left when there is no time left.
+            with trio.CancelScope(shield=True):
+                for child in children:
+                    if child.alive:
+                        self._kill(child, BRUTAL)
+                for child in reversed(children):
+                    if child.alive:
+                        assert child.process is not None
+                        await child.process.wait_ended()
 
     # Starting and stopping children. All of these run in the supervisor's main task.
 

@@ -241,6 +241,7 @@ async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
 
     Raises:
       ServerNotRunning: there is no server (any more).
+      ServerCrashed, ServerStopped: as `ServerRef.stop`.
       CallCycle: as `ServerRef.call`.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
@@ -253,6 +254,7 @@ async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
             raise ServerNotRunning(process.name, request.message)
         process.run_system(request)
         await process.wait_ended()
+    process.check_end(f"sys.{name}", reason)
 
 
 # Debugging.

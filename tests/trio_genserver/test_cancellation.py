@@ -164,7 +164,7 @@ def test_caller_cancelled_after_each_of_its_steps_harms_nobody(
             assert desk.is_running
             assert desk.mailbox_length == 0
             assert await desk.call(Desk.quick()) > 0
-            assert desk._process.deferred == set()
+            assert not desk._process.deferred
         assert ended == ["init", "terminate"]
         return after.steps
 

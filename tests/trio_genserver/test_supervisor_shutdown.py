@@ -18,6 +18,7 @@ from trio_genserver import (
     DynamicSupervisor,
     DynamicSupervisorRef,
     GenServer,
+    ServerCrashed,
     ServerRef,
     Supervisor,
     SupervisorRef,
@@ -310,7 +311,8 @@ async def test_child_that_leaves_a_scope_open_has_crashed_and_is_restarted(
         leaves_open: ServerRef[LeavesOpen] = supervisor.child("LeavesOpen")
         for _ in range(2):
             await leaves_open.call(LeavesOpen.leave_a_scope_open())
-            await leaves_open.stop()
+            with pytest.raises(ServerCrashed, match="corrupted"):
+                await leaves_open.stop()
             await trio.testing.wait_all_tasks_blocked()
         assert others == []
         assert leaves_open.is_running
