@@ -104,7 +104,8 @@ class TodoCache(GenServer):
             if server is None:
                 server = await self.start_server(stored)
                 self._index.register(stored, server)
-            self._index.register(name, server)
+            if name != stored:
+                self._index.register(name, server)
         return server
 
     async def _stored_name(self, name: str) -> str:
