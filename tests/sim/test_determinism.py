@@ -144,7 +144,7 @@ async def seen_in_sets() -> list[object]:
             seen.append(number)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        with trio.CancelScope(deadline=after):
+        with trio.CancelScope(deadline=trio.current_time() + after):
             await trio.lowlevel.wait_task_rescheduled(abort)
 
     async with trio.open_nursery() as nursery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import trio
@@ -240,7 +241,8 @@ async def test_a_supervisor_s_shutdown_does_not_bound_its_own_end(way: str, auto
         if way == "stop":
             await tree.stop()
         else:
-            quick = tree._process.table["Quick"].ref  # type: ignore[attr-defined]
+            process: Any = tree._process
+            quick: ServerRef[Quick] = process.table["Quick"].ref
             await quick.cast(Quick.die())
             await tree.wait_stopped()
     assert log == ["shutdown", "done", "shutdown", "done"]
