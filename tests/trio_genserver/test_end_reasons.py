@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import cast
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ from trio_genserver import (
     ServerRef,
     ServerStopped,
     Stop,
+    SupervisorRef,
     child_spec,
     handle_call,
     handle_cast,
@@ -237,12 +238,11 @@ async def test_a_supervisor_s_shutdown_does_not_bound_its_own_end(way: str, auto
         shutdown=5.0, restart="temporary"
     )
     async with open_supervisor([below]) as supervisor:
-        tree = supervisor.child("below")
+        tree = cast("SupervisorRef", supervisor.child("below"))
         if way == "stop":
             await tree.stop()
         else:
-            process: Any = tree._process
-            quick: ServerRef[Quick] = process.table["Quick"].ref
+            quick: ServerRef[Quick] = next(each.ref for each in tree.which_children() if each.id == "Quick")
             await quick.cast(Quick.die())
             await tree.wait_stopped()
     assert log == ["shutdown", "done", "shutdown", "done"]

@@ -134,8 +134,9 @@ async def test_terminate_with_a_nursery_that_takes_too_long_is_no_crash(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     # OTP 56
-    async with open_server(Nested, "terminate"):
-        pass
+    async with trio.open_nursery() as nursery:
+        await start_server(nursery, Nested, "terminate")
+        nursery.cancel_scope.cancel()
     assert trio.current_time() == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
