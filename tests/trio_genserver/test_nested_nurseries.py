@@ -17,7 +17,6 @@ from trio_genserver import (
     ServerStopped,
     handle_call,
     handle_cast,
-    open_server,
     open_supervisor,
     open_task_supervisor,
     start_server,
