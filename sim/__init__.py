@@ -4,6 +4,7 @@ from sim._draw import choose
 from sim._errors import (
     Deadlock,
     Escape,
+    Interrupted,
     InvalidToken,
     LeakedTasks,
     Nondeterminism,
@@ -15,6 +16,7 @@ from sim._errors import (
     SystemTaskCrashed,
     ThreadBlocked,
     UnsupportedTrio,
+    WrongType,
     WrongUse,
 )
 from sim._exploration import Scenario
@@ -47,6 +49,7 @@ __all__ = [
     "InjectedCrash",
     "InjectedFailure",
     "Interference",
+    "Interrupted",
     "InvalidToken",
     "LeakedTasks",
     "Model",
@@ -69,6 +72,7 @@ __all__ = [
     "TracedStep",
     "UnsupportedTrio",
     "WaitingTask",
+    "WrongType",
     "WrongUse",
     "always",
     "assert_linearizable",

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from sim._wait_graph import WaitingTask, draw
+
+if TYPE_CHECKING:
+    from sim._result import Result
 
 
 class SimError(Exception):
@@ -19,6 +22,22 @@ class SimError(Exception):
 
 class WrongUse(SimError):
     """The simulator was asked for something that cannot be: the command line exits with 2."""
+
+
+class WrongType(WrongUse, TypeError):
+    """An argument has a type that it cannot have."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C has ended an exploration.
+
+    Attributes:
+        result: what it had found by then.
+    """
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(f"interrupted after {result.executions:,} executions")
+        self.result = result
 
 
 class UnsupportedTrio(SimError):

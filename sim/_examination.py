@@ -114,14 +114,24 @@ class Examination:
         again = self._kernel.execute(self._scenario, Repetition(log, _end(ended)), trace)
         return _Run(self._kernel.log.copy(), again, trace)
 
-    def shrink(self, log: ChoiceLog, ended: Ended) -> tuple[ChoiceLog, Ended]:
-        """Look for the plainest run that fails in the same way: its choices, and how it ended."""
+    def shrink(
+        self, log: ChoiceLog, ended: Ended, excluded: Callable[[ChoiceLog], bool]
+    ) -> tuple[ChoiceLog, Ended]:
+        """Look for the plainest run that fails in the same way: its choices, and how it ended.
+
+        Args:
+            log: the choices of the run.
+            ended: how it ended.
+            excluded: whether a run is not wanted, because it is known.
+        """
         ends: dict[int, Ended] = {}
 
         def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
             strategy = Prefix(indices)
             end = self._kernel.execute(self._scenario, strategy)
             if not _fails_like(end, ended):
+                return None
+            if excluded(self._kernel.log):
                 return None
             made = self._kernel.log.copy()
             ends[id(made)] = end
@@ -134,9 +144,11 @@ class Examination:
             attempts = min(MAX_ATTEMPTS, _SHRINKING_STEPS // max(1, steps))
             plainest = shrink(log, original.preemptions, attempt, attempts)
             end = ends.get(id(plainest), ended)
-            return self._search_fewer(plainest, end, attempts) or (plainest, end)
+            return self._search_fewer(plainest, end, attempts, excluded) or (plainest, end)
 
-    def _search_fewer(self, log: ChoiceLog, ended: Ended, left: int) -> tuple[ChoiceLog, Ended] | None:
+    def _search_fewer(
+        self, log: ChoiceLog, ended: Ended, left: int, excluded: Callable[[ChoiceLog], bool]
+    ) -> tuple[ChoiceLog, Ended] | None:
         """Look for a run with fewer preemptions than this one that fails in the same way."""
         shrunk = Prefix(log.indices)
         self._kernel.execute(self._scenario, shrunk)
@@ -145,7 +157,7 @@ class Examination:
             while left and strategy.begin_execution():
                 left -= 1
                 end = self._kernel.execute(self._scenario, strategy)
-                if _fails_like(end, ended):
+                if _fails_like(end, ended) and not excluded(self._kernel.log):
                     return self._kernel.log.copy(), end
         return None
 

@@ -18,6 +18,7 @@ from sim._trace import Trace
 from sim._worker import time_limited
 from sim.faults import FaultPlan
 from sim.strategies import Execution, RepetitionDiverged, Strategy, Verdict
+from sim.strategies._replay import Prefix
 
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 Progress: TypeAlias = Callable[[int], None]
@@ -45,6 +46,8 @@ class Options:
     self_check: bool = False
     compare_first: bool = False
     """Make the first run again at the end, to see whether runs leave something behind."""
+    known: frozenset[str] = frozenset()
+    """The tokens of failing runs that have been reported already."""
     until: float = math.inf
     """The `real_seconds` from which on no further run begins."""
 
@@ -71,6 +74,7 @@ class Exploration:
 
     Attributes:
         unnamed: if the fault plan names tasks, and there was none of these: the names that there were.
+        interrupted: Ctrl-C has ended it; the rest is what was found by then.
     """
 
     def __init__(
@@ -94,6 +98,12 @@ class Exploration:
         self.diverged: RepetitionDiverged | None = None
         self.unnamed: tuple[str, ...] | None = None
         self._examination: Examination | None = None
+        self.interrupted = False
+        # Failing runs as they were found, and as they were reported: many a run shrinks to the same one.
+        self._examined: set[str] = set()
+        self._reported = set(options.known)
+        # By the token of a run that was reported, the run that was found and shrank to it.
+        self._found_as: dict[str, ChoiceLog] = {}
 
     def run(self, kernel: Kernel) -> None:
         """Explore by a kernel."""
@@ -114,6 +124,8 @@ class Exploration:
                         self.unnamed = tuple(sorted(faults.others))
                 if not self.failures and self.executions >= _WORTH_COMPARING:
                     self._compare_first()
+        except KeyboardInterrupt:
+            self.interrupted = True
         finally:
             self.seconds = real_seconds() - began
             self.never = kernel.invariants.never
@@ -143,7 +155,7 @@ class Exploration:
                 if trace is not None:
                     examination.first_run(kernel.log, ended, trace)
                 if ended.error is not None:
-                    self.failures.append(self._examine(kernel, ended))
+                    self._examine(kernel, ended)
                 elif options.self_check:
                     self._check(kernel, ended)
             if stopped is not None and not self.executions & 63 and stopped():
@@ -154,22 +166,41 @@ class Exploration:
         if len(self.failures) < options.max_failures and strategy.exhaustive:
             self.exhausted = not strategy.begin_execution()
 
-    def _examine(self, kernel: Kernel, ended: Ended) -> Failure:
-        """Make a failing run twice more, traced, to draw it and to see that it can be replayed; a
-        plainer one in its place, if there is one."""
-        log, raised, examination = kernel.log.copy(), ended.error, self._examination
-        assert raised is not None
+    def _examine(self, kernel: Kernel, ended: Ended) -> None:
+        """Make a failing run twice more, traced, to draw it and to see that it can be replayed; report it,
+        or the plainest one like it that was not reported yet."""
+        log, token, examination = kernel.log.copy(), self._token(kernel.log), self._examination
         assert examination is not None
-        trace, log, nondeterminism = examination.repeat(log, ended)
+        if token in self._reported:
+            # If by another that shrank to it, it is now that one's turn: there are as many failures as runs.
+            log = self._found_as.pop(token, log)
+            if self._token(log) in self._reported:
+                return
+            ended = kernel.execute(self._scenario, Prefix(log.indices))
+        elif token in self._examined:
+            return
+        raised = ended.error
+        if raised is None:
+            return
+        self._examined.add(token)
+        found = log
+        trace, error = Trace(), innermost(raised)
         # Each run in which a thread blocks takes real time, and leaves a thread behind.
-        blocked = isinstance(innermost(raised), ThreadBlocked)
-        if nondeterminism is None and self.executions > 1 and not blocked:
-            nondeterminism = examination.left_behind(raised)
-        if nondeterminism is None and self._options.shrink_failures and not blocked:
-            log, shrunk = examination.shrink(log, ended)
-            trace, log, nondeterminism = examination.repeat(log, shrunk)
-            raised = shrunk.error or raised
-        return self._failure(nondeterminism or innermost(raised), raised, log, trace)
+        blocked = isinstance(error, ThreadBlocked)
+        try:
+            trace, log, nondeterminism = examination.repeat(log, ended)
+            if nondeterminism is None and self.executions > 1 and not blocked:
+                nondeterminism = examination.left_behind(raised)
+            if nondeterminism is None and self._options.shrink_failures and not blocked:
+                shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported)
+                trace, shrunk_log, nondeterminism = examination.repeat(shrunk_log, shrunk)
+                log, raised = shrunk_log, shrunk.error or raised
+            error = nondeterminism or innermost(raised)
+        finally:
+            # Also when Ctrl-C has come in between: it is a failure, if not yet the plainest.
+            self._report(error, raised, log, trace)
+            if self._token(log) != self._token(found):
+                self._found_as[self._token(log)] = found
 
     def _compare_first(self) -> None:
         """See that the first run is still what it was."""
@@ -177,7 +208,7 @@ class Exploration:
         outlives = self._examination.left_behind()
         if outlives is not None:
             log, trace = self._examination.first
-            self.failures.append(self._failure(outlives, outlives.__cause__ or outlives, log, trace))
+            self._report(outlives, outlives.__cause__ or outlives, log, trace)
 
     def _check(self, kernel: Kernel, ended: Ended) -> None:
         """Make a run that held twice more, to see that it is a function of its choices."""
@@ -185,16 +216,26 @@ class Exploration:
         assert self._examination is not None
         trace, log, nondeterminism = self._examination.repeat(log, ended, strictly=True)
         if nondeterminism is not None:
-            self.failures.append(self._failure(nondeterminism, nondeterminism, log, trace))
+            self._report(nondeterminism, nondeterminism, log, trace)
 
-    def _failure(self, error: BaseException, raised: BaseException, log: ChoiceLog, trace: Trace) -> Failure:
-        faults = self._options.faults
-        return Failure(
-            error=error,
-            raised=raised,
-            token=log.token("" if faults is None else faults.code),
-            scenario=scenario_name(self._scenario),
-            steps=tuple(trace.steps),
-            choices=len(log),
-            logged=tuple(trace.logged),
+    def _report(self, error: BaseException, raised: BaseException, log: ChoiceLog, trace: Trace) -> None:
+        token = self._token(log)
+        self._reported.add(token)
+        self.failures.append(
+            Failure(
+                error=error,
+                raised=raised,
+                token=token,
+                scenario=scenario_name(self._scenario),
+                steps=tuple(trace.steps),
+                choices=len(log),
+                logged=tuple(trace.logged),
+            )
         )
+
+    def _token(self, log: ChoiceLog) -> str:
+        faults = self._options.faults
+        return log.token("" if faults is None else faults.code)
+
+    def _is_reported(self, log: ChoiceLog) -> bool:
+        return bool(self._reported) and self._token(log) in self._reported

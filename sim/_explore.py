@@ -14,8 +14,9 @@ from typing import Final
 
 import trio
 
+from sim import _arguments as arguments
 from sim._database import FailureDatabase, FailuresOf
-from sim._errors import Nondeterminism, ReplayDiverged, WrongUse
+from sim._errors import Interrupted, Nondeterminism, ReplayDiverged, WrongUse
 from sim._exploration import (
     Exploration,
     Options,
@@ -26,7 +27,7 @@ from sim._exploration import (
     scenario_name,
 )
 from sim._jobs import SAMPLING, Differing, Share, run_jobs
-from sim._kernel import Kernel, check_trio, nested
+from sim._kernel import check_trio, nested
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
 from sim.strategies import SCHEDULES, DepthBounded, Strategy, Sweep, make_strategy
@@ -84,10 +85,28 @@ def explore(
             `Nondeterminism`. (With a run that fails, this is always done.)
 
     Raises:
-        WrongUse: an argument makes no sense, no task has a name that the fault plan names, or a Trio run is
-            already under way in this thread.
+        WrongUse: an argument makes no sense (`WrongType`: is of a wrong type), no task has a name that the
+            fault plan names, or a Trio run is already under way in this thread.
         UnsupportedTrio: the installed Trio is not one that can be controlled.
+        Interrupted: Ctrl-C has ended it; the exception, a `KeyboardInterrupt`, has what was found.
     """
+    arguments.scenario(scenario)
+    arguments.instance("strategy", strategy, str, Strategy)
+    arguments.whole_number("seed", seed)
+    for name, bound in (
+        ("max_executions", max_executions),
+        ("max_failures", max_failures),
+        ("max_steps", max_steps),
+        ("jobs", jobs),
+    ):
+        arguments.whole_number(name, bound, at_least=1)
+    arguments.optional(arguments.whole_number, "max_depth", max_depth, at_least=1)
+    arguments.number("max_seconds", max_seconds)
+    arguments.flag("shrink_failures", shrink_failures)
+    arguments.flag("self_check", self_check)
+    arguments.optional(arguments.function, "progress", progress)
+    if database is not None and not isinstance(database, FailuresOf):
+        arguments.file_path("database", database)
     if sweep is not None:
         if faults is not None or strategy != "random":
             raise WrongUse("a sweep has faults and a strategy of its own: give sweep alone")
@@ -116,13 +135,8 @@ def explore(
             raise WrongUse(str(error)) from None
     else:
         name, chosen = type(strategy).__name__, strategy
-    if max_executions < 1 or max_failures < 1 or max_steps < 1:
-        raise WrongUse("max_executions, max_failures and max_steps must be at least 1")
     if max_depth is not None:
-        try:
-            chosen = DepthBounded(chosen, max_depth)
-        except ValueError as error:
-            raise WrongUse(str(error)) from None
+        chosen = DepthBounded(chosen, max_depth)
     if not max_seconds > 0:
         raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
     options = Options(
@@ -149,16 +163,14 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
     """`explore`, its arguments made sense of."""
     jobs = options.jobs
     if jobs != 1:
-        if jobs < 1 or name.partition(":")[0] not in SAMPLING:
-            raise WrongUse(
-                f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided, "
-                "among 1 job or more"
-            )
+        if name.partition(":")[0] not in SAMPLING:
+            raise WrongUse(f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided")
         return _explore_in_jobs(scenario, name, seed, options)
     exploration = Exploration(scenario, chosen, options)
-    _run_nested(scenario, chosen, options.max_steps, exploration.run)
-    _check_names(options.faults, exploration.unnamed, bool(exploration.failures))
-    return Result(
+    _run_nested(chosen, options.max_steps, exploration)
+    if not exploration.interrupted:
+        _check_names(options.faults, exploration.unnamed, bool(exploration.failures))
+    result = Result(
         scenario=scenario_name(scenario),
         strategy=name,
         executions=exploration.executions,
@@ -172,6 +184,9 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         never=exploration.never,
         diverged=exploration.diverged,
     )
+    if exploration.interrupted:
+        raise Interrupted(result)
+    return result
 
 
 def _check_names(faults: FaultPlan | None, unnamed: tuple[str, ...] | None, failed: bool) -> None:
@@ -202,11 +217,15 @@ def _explore_known_first(
     failures: list[Failure] = []
     executions = steps = 0
     seconds = 0.0
+    interrupted = False
     for token in known.tokens(key):
         if len(failures) == options.max_failures:
             break
         try:
             again = replay(scenario, token, max_steps=options.max_steps)
+        except Interrupted:
+            interrupted = True
+            break
         except WrongUse:
             known.remove(key, token)
             continue
@@ -215,32 +234,38 @@ def _explore_known_first(
         failures += again.failures
         if not again.failures:
             known.remove(key, token)
-    if len(failures) < options.max_failures:
-        left = replace(options, max_failures=options.max_failures - len(failures))
-        result = _explore(scenario, name, chosen, seed, left)
-    else:
-        result = Result(
-            scenario=scenario_name(scenario),
-            strategy=name,
-            executions=0,
-            complete=False,
-            coverage="failing runs of before",
-            failures=(),
-            seconds=0.0,
-            steps=0,
-            abandoned=0,
-            seed=seed,
-        )
+    result = Result(
+        scenario=scenario_name(scenario),
+        strategy=name,
+        executions=0,
+        complete=False,
+        coverage="failing runs of before",
+        failures=(),
+        seconds=0.0,
+        steps=0,
+        abandoned=0,
+        seed=seed,
+    )
+    if len(failures) < options.max_failures and not interrupted:
+        tokens = frozenset(failure.token for failure in failures)
+        left = replace(options, max_failures=options.max_failures - len(failures), known=tokens)
+        try:
+            result = _explore(scenario, name, chosen, seed, left)
+        except Interrupted as stopped:
+            interrupted, result = True, stopped.result
     for failure in result.failures:
         known.add(key, failure.token)
     known.save()
-    return replace(
+    result = replace(
         result,
         executions=result.executions + executions,
         failures=(*failures, *result.failures),
         seconds=result.seconds + seconds,
         steps=result.steps + steps,
     )
+    if interrupted:
+        raise Interrupted(result)
+    return result
 
 
 def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS) -> Result:
@@ -257,17 +282,21 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     Raises:
         InvalidToken: the token cannot be read.
         ReplayDiverged: the scenario has other choices than it had when the token was made.
+        Interrupted: Ctrl-C has ended it.
         WrongUse, UnsupportedTrio: as for `explore`.
     """
+    arguments.scenario(scenario)
+    arguments.text("token", token)
+    arguments.whole_number("max_steps", max_steps, at_least=1)
     try:
         exploration = _replayed(scenario, token, max_steps)
     except ReplayDiverged:
         # The first run of a process may have other choices than any later one, if it fills a cache.
         exploration = _replayed(scenario, token, max_steps)
-    return Result(
+    result = Result(
         scenario=scenario_name(scenario),
         strategy="replay",
-        executions=1,
+        executions=exploration.executions,
         complete=False,
         coverage="one run",
         failures=tuple(exploration.failures),
@@ -276,13 +305,17 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
         abandoned=0,
         seed=0,
     )
+    if exploration.interrupted:
+        raise Interrupted(result)
+    return result
 
 
 def _replayed(scenario: Scenario, token: str, max_steps: int) -> Exploration:
     strategy = Replay(token)
     exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
-    _run_nested(scenario, strategy, max_steps, exploration.run)
-    strategy.check_finished()
+    _run_nested(strategy, max_steps, exploration)
+    if not exploration.interrupted:
+        strategy.check_finished()
     return exploration
 
 
@@ -293,7 +326,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
             strategy = DepthBounded(strategy, options.max_depth)
         share = replace(options, max_executions=executions, progress=None, shrink_failures=False)
         exploration = Exploration(scenario, strategy, share, stopped)
-        _run_nested(scenario, strategy, options.max_steps, exploration.run)
+        _run_nested(strategy, options.max_steps, exploration)
         return Share(
             exploration.executions,
             exploration.steps,
@@ -314,18 +347,24 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
         )
 
     began = real_seconds()
-    shares = run_jobs(work, options.jobs, options.max_executions, seed)
+    shares, interrupted = run_jobs(work, options.jobs, options.max_executions, seed)
     seconds = real_seconds() - began
-    alone = Options(
-        max_steps=options.max_steps, shrink_failures=options.shrink_failures, faults=options.faults
-    )
     failures: list[Failure] = []
-    for token in [token for share in shares for token in share.tokens][: options.max_failures]:
+    for token in [token for share in shares for token in share.tokens]:
+        if len(failures) == options.max_failures or interrupted:
+            break
+        alone = Options(
+            max_steps=options.max_steps,
+            shrink_failures=options.shrink_failures,
+            faults=options.faults,
+            known=options.known | {failure.token for failure in failures},
+        )
         strategy = Replay(token)
         exploration = Exploration(scenario, strategy, alone)
-        _run_nested(scenario, strategy, options.max_steps, exploration.run)
+        _run_nested(strategy, options.max_steps, exploration)
         failures += exploration.failures
-    if all(share.unnamed is not None for share in shares):
+        interrupted = exploration.interrupted
+    if not interrupted and all(share.unnamed is not None for share in shares):
         names = {name for share in shares for name in share.unnamed or ()}
         _check_names(options.faults, tuple(sorted(names)), bool(failures))
     for differing in [one for share in shares for one in share.differing]:
@@ -334,27 +373,32 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
             failures.append(
                 Failure(error, error, differing.token, scenario_name(scenario), (), differing.choices)
             )
-    return Result(
+    result = Result(
         scenario=scenario_name(scenario),
         strategy=name,
         executions=sum(share.executions for share in shares),
         complete=False,
         # Of the one that has come to a bound, if any has.
-        coverage=f"{max((share.coverage for share in shares), key=len)} by {len(shares)} processes",
+        coverage=f"{max((share.coverage for share in shares), key=len, default='nothing')} by {len(shares)} "
+        "processes",
         failures=tuple(failures),
         seconds=seconds,
         steps=sum(share.steps for share in shares),
         abandoned=sum(share.abandoned for share in shares),
         seed=seed,
-        never=tuple(label for label in shares[0].never if all(label in share.never for share in shares)),
+        never=tuple(
+            label
+            for share in shares[:1]
+            for label in share.never
+            if all(label in other.never for other in shares)
+        ),
     )
+    if interrupted:
+        raise Interrupted(result)
+    return result
 
 
-def _run_nested(
-    scenario: Scenario, strategy: Strategy, max_steps: int, body: Callable[[Kernel], None]
-) -> None:
-    if not callable(scenario):
-        raise WrongUse(f"a scenario is an async function, which is called for each run, not {scenario!r}")
+def _run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) -> None:
     if trio.lowlevel.in_trio_run():
         raise WrongUse(
             "explore() and replay() start a Trio run themselves: call them from a plain function, "
@@ -364,6 +408,10 @@ def _run_nested(
 
     async def host() -> None:
         with nested(max_steps, strategy.wants_footprints) as kernel:
-            body(kernel)
+            exploration.run(kernel)
 
-    trio.run(host)
+    try:
+        trio.run(host)
+    except KeyboardInterrupt:
+        # Before the first run, or after the last.
+        exploration.interrupted = True

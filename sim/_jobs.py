@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ SAMPLING: Final = ("random", "pct", "pos")
 
 # Far enough apart that jobs of one exploration and those of its neighbours have nothing in common.
 _SEED_STEP: Final = 1_000_003
+
+# Seconds that a process has to end its run once Ctrl-C was pressed.
+_GRACE: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ Work: TypeAlias = Callable[[int, int, Callable[[], bool]], Share]
 """Explores: (executions, seed, whether to stop) -> what it found."""
 
 
-def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> list[Share]:
+def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> tuple[list[Share], bool]:
     """Divide the work; the first process to find a failure stops the others.
 
     Args:
@@ -89,6 +93,10 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> list[Shar
         jobs: how many processes.
         max_executions: of all of them together.
         seed: of the exploration.
+
+    Returns:
+        what they have found, and whether Ctrl-C has ended it. Then it lacks what is found by those that
+        are still busy with one and the same run seconds later.
 
     Raises:
         WrongUse: this system cannot fork.
@@ -116,7 +124,11 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> list[Shar
             other_end.close()
             processes.append(process)
             ends.append(end)
-        return [_receive(end) for end in ends]
+        shares, interrupted = _gather(ends, stop)
+        if len(shares) < len(processes):
+            for process in processes:
+                process.terminate()
+        return shares, interrupted
     finally:
         stop.set()
         for process in processes:
@@ -128,6 +140,8 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> list[Shar
 def _run(
     end: multiprocessing.connection.Connection, work: Work, executions: int, seed: int, stop: Any
 ) -> None:
+    # Ctrl-C reaches every process of a terminal; the parent says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         share = work(executions, seed, stop.is_set)
         if share.tokens or share.differing:
@@ -135,6 +149,25 @@ def _run(
         end.send(share)
     except SimError as error:
         end.send(str(error))
+
+
+def _gather(ends: list[multiprocessing.connection.Connection], stop: Any) -> tuple[list[Share], bool]:
+    shares: list[Share] = []
+    interrupted = False
+    for end in ends:
+        answered = False
+        while not answered:
+            try:
+                if interrupted and not end.poll(_GRACE):
+                    break
+                shares.append(_receive(end))
+                answered = True
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                stop.set()
+    return shares, interrupted
 
 
 def _receive(end: multiprocessing.connection.Connection) -> Share:

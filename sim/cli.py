@@ -1,40 +1,112 @@
 """The `sim` command: list scenarios, explore one, replay a run of it.
 
-Exit codes: 0 what was explored held, 1 a failure was found, 2 it was used wrongly, or the runs of the
-scenario cannot be repeated.
+Exit codes: 0 what was explored held; 1 a failure of the scenario was found, and nothing else ends with 1;
+2 it was used wrongly, or the scenario cannot be loaded, or its runs cannot be repeated;
+130 Ctrl-C, after what was found until then.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
+import importlib.metadata
 import inspect
 import json
 import math
 import os
-import pkgutil
+import shutil
 import sys
-from collections.abc import Generator, Iterator
-from types import ModuleType
-from typing import Any
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
 import click
 
-from sim._errors import SimError, WrongUse
+from sim._console import end_stdout, replay_line, stdout_kept_clean
+from sim._errors import Interrupted, SimError, WrongUse
 from sim._exploration import Scenario
 from sim._explore import DEFAULT_MAX_STEPS, explore, replay
+from sim._loading import load_module, load_scenario, ready_made, scenarios
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
 from sim.report import describe_failure, describe_result
 from sim.strategies import SCHEDULES, STRATEGIES
 
-HELD, FAILED, WRONG_USE = 0, 1, 2
+HELD, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+# Whoever reads the output has gone: as of a process that SIGPIPE has ended.
+_NOBODY_READS: Final = 141
+
+DISTRIBUTION: Final = "trio-genserver"
 
 _FAULTS = click.Choice([kind.value for kind in FaultKind])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Sim(click.Group):
+    """The command as a whole: whatever happens in it, only a failure of a scenario exits with 1."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        command = super().main
+        if not standalone_mode:
+            return command(args, prog_name, complete_var, standalone_mode=standalone_mode, **extra)
+        try:
+            code = command(args, prog_name, complete_var, standalone_mode=False, **extra)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            raise SystemExit(WRONG_USE) from None
+        except click.ClickException as error:
+            called = getattr(getattr(error, "ctx", None), "command_path", "sim")
+            _fail(f"{error.format_message()} (see {called} --help)")
+        except SimError as error:
+            _fail(str(error))
+        except (click.Abort, KeyboardInterrupt):
+            _say("interrupted")
+            raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:
+            _nobody_reads()
+        except SystemExit as end:
+            # How click takes a pipe that nobody reads.
+            if isinstance(end.__context__, BrokenPipeError):
+                _nobody_reads()
+            raise
+        except OSError as error:
+            _fail(str(error))
+        except Exception as error:  # noqa: BLE001 - a traceback would exit with 1
+            traceback.print_exc()
+            _fail(f"this is a fault of sim, not of the scenario: {type(error).__name__}")
+        raise SystemExit(code)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        version = importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        raise WrongUse(
+            "it is run without having been installed, and only what is installed has a version: "
+            f"install {DISTRIBUTION} for {sys.executable}"
+        ) from None
+    click.echo(f"sim, version {version}")
+    ctx.exit(HELD)
+
+
+@click.group(cls=_Sim, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Explore the interleavings of Trio programs, and replay the ones that fail.
 
@@ -45,21 +117,23 @@ def main() -> None:
 @main.command("list")
 @click.argument("modules", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def list_command(modules: tuple[str, ...], as_json: bool) -> None:
+def list_command(modules: tuple[str, ...], as_json: bool) -> int:
     """List the scenarios in MODULES; without any, those that come with sim."""
-    with _wrong_use_exits():
-        loaded = [_load_module(name) for name in modules] or list(_ready_made())
+    with _program_output(as_json):
+        loaded = [(name, load_module(name)) for name in modules]
+        loaded = loaded or [(module.__name__, module) for module in ready_made()]
     found = [
-        {"scenario": f"{module.__name__}:{name}", "description": _first_line(scenario)}
-        for module in loaded
-        for name, scenario in _scenarios(module)
+        {"scenario": f"{name}:{function}", "description": _first_line(scenario)}
+        for name, module in loaded
+        for function, scenario in scenarios(module)
     ]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
+        _print_json(found)
+        return HELD
     width = max((len(entry["scenario"]) for entry in found), default=0)
     for entry in found:
         click.echo(f"{entry['scenario']:{width}}  {entry['description']}".rstrip())
+    return HELD
 
 
 @main.command("explore")
@@ -125,14 +199,15 @@ def explore_command(
     schedules: int | None,
     self_check: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Run SCENARIO many times, each time with other choices."""
-    with _wrong_use_exits():
-        function = _load_scenario(scenario)
+
+    def run() -> Result:
+        function = load_scenario(scenario)
         with click.progressbar(
             length=max_executions, label="exploring", file=sys.stderr, hidden=not _on_terminal()
         ) as bar:
-            result = explore(
+            return explore(
                 function,
                 strategy,
                 max_executions,
@@ -149,7 +224,9 @@ def explore_command(
                 progress=lambda executions: bar.update(executions - bar.pos),
                 self_check=self_check,
             )
-    _show(result, scenario, as_json)
+
+    result, interrupted = _run(run, as_json)
+    return _show(result, scenario, max_steps, as_json, interrupted)
 
 
 @main.command("replay")
@@ -157,38 +234,90 @@ def explore_command(
 @click.argument("token")
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def replay_command(scenario: str, token: str, max_steps: int, as_json: bool) -> None:
+def replay_command(scenario: str, token: str, max_steps: int, as_json: bool) -> int:
     """Make the run of SCENARIO that TOKEN names once more, and print its interleaving."""
-    with _wrong_use_exits():
-        result = replay(_load_scenario(scenario), token, max_steps=max_steps)
-    _show(result, scenario, as_json)
+    result, interrupted = _run(lambda: replay(load_scenario(scenario), token, max_steps=max_steps), as_json)
+    code = _show(result, scenario, max_steps, as_json, interrupted)
+    if code == HELD:
+        _say(f"the run of {token} does not fail: the scenario is another than when it did, or is mended")
+    return code
 
 
-@contextlib.contextmanager
-def _wrong_use_exits() -> Generator[None]:
-    """Turn what the simulator says about its use into a message and the exit code 2."""
-    try:
-        yield
-    except SimError as error:
-        click.echo(f"sim: {error}", err=True)
-        raise SystemExit(WRONG_USE) from None
+def _run(run: Callable[[], Result], as_json: bool) -> tuple[Result, bool]:
+    """What an exploration has found, and whether Ctrl-C has ended it."""
+    if not __debug__:
+        _say("Python runs with -O, so that no assert of the scenario checks anything")
+    with _program_output(as_json):
+        try:
+            return run(), False
+        except Interrupted as interrupted:
+            return interrupted.result, True
 
 
-def _show(result: Result, scenario: str, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(_to_json(result), indent=2))
+def _program_output(as_json: bool) -> contextlib.AbstractContextManager[None]:
+    """Where what the scenario prints goes: not between the lines of a JSON document."""
+    return stdout_kept_clean() if as_json else contextlib.nullcontext()
+
+
+def _show(result: Result, scenario: str, max_steps: int, as_json: bool, interrupted: bool) -> int:
+    if interrupted:
+        code = INTERRUPTED
+    elif result.failures:
+        code = FAILED
     else:
-        click.echo(describe_result(result))
-        for failure in result.failures:
-            click.echo()
-            click.echo(describe_failure(failure))
-            click.echo(f"see it again: sim replay {scenario} {failure.token}")
-    if result.failures:
-        raise SystemExit(FAILED)
-    raise SystemExit(WRONG_USE if result.diverged is not None else HELD)
+        code = HELD if result.diverged is None else WRONG_USE
+    try:
+        if as_json:
+            _print_json(_to_json(result, interrupted))
+        else:
+            _print_for_people(result, scenario, max_steps)
+    except BrokenPipeError:
+        # The verdict stands, whether somebody reads all of it or not.
+        _forget_stdout()
+    if interrupted:
+        _say("interrupted: this is what was found so far")
+    return code
 
 
-def _to_json(result: Result) -> dict[str, Any]:
+def _print_for_people(result: Result, scenario: str, max_steps: int) -> None:
+    options = () if max_steps == DEFAULT_MAX_STEPS else ("--max-steps", str(max_steps))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(describe_result(result))
+    for failure in result.failures:
+        click.echo()
+        click.echo(describe_failure(failure, width))
+        click.echo(f"see it again: {replay_line(scenario, failure.token, *options)}")
+    sys.stdout.flush()
+
+
+def _print_json(document: object) -> None:
+    # No NaN and no Infinity, which are no JSON.
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
+    end_stdout()
+
+
+def _say(text: str) -> None:
+    click.echo(f"sim: {text}", err=True)
+
+
+def _fail(text: str) -> NoReturn:
+    _say(text)
+    raise SystemExit(WRONG_USE)
+
+
+def _nobody_reads() -> NoReturn:
+    _forget_stdout()
+    raise SystemExit(_NOBODY_READS)
+
+
+def _forget_stdout() -> None:
+    """So that Python does not complain at its end that it could not write."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _to_json(result: Result, interrupted: bool) -> dict[str, Any]:
     return {
         "scenario": result.scenario,
         "strategy": result.strategy,
@@ -197,6 +326,7 @@ def _to_json(result: Result) -> dict[str, Any]:
         "abandoned": result.abandoned,
         "never": list(result.never),
         "complete": result.complete,
+        "interrupted": interrupted,
         "coverage": result.coverage,
         "diverged": None if result.diverged is None else str(result.diverged),
         "steps": result.steps,
@@ -207,7 +337,7 @@ def _to_json(result: Result) -> dict[str, Any]:
 
 def _failure_to_json(failure: Failure) -> dict[str, Any]:
     return {
-        "error": {"type": type(failure.error).__name__, "message": str(failure.error)},
+        "error": {"type": type(failure.error).__name__, "message": _text(failure.error)},
         "token": failure.token,
         "choices": failure.choices,
         "preemptions": failure.preemptions,
@@ -216,7 +346,7 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
             {
                 "task": list(step.task),
                 "name": step.name,
-                "time": step.time,
+                "time": step.time if math.isfinite(step.time) else None,
                 "from": step.start,
                 "to": step.end,
                 "enabled": step.enabled,
@@ -229,6 +359,13 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
     }
 
 
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as own:  # noqa: BLE001 - of a class of the program
+        return f"<its __str__ raised {type(own).__name__}>"
+
+
 def _plan(kind: str | None, tasks: str, count: int, anytime: bool) -> FaultPlan | None:
     return None if kind is None else FaultPlan((FaultKind(kind),), tasks, count, anytime=anytime)
 
@@ -237,72 +374,8 @@ def _on_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _ready_made() -> Iterator[ModuleType]:
-    package = importlib.import_module("sim.scenarios")
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_"):
-            yield importlib.import_module(f"{package.__name__}.{info.name}")
-
-
-def _scenarios(module: ModuleType) -> Iterator[tuple[str, Scenario]]:
-    for name, value in vars(module).items():
-        if (
-            not name.startswith("_")
-            and inspect.iscoroutinefunction(value)
-            and value.__module__ == module.__name__
-            and all(
-                parameter.default is not parameter.empty
-                or parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
-                for parameter in inspect.signature(value).parameters.values()
-            )
-        ):
-            yield name, value
-
-
 def _first_line(scenario: Scenario) -> str:
     return (inspect.getdoc(scenario) or "").partition("\n")[0]
-
-
-def _load_scenario(name: str) -> Scenario:
-    module_name, colon, function_name = name.rpartition(":")
-    if not colon or not function_name or not module_name:
-        raise WrongUse(f"{name!r} names no scenario: it must be MODULE:FUNCTION")
-    module = _load_module(module_name)
-    scenario: Scenario | None = getattr(module, function_name, None)
-    if scenario is None:
-        known = ", ".join(known_name for known_name, _ in _scenarios(module)) or "none"
-        raise WrongUse(f"there is no {function_name!r} in {module_name}; it has: {known}")
-    if not inspect.iscoroutinefunction(scenario):
-        raise WrongUse(f"{name} is not an async function, and so no scenario")
-    return scenario
-
-
-def _load_module(name: str) -> ModuleType:
-    here = os.getcwd()
-    if here not in sys.path:
-        # As `python -m` does: an installed command does not see the folder it is called in.
-        sys.path.insert(0, here)
-    if name.endswith(".py"):
-        return _load_file(name)
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise WrongUse(f"there is no module {name!r} here or in the environment") from error
-        raise
-
-
-def _load_file(path: str) -> ModuleType:
-    if not os.path.exists(path):
-        raise WrongUse(f"there is no file {path!r}")
-    name = os.path.splitext(os.path.basename(path))[0]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from trio._util import name_asyncgen
 
 from sim._choices import ChoiceLog
 from sim._draw import Active as Draws
-from sim._errors import Deadlock, LeakedTasks, StepBudgetExceeded
+from sim._errors import Deadlock, LeakedTasks, StepBudgetExceeded, WrongUse
 from sim._escapes import guarded
 from sim._footprint import Recorder
 from sim._kernel._cleanup import cancel_everything, close_by_force
@@ -89,6 +89,7 @@ class Kernel:
         The choices made are in `log` afterwards.
 
         Raises:
+            WrongUse: the scenario is no async function.
             BaseException: what a strategy raises, and KeyboardInterrupt; never what the
                 scenario raises.
         """
@@ -102,7 +103,7 @@ class Kernel:
         gc.disable()
         try:
             # Not the runner's main task: of that one, Trio keeps the outcome to itself.
-            root = self._runner.spawn_impl(scenario, (), self._nurseries.main, None)
+            root = self._spawn_root(scenario)
             scheduler.name_root(root)
             self.invariants.begin_execution()
             if strategy.wants_footprints:
@@ -140,6 +141,15 @@ class Kernel:
         faults = scheduler.faults
         struck = faults is not None and faults.struck
         return Ended(self._findings.verdict(struck), abandoned, cut, scheduler.steps, struck)
+
+    def _spawn_root(self, scenario: Callable[[], Awaitable[object]]) -> Any:
+        try:
+            return self._runner.spawn_impl(scenario, (), self._nurseries.main, None)
+        except Exception as error:
+            raise WrongUse(
+                "calling the scenario gave no coroutine, so that there is nothing to run: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _begin(self, strategy: Strategy, trace: Trace | None) -> None:
         scheduler, runner = self._scheduler, self._runner

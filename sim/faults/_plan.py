@@ -36,6 +36,9 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from sim import _arguments as arguments
+from sim._errors import WrongType
+
 SEPARATOR: Final = "."
 # In a code, behind the number of faults.
 ANYTIME: Final = "a"
@@ -90,6 +93,12 @@ class FaultPlan:
     anytime: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.kinds, tuple) or not all(isinstance(kind, FaultKind) for kind in self.kinds):
+            raise WrongType(f"kinds must be a tuple of FaultKind, not {self.kinds!r}")
+        arguments.text("tasks", self.tasks)
+        arguments.whole_number("at_most", self.at_most)
+        arguments.number("seconds", self.seconds)
+        arguments.flag("anytime", self.anytime)
         if not self.kinds:
             raise ValueError("a fault plan needs at least one kind of fault")
         if self.at_most < 1:
@@ -103,9 +112,12 @@ class FaultPlan:
 
         Raises:
             ValueError: there is no such kind.
+            WrongType: it is neither.
         """
         if isinstance(plan, FaultPlan):
             return plan
+        if not isinstance(plan, str):
+            raise WrongType(f"faults must be a FaultPlan or the name of a kind of fault, not {plan!r}")
         return cls((_kind(plan),))
 
     def names(self, task: str) -> bool:

@@ -8,7 +8,9 @@ reader would not have expected.
 from __future__ import annotations
 
 import linecache
+import os
 import traceback
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from sim._errors import Nondeterminism
@@ -22,6 +24,9 @@ MAX_ROWS: Final = 80
 """Rows shown of a run; of a longer one, its end is shown, where the failure is."""
 _MAX_LANES: Final = 24
 _MAX_SOURCE: Final = 60
+# What a row needs beside its lanes, its task and where that goes on, to say where it stops.
+_ROOM_FOR_THE_REST: Final = 70
+_NARROW_LABEL: Final = 24
 
 
 def describe_result(result: Result) -> str:
@@ -43,13 +48,17 @@ def describe_result(result: Result) -> str:
     return "\n".join(lines)
 
 
-def describe_failure(failure: Failure) -> str:
-    """The error, the interleaving that leads to it, and how to see it again."""
+def describe_failure(failure: Failure, width: int | None = None) -> str:
+    """The error, the interleaving that leads to it, and how to see it again.
+
+    Args:
+        width: how many columns the table may take; None: as many as it needs.
+    """
     return "\n".join(
         [
             *_errors(failure.error),
             "",
-            *_table(failure.steps),
+            *_table(failure.steps, width),
             "",
             *_logged(failure),
             (
@@ -65,16 +74,16 @@ def _errors(error: BaseException) -> list[str]:
     """What was raised and where. The program's own error comes first."""
     if isinstance(error, Nondeterminism):
         own = [] if error.__cause__ is None else _errors(error.__cause__)
-        return [*own, *([""] if own else []), f"{type(error).__name__}: {error.finding}"]
+        return [*own, *([""] if own else []), f"{type(error).__name__}: {_printable(error.finding)}"]
     where = _raised_at(error)
-    raised = "".join(traceback.format_exception_only(error)).rstrip()
+    raised = _printable("".join(traceback.format_exception_only(error)).rstrip())
     return [raised, *([f"  raised at {where}"] if where else [])]
 
 
 def _logged(failure: Failure) -> list[str]:
     if not failure.logged:
         return []
-    return ["logged in this run:", *(f"{step:>5}  {line}" for step, line in failure.logged), ""]
+    return ["logged in this run:", *(f"{step:>5}  {_printable(line)}" for step, line in failure.logged), ""]
 
 
 def _raised_at(error: BaseException) -> str:
@@ -85,7 +94,7 @@ def _raised_at(error: BaseException) -> str:
     return f"{last.filename}:{last.lineno} in {last.name}: {last.line}"
 
 
-def _table(steps: tuple[TracedStep, ...]) -> list[str]:
+def _table(steps: tuple[TracedStep, ...], width: int | None) -> list[str]:
     if not steps:
         return ["(no step was made)"]
     first = max(0, len(steps) - MAX_ROWS)
@@ -96,21 +105,59 @@ def _table(steps: tuple[TracedStep, ...]) -> list[str]:
         for task, (born, died) in sorted(lives.items(), key=lambda item: item[1])
         if died >= first and born < len(steps)
     ][:_MAX_LANES]
-    task_width = max(len(_label(step)) for step in shown)
-    from_width = max(len(step.start) for step in shown)
+    task_width = max(_columns(_label(step)) for step in shown)
+    from_width = max(len("goes on at"), *(_columns(_place(step.start)) for step in shown))
+    # Where a task goes on is where it has stopped before: where there is little room, once is enough.
+    narrow = width is not None and task_width + from_width + len(lanes) > width - _ROOM_FOR_THE_REST
+    if narrow:
+        task_width = min(task_width, _NARROW_LABEL)
     rows = [f"... {first:,} steps before these"] if first else []
     rows.append(
         f"{'step':>6} {'time':>9}  {'':{len(lanes)}}  {'task':{task_width}}  "
-        f"{'goes on at':{from_width}}  and stops at"
+        + ("stops at" if narrow else f"{'goes on at':{from_width}}  and stops at")
     )
     for number, step in enumerate(shown, first):
         marks = "".join(_mark(task, step, number, lives) for task in lanes)
         preempts = "*" if step.preempts else " "
-        rows.append(
-            f"{number:>5}{preempts} {step.time:>7g} s  {marks}  {_label(step):{task_width}}  "
-            f"{step.start:{from_width}}  {_stop(step)}".rstrip()
-        )
+        row = f"{number:>5}{preempts} {step.time:>7g} s  {marks}  {_padded(_label(step), task_width)}  "
+        if not narrow:
+            row += f"{_padded(_place(step.start), from_width)}  "
+        row = (row + _stop(step, None if width is None else width - _columns(row))).rstrip()
+        rows.append(row if width is None else _cut(row, width))
     return rows
+
+
+def _printable(text: str) -> str:
+    """A text without what a terminal would obey."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _padded(text: str, width: int) -> str:
+    text = _cut(text, width)
+    return text + " " * (width - _columns(text))
+
+
+def _cut(text: str, width: int) -> str:
+    if _columns(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    while text and _columns(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _place(place: str) -> str:
+    """``file:line in function``, an installed file by its name within the library."""
+    return _printable(place.rpartition("site-packages" + os.sep)[2])
 
 
 def _lives(steps: tuple[TracedStep, ...]) -> dict[TaskId, tuple[int, int]]:
@@ -131,17 +178,22 @@ def _mark(task: TaskId, step: TracedStep, number: int, lives: dict[TaskId, tuple
 
 def _label(step: TracedStep) -> str:
     path = ".".join(map(str, step.task))
-    return f"{step.name} {path}" if path else step.name
+    name = _printable(step.name)
+    return f"{name} {path}" if path else name
 
 
-def _stop(step: TracedStep) -> str:
-    drew = f"  <- drew {', '.join(step.drew)}" if step.drew else ""
+def _stop(step: TracedStep, room: int | None) -> str:
+    drew = _printable(f"  <- drew {', '.join(step.drew)}" if step.drew else "")
     if not step.end:
         return f"its end{drew}"
     place, _, _ = step.end.partition(" in ")
     path, _, line = place.rpartition(":")
-    source = linecache.getline(path, int(line)).strip()
+    source = _printable(linecache.getline(path, int(line)).strip())
+    place = _place(place)
+    struck = f"  <- {step.fault} strikes here" if step.fault else ""
     if len(source) > _MAX_SOURCE:
         source = source[: _MAX_SOURCE - 3] + "..."
-    struck = f"  <- {step.fault} strikes here" if step.fault else ""
+    if room is not None:
+        # What was chosen there says more than the line.
+        source = _cut(source, max(0, room - _columns(place + drew + struck) - 2))
     return f"{place}  {source}{drew}{struck}"

@@ -1,11 +1,16 @@
 """The command line: what it prints, and exit codes that mean something."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+import sim
 from sim.cli import main
 
 PROGRAM = '''
@@ -124,3 +129,108 @@ def test_token_that_cannot_be_read_exits_2(program: str) -> None:
     result = invoke("replay", f"{program}:right", "!!")
     assert result.exit_code == 2
     assert "!!" in result.output
+
+
+def process(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m sim`, as a process of its own."""
+    root = str(Path(sim.__file__).parent.parent)
+    return subprocess.run(
+        [sys.executable, "-m", "sim", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": root, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["def f(:", "import no_such_module_at_all", "raise ValueError('two\\nlines')", "import sys; sys.exit(0)"],
+)
+def test_module_that_cannot_be_imported_exits_2_with_one_line(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "cannot_be_imported.py"
+    path.write_text(source)
+    result = invoke("explore", f"{path}:scenario")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert f"{path}:1" in line
+
+
+def test_scenario_with_parameters_exits_2_with_one_line(program: str) -> None:
+    result = invoke("explore", f"{program}:with_argument")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "(x)" in line
+
+
+NOISY = """
+import atexit, os, subprocess, sys
+import trio
+print("imported")
+atexit.register(print, "at exit")
+async def scenario():
+    print("printed")
+    sys.__stdout__.write("past the stream")
+    os.write(1, b"past Python")
+    await trio.lowlevel.checkpoint()
+"""
+
+
+def test_json_stays_json_whatever_the_scenario_prints(tmp_path: Path) -> None:
+    (tmp_path / "noisy_program.py").write_text(NOISY)
+    done = process(tmp_path, "explore", "noisy_program:scenario", "--json", "--max-executions", "3")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["executions"] == 3
+    assert "printed" in done.stderr
+    listed = process(tmp_path, "list", "noisy_program", "--json")
+    assert json.loads(listed.stdout)[0]["scenario"] == "noisy_program:scenario"
+
+
+def test_line_to_see_it_again_works_when_pasted(tmp_path: Path) -> None:
+    (tmp_path / "a program.py").write_text(PROGRAM)
+    explored = process(tmp_path, "explore", "a program.py:broken", "--max-steps", "50")
+    line = re.search("^see it again: (.*)$", explored.stdout, re.MULTILINE)
+    assert line is not None
+    assert "--max-steps 50" in line[1]
+    shell = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    again = subprocess.run(
+        line[1], shell=True, cwd=tmp_path, env=shell, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert again.stdout.splitlines()[-1] == explored.stdout.splitlines()[-1]
+
+
+def test_ctrl_c_shows_what_was_found_and_exits_130(tmp_path: Path) -> None:
+    (tmp_path / "endless_program.py").write_text(
+        "import signal, trio\nruns = 0\n"
+        "async def scenario():\n"
+        "    global runs\n    runs += 1\n"
+        "    if runs == 20: signal.raise_signal(signal.SIGINT)\n"
+        "    await trio.lowlevel.checkpoint()\n"
+        "    raise ValueError('found')\n"
+    )
+    done = process(tmp_path, "explore", "endless_program:scenario", "--max-failures", "2")
+    assert done.returncode == 130, done.stderr
+    assert "1 failed" in done.stdout
+    assert "ValueError: found" in done.stdout
+    assert done.stderr.splitlines() == ["sim: interrupted: this is what was found so far"]
+
+
+def test_token_that_does_not_fail_says_so_and_exits_0(program: str) -> None:
+    result = invoke("replay", f"{program}:right", "1r00")
+    assert result.exit_code == 0
+    assert "does not fail" in result.stderr
+
+
+def test_version_is_told_and_without_arguments_the_help(tmp_path: Path) -> None:
+    done = process(tmp_path, "--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("sim, version ")
+    assert invoke().exit_code == 2
+
+
+def test_no_assert_checks_anything_under_o_and_that_is_said(program: str, tmp_path: Path) -> None:
+    done = process(tmp_path, "explore", f"{program}:broken", "--max-executions", "5", PYTHONOPTIMIZE="1")
+    assert done.returncode == 0
+    assert "-O" in done.stderr

@@ -119,9 +119,73 @@ def test_same_seed_explores_the_same_runs_and_another_seed_others() -> None:
 
 
 def test_as_many_failures_are_gathered_as_asked_for() -> None:
-    result = sim.explore(lost_update, max_executions=200, max_failures=5)
-    assert len(result.failures) == 5
+    result = sim.explore(lost_update, max_executions=200, max_failures=3)
+    assert len(result.failures) == 3
     assert result.executions < 200
+
+
+@pytest.mark.parametrize("shrinks", [True, False])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_failing_run_is_reported_twice_and_none_is_left_out(shrinks: bool, jobs: int) -> None:
+    every = sim.explore(lost_update, "dfs", max_failures=1_000, shrink_failures=False)
+    result = sim.explore(lost_update, max_failures=1_000, shrink_failures=shrinks, jobs=jobs)
+    tokens = {failure.token for failure in result.failures}
+    assert len(result.failures) == len(tokens) == len(every.failures)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("strategy", 5),
+        ("max_executions", "5"),
+        ("max_failures", 1.5),
+        ("max_steps", True),
+        ("max_depth", "2"),
+        ("max_seconds", "1"),
+        ("seed", None),
+        ("jobs", "2"),
+        ("shrink_failures", 1),
+        ("self_check", "yes"),
+        ("progress", 1),
+        ("database", 3),
+        ("faults", 3),
+        ("sweep", ["cancel"]),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_by_the_name_of_its_argument(name: str, value: Any) -> None:
+    with pytest.raises(sim.WrongType, match="faults" if name == "sweep" else name):
+        sim.explore(right_update, **{name: value})
+
+
+def test_what_is_no_scenario_is_refused() -> None:
+    async def with_arguments(one: int, two: int) -> None:
+        raise NotImplementedError(one, two)
+
+    def plain() -> None: ...
+
+    for wrong in (with_arguments, plain, 5, None):
+        with pytest.raises(sim.WrongUse, match="scenario"):
+            sim.explore(wrong)  # type: ignore[arg-type]  # the point of the test
+        with pytest.raises(sim.WrongUse, match="scenario"):
+            sim.replay(wrong, "1r00")  # type: ignore[arg-type]  # the point of the test
+
+
+def test_an_interrupt_carries_what_was_found() -> None:
+    runs = 0
+
+    async def scenario() -> None:
+        nonlocal runs
+        runs += 1
+        if runs > 10:
+            raise KeyboardInterrupt
+        await trio.lowlevel.checkpoint()
+        raise ValueError("found")
+
+    with pytest.raises(sim.Interrupted) as caught:
+        sim.explore(scenario, max_failures=2)
+    result = caught.value.result
+    assert not result.complete
+    assert [str(failure.error) for failure in result.failures] == ["found"]
 
 
 def test_result_check_raises_the_failure_with_its_token_in_a_note() -> None:
