@@ -6,19 +6,21 @@
     async def test_no_update_is_lost() -> None:
         ...
 
-The marker's arguments are those of `sim.explore`; fixtures may be used, but not async ones, and each is
-the same object in every execution. A run that fails is kept and tried first the next time: in the file that
+The marker's arguments are those of `sim.explore`, by name or in its order; fixtures may be used, but not
+async ones, and each is the same object in every execution. A ``pytest.mark.trio`` beside it does not matter.
+
+A run that fails is kept and tried first the next time: in the file that
 the marker names as its ``database``, or else in pytest's cache folder. `--sim-token TOKEN` makes one run
 only, of the tests that are selected; `--sim-executions N` makes more or fewer executions of each.
 
-Needs the package `pytest`. To have it, put ``pytest_plugins = ["sim.pytest_plugin"]`` into the conftest.py
-at the root of the tests, or ``-p sim.pytest_plugin`` into pytest's ``addopts``.
+Needs the package `pytest`, which loads this by itself where the project is installed;
+``-p no:sim.pytest_plugin`` leaves it out.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +55,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     for item in items:
         marker = item.get_closest_marker("sim")
         if marker is not None and isinstance(item, pytest.Function):
-            item.obj = _explored(config, item.nodeid, item.obj, marker.kwargs)
+            item.obj = _explored(config, item.nodeid, item.obj, marker)
+            # pytest-trio would refuse what it takes for an async test of its own that is none.
+            item.get_closest_marker = partial(_closest_marker_but_trio, item.get_closest_marker)  # type: ignore[method-assign]
+
+
+def pytest_report_header() -> str | None:
+    """Say aloud that nothing can fail."""
+    if __debug__:
+        return None
+    return "sim: python -O leaves out `assert` in everything but test modules, so scenarios check less"
+
+
+def _closest_marker_but_trio(closest: Callable[..., Any], name: str, default: Any = None) -> Any:
+    return default if name == "trio" else closest(name, default)
 
 
 @pytest.fixture
@@ -69,14 +84,24 @@ def sim_explore() -> Callable[..., Result]:
 
 
 def _explored(
-    config: pytest.Config, nodeid: str, test: Callable[..., Any], options: Mapping[str, Any]
+    config: pytest.Config, nodeid: str, test: Callable[..., Any], marker: pytest.Mark
 ) -> Callable[..., None]:
-    """The test that explores `test`."""
+    """The test that explores `test`; one that fails if the marker cannot be meant so."""
+    wrong: str | None = None
+    options: dict[str, Any] = {}
     if not inspect.iscoroutinefunction(test):
-        raise pytest.UsageError(f"{nodeid} is marked sim and is not async: there is no schedule to choose")
+        wrong = f"{nodeid} is marked sim and is not async: there is no schedule to choose"
+    else:
+        try:
+            bound = inspect.signature(explore).bind(test, *marker.args, **marker.kwargs)
+            options = {name: value for name, value in bound.arguments.items() if name != "scenario"}
+        except TypeError as error:
+            wrong = f"the marker sim of {nodeid} has wrong arguments: {error}"
 
     def explored(**fixtures: Any) -> None:
         __tracebackhide__ = True
+        if wrong is not None:
+            raise WrongUse(wrong)
         scenario = partial(test, **fixtures)
         token: str | None = config.getoption("--sim-token")
         if token is not None:
@@ -89,11 +114,7 @@ def _explored(
         path = chosen.pop("database", _file_of_failures(config))
         if path is not None:
             chosen["database"] = FailuresOf(path, nodeid)
-        try:
-            result = explore(scenario, **chosen)
-        except TypeError as error:
-            raise WrongUse(f"the marker sim of {nodeid} has wrong arguments: {error}") from None
-        result.check()
+        explore(scenario, **chosen).check()
 
     return explored
 

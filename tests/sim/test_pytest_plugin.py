@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import sim
+import sim.pytest_plugin
 
 pytest_plugins = ["pytester"]
 
@@ -102,13 +105,50 @@ def test_tests_of_one_name_do_not_take_each_others_failures(pytester: pytest.Pyt
     assert list(json.loads(kept.read_text())) == ["test_it.py::test_broken[2]"]
 
 
-def test_a_marked_test_that_is_not_async_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it="import pytest\n@pytest.mark.sim\ndef test_plain(): ...\n")
-    run(pytester).stderr.fnmatch_lines(["*test_plain is marked sim and is not async*"])
-
-
-def test_a_wrong_argument_of_the_marker_is_named(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it="import pytest\n@pytest.mark.sim(tries=5)\nasync def test_it(): ...\n")
+def test_a_marked_test_that_is_not_async_fails_and_the_others_run(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="import pytest\n@pytest.mark.sim\ndef test_plain(): ...\ndef test_other(): ...\n"
+    )
     outcome = run(pytester)
-    outcome.assert_outcomes(failed=1)
-    outcome.stdout.fnmatch_lines(["*the marker sim of test_it.py::test_it has wrong arguments*tries*"])
+    outcome.assert_outcomes(passed=1, failed=1)
+    outcome.stdout.fnmatch_lines(["*test_plain is marked sim and is not async*"])
+
+
+@pytest.mark.parametrize("wrong", ["tries=5", "'random', strategy='dfs'"])
+def test_a_wrong_argument_of_the_marker_is_named(pytester: pytest.Pytester, wrong: str) -> None:
+    pytester.makepyfile(
+        test_it=f"import pytest\n@pytest.mark.sim({wrong})\nasync def test_it(): ...\ndef test_other(): ...\n"
+    )
+    outcome = run(pytester)
+    outcome.assert_outcomes(passed=1, failed=1)
+    outcome.stdout.fnmatch_lines(["*the marker sim of test_it.py::test_it has wrong arguments*"])
+
+
+def test_arguments_by_position_are_those_of_explore(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it=TESTS.replace('(strategy="dpor")', '("random", 3)').replace(
+            "async def test_right():", "async def test_right():\n    print('a run')"
+        )
+    )
+    shown = run(pytester, "-s", "-k", "right").stdout.str()
+    assert shown.count("a run") == 3
+
+
+@pytest.mark.parametrize("how", ["@pytest.mark.trio", "pytestmark = pytest.mark.trio"])
+def test_a_mark_of_pytest_trio_beside_it_does_not_matter(pytester: pytest.Pytester, how: str) -> None:
+    marker = '@pytest.mark.sim(strategy="dpor")'
+    if how.startswith("@"):
+        pytester.makepyfile(test_it=TESTS.replace(marker, f"{how}\n{marker}"))
+    else:
+        pytester.makepyfile(test_it=TESTS.replace("@pytest.fixture", f"{how}\n\n@pytest.fixture"))
+    run(pytester, "-k", "right").assert_outcomes(passed=1)
+
+
+def test_assertions_that_are_left_out_are_said_aloud(pytester: pytest.Pytester) -> None:
+    shown = pytester.run(sys.executable, "-O", "-m", "pytest", "-p", "sim.pytest_plugin", "-k", "right")
+    shown.stdout.fnmatch_lines(["*python -O leaves out*"])
+
+
+def test_it_is_loaded_by_itself_and_only_once() -> None:
+    (entry,) = importlib.metadata.entry_points(group="pytest11", name="sim.pytest_plugin")
+    assert entry.load() is sim.pytest_plugin
