@@ -171,8 +171,8 @@ def _pool_of(worker: _Worker) -> object:
     return worker.pool._process
 
 
-def _of_the_run(hooks: Hooks) -> object:
-    return hooks if hooks.parent is None else hooks.parent
+def _of_the_run(installed: Hooks) -> object:
+    return installed if installed.parent is None else installed.parent
 
 
 def _crash(process: Process, error: BaseException) -> None:
