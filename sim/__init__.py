@@ -4,6 +4,7 @@ from sim._draw import choose
 from sim._errors import (
     Deadlock,
     Escape,
+    ExplorationUnderWay,
     Interrupted,
     InvalidToken,
     LeakedTasks,
@@ -42,6 +43,7 @@ __all__ = [
     "BLOCKED",
     "Deadlock",
     "Escape",
+    "ExplorationUnderWay",
     "Failure",
     "FaultKind",
     "FaultPlan",

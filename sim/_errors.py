@@ -40,6 +40,23 @@ class Interrupted(KeyboardInterrupt):
         self.result = result
 
 
+class ExplorationUnderWay(WrongUse):
+    """An exploration was begun while another thread of the process is in the middle of one.
+
+    Attributes:
+        other: the name of the thread that explores.
+        thread: the name of the thread that was refused.
+    """
+
+    def __init__(self, other: str, thread: str) -> None:
+        super().__init__(
+            f"the thread {other} explores already, so the thread {thread} cannot: what a run is given, as "
+            "the clock, is replaced for the whole process; explore one after the other, or in processes"
+        )
+        self.other = other
+        self.thread = thread
+
+
 class UnsupportedTrio(SimError):
     """The installed Trio does not look inside the way the simulator relies on."""
 

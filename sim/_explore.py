@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from sim import _arguments as arguments
+from sim._alone import exploring_alone
 from sim._database import FailureDatabase, FailuresOf
 from sim._errors import Interrupted, Nondeterminism, ReplayDiverged, WrongUse
 from sim._exploration import (
@@ -411,7 +412,8 @@ def _run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) ->
             exploration.run(kernel)
 
     try:
-        trio.run(host)
+        with exploring_alone():
+            trio.run(host)
     except KeyboardInterrupt:
         # Before the first run, or after the last.
         exploration.interrupted = True

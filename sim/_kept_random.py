@@ -14,15 +14,19 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+from sim._escapes import belongs_to_the_run
+
 
 class KeptRandom(random.Random):
     """Stands for a generator of a module.
 
     Args:
         stream: what to seed it with, asked once in each run that draws from it.
+        host: what it stands for; threads that do not belong to the run draw from that.
     """
 
-    def __init__(self, stream: Callable[[], str]) -> None:
+    def __init__(self, stream: Callable[[], str], host: random.Random) -> None:
+        self._host = host
         self._stream = stream
         self._fresh = False
         super().__init__(0)
@@ -38,11 +42,15 @@ class KeptRandom(random.Random):
 
     def random(self) -> float:
         """As in its base."""
+        if not belongs_to_the_run():
+            return self._host.random()
         self._begin()
         return super().random()
 
     def getrandbits(self, k: int, /) -> int:
         """As in its base."""
+        if not belongs_to_the_run():
+            return self._host.getrandbits(k)
         self._begin()
         return super().getrandbits(k)
 
@@ -79,7 +87,7 @@ def kept_generators(
             # Not a subclass: `SystemRandom` asks the system, and others are the program's own.
             if type(value) is random.Random:
                 if id(value) not in known:
-                    known[id(value)] = KeptRandom(_Stream(stream, f"{module_name}.{name}"))
+                    known[id(value)] = KeptRandom(_Stream(stream, f"{module_name}.{name}"), value)
                 yield module, name, known[id(value)]
 
 

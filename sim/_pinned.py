@@ -7,6 +7,8 @@ Each function is replaced in its own module and, for programs say ``from time im
 module has it by that or another name. A reference kept elsewhere, as the default of an argument or in an
 object, is out of reach: to a clock, it is found by making a run twice (`explore(self_check=True)`, every
 run that fails, and the first); to a function of `random`, it gives the same numbers in each run.
+
+Threads that do not belong to the run, as a metrics exporter of the host process, get the real thing.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import Any, Final
 
 from sim._clock import CLOCK_START, WALL_CLOCK_START, VirtualClock
 from sim._datetime import virtual_now
-from sim._escapes import guarding
+from sim._escapes import belongs_to_the_run, guarding
 from sim._kept_random import KeptRandom, kept_generators
 from sim._lookups import lookups
 from sim._thread_primitives import older_locks_adopted, thread_primitives
@@ -54,6 +56,9 @@ _uuid: Any = uuid
 _tempfile: Any = tempfile
 _shared: Final[random.Random] = vars(random)["_inst"]
 _seed: Final = random.Random.seed
+_real_urandom: Final = os.urandom
+_real_sleep: Final = time.sleep
+_real_time: Final = time.time
 
 
 class PinnedSources:
@@ -71,6 +76,7 @@ class PinnedSources:
         self._bytes: random.Random | None = None
         self._seeded = False
         self._kept: list[KeptRandom] = []
+        self._host = random.Random(0)
 
     def reset(self) -> None:
         """Begin an execution."""
@@ -90,6 +96,8 @@ class PinnedSources:
         return f"{purpose} {self._seed}"
 
     def _urandom(self, size: int, /) -> bytes:
+        if not belongs_to_the_run():
+            return _real_urandom(size)
         if self._bytes is None:
             self._bytes = random.Random(self._stream("bytes"))
         return self._bytes.randbytes(size)
@@ -99,7 +107,9 @@ class PinnedSources:
 
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:
-        state, names, timestamp = random.getstate(), _tempfile._name_sequence, _uuid._last_timestamp
+        # Whoever does not belong to the run goes on with the numbers of before.
+        self._host.setstate(random.getstate())
+        names, timestamp = _tempfile._name_sequence, _uuid._last_timestamp
         replacements = [*self._clocks(), *self._random_sources(), *_threads(), *lookups(), *_selects()]
         replacements += thread_primitives()
         # Which of the private ones exist depends on the version of Python.
@@ -119,7 +129,7 @@ class PinnedSources:
             for owner, name, original in originals:
                 setattr(owner, name, original)
             _put_back(replacements, originals, sys.modules.keys() - known)
-            random.setstate(state)
+            random.setstate(self._host.getstate())
             _tempfile._name_sequence, _uuid._last_timestamp = names, timestamp
 
     def _wall_seconds(self) -> float:
@@ -128,25 +138,32 @@ class PinnedSources:
     def _clocks(self) -> Iterator[Replacement]:
         clock = self._clock
 
-        def seconds(*which: object) -> float:
-            return clock.now
+        def seconds(real: Callable[[], float]) -> float:
+            return clock.now if belongs_to_the_run() else real()
 
-        def nanoseconds(*which: object) -> int:
-            return round(clock.now * 1e9)
+        def nanoseconds(real: Callable[[], int]) -> int:
+            return round(clock.now * 1e9) if belongs_to_the_run() else real()
 
-        wall_seconds = self._wall_seconds
+        def wall_seconds() -> float:
+            return self._wall_seconds() if belongs_to_the_run() else _real_time()
 
-        def wall_nanoseconds() -> int:
-            return round(self._wall_seconds() * 1e9)
+        def wall_nanoseconds(real: Callable[[], int]) -> int:
+            return round(self._wall_seconds() * 1e9) if belongs_to_the_run() else real()
 
-        def get(which: int, /) -> float:
-            return wall_seconds() if which == time.CLOCK_REALTIME else seconds()
+        def get(real: Callable[[int], float], which: int, /) -> float:
+            if not belongs_to_the_run():
+                return real(which)
+            return self._wall_seconds() if which == time.CLOCK_REALTIME else clock.now
 
-        def get_nanoseconds(which: int, /) -> int:
-            return wall_nanoseconds() if which == time.CLOCK_REALTIME else nanoseconds()
+        def get_nanoseconds(real: Callable[[int], int], which: int, /) -> int:
+            if not belongs_to_the_run():
+                return real(which)
+            return round((self._wall_seconds() if which == time.CLOCK_REALTIME else clock.now) * 1e9)
 
         def sleep(duration: float, /) -> None:
-            if in_thread():
+            if not belongs_to_the_run():
+                _real_sleep(duration)
+            elif in_thread():
                 sleep_in_thread(duration)
             else:
                 # As the real one announces itself to the hook, which refuses it.
@@ -154,12 +171,12 @@ class PinnedSources:
 
         for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
             # An object for each, so that it is known which one to put back.
-            yield time, name, partial(seconds)
-            yield time, f"{name}_ns", partial(nanoseconds)
+            yield time, name, partial(seconds, getattr(time, name))
+            yield time, f"{name}_ns", partial(nanoseconds, getattr(time, f"{name}_ns"))
         yield time, "time", wall_seconds
-        yield time, "time_ns", wall_nanoseconds
-        yield time, "clock_gettime", get
-        yield time, "clock_gettime_ns", get_nanoseconds
+        yield time, "time_ns", partial(wall_nanoseconds, time.time_ns)
+        yield time, "clock_gettime", partial(get, time.clock_gettime)
+        yield time, "clock_gettime_ns", partial(get_nanoseconds, time.clock_gettime_ns)
         yield time, "sleep", sleep
         for name in ("gmtime", "localtime", "ctime"):
             yield time, name, _now_unless_given(getattr(time, name), wall_seconds)
@@ -188,10 +205,15 @@ class PinnedSources:
         # Else they ask the system, and libuuid's own clock.
         yield uuid, "_generate_time_safe", None
         yield uuid, "_UuidCreate", None
-        yield uuid, "getnode", lambda: _NODE
+        getnode = uuid.getnode
+        yield uuid, "getnode", lambda: _NODE if belongs_to_the_run() else getnode()
 
     def _seeding(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        of_host: Callable[..., Any] = getattr(self._host, function.__name__)
+
         def drawn(*args: Any, **kwargs: Any) -> Any:
+            if not belongs_to_the_run():
+                return of_host(*args, **kwargs)
             if not self._seeded:
                 self._seeded = True
                 _seed(_shared, self._stream("shared"))

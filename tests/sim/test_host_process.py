@@ -1,0 +1,166 @@
+"""What an exploration leaves alone: the other threads of the process, and whatever it has replaced."""
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from random import Random
+from time import monotonic as imported_monotonic
+from time import sleep as imported_sleep
+
+import pytest
+import trio
+
+import sim
+from sim._clock import WALL_CLOCK_START
+
+of_this_module = Random(7)
+
+
+@contextmanager
+def older_thread() -> Generator[Callable[[Callable[[], object]], object]]:
+    """A thread of the host process, and a function that has it call another and gives back the result."""
+    jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+    results: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (job := jobs.get()) is not None:
+            results.put(job())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+
+    def ask(job: Callable[[], object]) -> object:
+        jobs.put(job)
+        return results.get()
+
+    try:
+        yield ask
+    finally:
+        jobs.put(None)
+        thread.join()
+
+
+CLOCKS: dict[str, Callable[[], float]] = {
+    "time": lambda: time.time(),
+    "time_ns": lambda: time.time_ns() / 1e9,
+    "clock_gettime": lambda: time.clock_gettime(time.CLOCK_REALTIME),
+    "clock_gettime_ns": lambda: time.clock_gettime_ns(time.CLOCK_REALTIME) / 1e9,
+    "gmtime": lambda: time.mktime(time.gmtime()),
+    "localtime": lambda: time.mktime(time.localtime()),
+    "ctime": lambda: time.mktime(time.strptime(time.ctime())),
+    "asctime": lambda: time.mktime(time.strptime(time.asctime())),
+    "strftime": lambda: float(time.strftime("%Y")) * 365.24 * 86_400 - 1970 * 365.24 * 86_400,
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+def test_an_older_thread_sees_the_real_date(clock: Callable[[], float]) -> None:
+    real: list[object] = []
+    virtual: list[float] = []
+    with older_thread() as ask:
+
+        async def scenario() -> None:
+            real.append(ask(clock))
+            virtual.append(clock())
+
+        sim.explore(scenario, max_executions=1).check()
+    year = 366 * 86_400
+    assert abs(virtual[0] - WALL_CLOCK_START) < year
+    assert isinstance(real[0], float)
+    assert real[0] > WALL_CLOCK_START + year
+
+
+@pytest.mark.parametrize("name", ["monotonic", "perf_counter", "process_time", "thread_time"])
+def test_an_older_thread_measures_real_time(name: str) -> None:
+    before = getattr(time, name)(), getattr(time, f"{name}_ns")()
+    seen: list[object] = []
+    with older_thread() as ask:
+
+        async def scenario() -> None:
+            await trio.sleep(10**9)
+            seen.extend([ask(getattr(time, name)), ask(getattr(time, f"{name}_ns"))])
+
+        sim.explore(scenario, max_executions=1).check()
+    seconds, nanoseconds = seen
+    assert isinstance(seconds, float)
+    assert isinstance(nanoseconds, int)
+    assert seconds < before[0] + 10**6
+    assert nanoseconds < before[1] + 10**15
+
+
+def test_an_older_thread_really_sleeps() -> None:
+    slept: list[object] = []
+
+    def sleep() -> float:
+        began = imported_monotonic()
+        time.sleep(0.002)
+        imported_sleep(0.002)
+        return imported_monotonic() - began
+
+    with older_thread() as ask:
+
+        async def scenario() -> None:
+            slept.append(ask(sleep))
+
+        sim.explore(scenario, max_executions=1).check()
+    [seconds] = slept
+    assert isinstance(seconds, float)
+    assert seconds >= 0.004
+
+
+def test_an_older_thread_draws_nothing_from_the_run() -> None:
+    drawn: list[object] = []
+    state = random.getstate()
+    random.seed(3)
+    expected = [Random(3).random(), Random(7).random()]
+
+    def draw() -> list[float]:
+        return [random.random(), of_this_module.random()]
+
+    with older_thread() as ask:
+
+        async def scenario() -> None:
+            mine = random.random(), of_this_module.random()
+            drawn.append(ask(draw))
+            assert (random.random(), of_this_module.random()) != mine
+
+        try:
+            sim.explore(scenario, max_executions=1).check()
+            after = random.random()
+        finally:
+            random.setstate(state)
+    assert drawn == [expected]
+    generator = Random(3)
+    generator.random()
+    assert after == generator.random()
+
+
+def test_a_second_exploration_at_once_is_refused() -> None:
+    async def nothing() -> None:
+        await trio.lowlevel.checkpoint()
+
+    refused: list[object] = []
+
+    def explore() -> BaseException | None:
+        try:
+            sim.explore(nothing, max_executions=1)
+        except sim.WrongUse as error:
+            return error
+        return None
+
+    with older_thread() as ask:
+
+        async def scenario() -> None:
+            refused.append(ask(explore))
+
+        sim.explore(scenario, max_executions=1).check()
+        [error] = refused
+        assert isinstance(error, sim.ExplorationUnderWay)
+        assert error.other == threading.current_thread().name
+        assert error.other in str(error)
+        # One after the other is fine, in whichever thread.
+        assert ask(explore) is None
+    sim.explore(nothing, max_executions=1).check()
