@@ -34,6 +34,7 @@ from sim._kernel._cleanup import cancel_everything, close_by_force
 from sim._kernel._dependence import recorded
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Ended, Findings
+from sim._kernel._interrupts import Interrupts
 from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
 from sim._kernel._recursion import RecursionRoom
@@ -67,6 +68,7 @@ class Kernel:
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task)
         self._recursion = RecursionRoom()
+        self._interrupts = Interrupts(runner)
 
     @property
     def log(self) -> ChoiceLog:
@@ -90,8 +92,8 @@ class Kernel:
 
         Raises:
             WrongUse: the scenario is no async function.
-            BaseException: what a strategy raises, and KeyboardInterrupt; never what the
-                scenario raises.
+            BaseException: what a strategy raises, and KeyboardInterrupt if Ctrl-C was pressed; never what
+                the scenario raises.
         """
         scheduler = self._scheduler
         self._begin(strategy, trace)
@@ -135,9 +137,7 @@ class Kernel:
             finally:
                 if collecting:
                     gc.enable()
-        if self._runner.ki_pending:
-            self._runner.ki_pending = False
-            raise KeyboardInterrupt
+        self._interrupts.check()
         faults = scheduler.faults
         struck = faults is not None and faults.struck
         return Ended(self._findings.verdict(struck), abandoned, cut, scheduler.steps, struck)
@@ -310,7 +310,8 @@ class Kernel:
                     guarded(refuse),
                     gathered(scheduler.logged),
                     threads_replaced(self._threads.start),
-                    watched(lambda: bool(self._runner.ki_pending)),
+                    self._interrupts.noted(),
+                    watched(self._interrupts.pending),
                 ):
                     yield
             finally:

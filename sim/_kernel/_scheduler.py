@@ -300,8 +300,6 @@ class Scheduler:
                             traceback = traceback.tb_next
                     outcome = Error(error.with_traceback(traceback))
                     del traceback
-                    if isinstance(error, KeyboardInterrupt):
-                        runner.ki_pending = True
                 if outcome is not None:
                     if faults is not None:
                         outcome = faults.ends(task, outcome)

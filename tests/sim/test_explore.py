@@ -1,6 +1,7 @@
 """What explore and replay promise to whoever calls them."""
 
 import math
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -177,7 +178,7 @@ def test_an_interrupt_carries_what_was_found() -> None:
         nonlocal runs
         runs += 1
         if runs > 10:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         await trio.lowlevel.checkpoint()
         raise ValueError("found")
 

@@ -1,6 +1,8 @@
 """Trio programs run under the kernel as they do under Trio, one chosen step at a time."""
 
+import contextlib
 import gc
+import signal
 import weakref
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
@@ -381,12 +383,49 @@ def test_wait_task_rescheduled_is_woken_by_reschedule() -> None:
     held(sim.explore(scenario, "dfs"))
 
 
-def test_keyboard_interrupt_ends_the_exploration() -> None:
+def test_ctrl_c_ends_the_exploration_whatever_the_program_does_with_it() -> None:
+    runs = 0
+
     async def scenario() -> None:
-        raise KeyboardInterrupt
+        nonlocal runs
+        runs += 1
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         sim.explore(scenario)
+    assert runs == 1
+
+
+def test_a_program_may_handle_a_keyboard_interrupt_of_its_own() -> None:
+    async def child() -> None:
+        raise KeyboardInterrupt
+
+    async def scenario() -> None:
+        handled = False
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(child)
+        except* KeyboardInterrupt:
+            handled = True
+        assert handled
+        with pytest.raises(KeyboardInterrupt):
+            await trio.to_thread.run_sync(interrupted)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    result = sim.explore(scenario, max_executions=5)
+    result.check()
+    assert result.executions == 5
+
+
+def test_a_keyboard_interrupt_that_the_program_raises_and_does_not_handle_fails_the_run() -> None:
+    async def scenario() -> None:
+        raise KeyboardInterrupt
+
+    [failure] = sim.explore(scenario).failures
+    assert isinstance(failure.error, KeyboardInterrupt)
 
 
 def test_trio_runs_as_before_after_an_exploration() -> None:

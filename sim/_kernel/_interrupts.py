@@ -1,0 +1,63 @@
+"""Telling Ctrl-C from a program that raises `KeyboardInterrupt` itself.
+
+The first ends the exploration, whatever the program does with the exception; the second is an exception like
+any other, which the program may handle, and fails the run otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Generator
+from types import FrameType
+from typing import Any
+
+
+class Interrupts:
+    """Notes that Ctrl-C was pressed.
+
+    Args:
+        runner: of the Trio run, which notes it where no `KeyboardInterrupt` can be raised at once.
+    """
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._raised = False
+
+    def pending(self) -> bool:
+        """Whether Ctrl-C was pressed, and nobody has been told with `check`."""
+        return self._raised or bool(self._runner.ki_pending)
+
+    def check(self) -> None:
+        """See that it was not.
+
+        Raises:
+            KeyboardInterrupt: it was.
+        """
+        if self.pending():
+            self._raised = self._runner.ki_pending = False
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def noted(self) -> Generator[None]:
+        """Note what the handler of the signal raises, until the block ends."""
+        handler = signal.getsignal(signal.SIGINT)
+        # Only the main thread is interrupted, and only it may set a handler.
+        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+            yield
+            return
+
+        def note(signum: int, frame: FrameType | None) -> None:
+            try:
+                handler(signum, frame)
+            except KeyboardInterrupt:
+                self._raised = True
+                raise
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            if signal.getsignal(signal.SIGINT) is note:
+                signal.signal(signal.SIGINT, handler)
