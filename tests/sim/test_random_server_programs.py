@@ -69,6 +69,6 @@ def test_reduction_sees_every_outcome_of_random_server_programs() -> None:
 
 @pytest.mark.torture
 def test_reduction_sees_every_outcome_of_many_random_server_programs(dose: Callable[[int], int]) -> None:
-    count = dose(1_000)
-    compared = compare(range(10_000, 10_000 + count), bound=2_000)
-    assert sum(compared) >= count / 2
+    count = dose(100)
+    compared = compare(range(10_000, 10_000 + count), bound=600)
+    assert sum(compared) >= count / 3
