@@ -10,13 +10,14 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+from sim._portable import PortableError
 from sim._wait_graph import WaitingTask, draw
 
 if TYPE_CHECKING:
     from sim._result import Result
 
 
-class SimError(Exception):
+class SimError(PortableError, Exception):
     """Base of every error of this package's own."""
 
 
@@ -28,7 +29,7 @@ class WrongType(WrongUse, TypeError):
     """An argument has a type that it cannot have."""
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(PortableError, KeyboardInterrupt):
     """Ctrl-C has ended an exploration.
 
     Attributes:

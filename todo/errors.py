@@ -9,9 +9,11 @@ that the database did not do it; the text says whether the change is certainly n
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 __all__ = [
     "BadFolder",
@@ -36,7 +38,18 @@ __all__ = [
 
 
 class TodoError(Exception):
-    """The base of every error of this package."""
+    """The base of every error of this package. It pickles and copies, its cause with it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: _picklable(value) for name, value in self.__dict__.items()}
+        return _restored, (type(self), self.args, fields, _picklable(self.__cause__))
+
+    def __copy__(self) -> Self:
+        return cast("Self", _restored(type(self), self.args, self.__dict__, self.__cause__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        fields = {name: _deep(value, memo) for name, value in self.__dict__.items()}
+        return cast("Self", _restored(type(self), self.args, fields, _deep(self.__cause__, memo)))
 
 
 class BadInput(TodoError, ValueError):
@@ -62,9 +75,6 @@ class InvalidEntry(BadInput):
         self.field = field
         self.value = value
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (InvalidEntry, str(self), {"field": self.field, "value": self.value})
-
 
 class InvalidListName(BadInput):
     """No list can have this name.
@@ -80,9 +90,6 @@ class InvalidListName(BadInput):
         super().__init__(f"{shown} cannot be the name of a list: {why}")
         self.name = name
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (InvalidListName, str(self), {"name": self.name})
-
 
 class NoSuchList(BadInput):
     """There is no list of this name: nothing was ever added to it.
@@ -94,9 +101,6 @@ class NoSuchList(BadInput):
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no list {name!r}; `todo lists` shows those that there are")
         self.name = name
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return NoSuchList, (self.name,)
 
 
 class BadLine(BadInput):
@@ -119,9 +123,6 @@ class BadLine(BadInput):
         self.why = why
         self.unit = unit
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (BadLine, str(self), dict(self.__dict__))
-
 
 class StorageError(TodoError):
     """The database did not do it.
@@ -136,10 +137,7 @@ class StorageError(TodoError):
 
     def copy(self) -> Self:
         """The same error once more, for another caller to raise."""
-        error = type(self).__new__(type(self), *self.args)
-        error.__dict__.update(self.__dict__)
-        error.__cause__ = self.__cause__
-        return error
+        return copy.copy(self)
 
 
 class NotADatabase(StorageError):
@@ -285,9 +283,38 @@ class ReshardFailed(StorageError):
         super().__init__(f"{path} was not rewritten and is as it was: {why}", path)
 
 
-def _restore(cls: type[TodoError], text: str, fields: dict[str, object]) -> TodoError:
-    """An error that comes back from a pickle."""
-    error = cls.__new__(cls, text)
-    error.args = (text,)
+def _restored(
+    cls: type[TodoError],
+    args: tuple[Any, ...],
+    fields: dict[str, object],
+    cause: BaseException | None,
+) -> TodoError:
+    """An error made again from what is in it: its ``__init__`` takes other arguments than the text."""
+    error = cls.__new__(cls, *args)
+    error.args = args
     error.__dict__.update(fields)
+    if cause is not None:
+        error.__cause__ = cause
     return error
+
+
+def _picklable(value: Any) -> Any:
+    """`value`, or what says the same where it cannot be pickled: an error must reach who reports it."""
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:  # noqa: BLE001 - it is the value's own code that runs, and raises what it likes
+        if isinstance(value, BaseException):
+            return TodoError(f"{type(value).__name__}: {value}")
+        try:
+            return repr(value)
+        except Exception:  # noqa: BLE001 - as above
+            return f"<{type(value).__name__}>"
+    return value
+
+
+def _deep(value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy of `value`; `value` itself if there is none, as of a lock."""
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # noqa: BLE001 - as above
+        return value

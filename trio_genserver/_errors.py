@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._portable import PortableError
+
 if TYPE_CHECKING:
     from ._ref import ServerRef
 
@@ -48,7 +50,7 @@ def brief(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-class ServerError(Exception):
+class ServerError(PortableError, Exception):
     """A server did not do what was asked of it.
 
     Attributes:

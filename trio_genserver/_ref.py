@@ -11,7 +11,7 @@ Everything else goes the long way: hand over, park, be answered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import trio
 import trio.lowlevel
@@ -55,6 +55,14 @@ class ServerRef(Generic[S_co]):
 
     def __repr__(self) -> str:
         return f"<ServerRef {self.name}, {'running' if self.is_running else 'not running'}>"
+
+    # There is nothing to copy: it equals itself only. Copies of what refers to a server refer to that server.
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
 
     @property
     def is_running(self) -> bool:

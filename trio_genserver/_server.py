@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack
 
 from ._errors import UnhandledMessage
 from ._message import Handler
+from ._portable import PortableError
 
 if TYPE_CHECKING:
     from ._mailbox import Overflow
@@ -28,7 +29,7 @@ Ts = TypeVarTuple("Ts")
 logger = logging.getLogger("trio_genserver")
 
 
-class Stop(Exception):
+class Stop(PortableError, Exception):
     """Raised in a callback: stop this server, for `reason`.
 
     The caller whose request is being handled gets `ServerStopped`; to answer and then stop, call
@@ -40,7 +41,7 @@ class Stop(Exception):
         self.reason = reason
 
 
-class Refuse(Exception):
+class Refuse(PortableError, Exception):
     """Raised in a call's handler: the caller's `call` raises `error`, and the server goes on.
 
     For what is the caller's mistake and not the server's (OTP's ``{reply, {error, Reason}, State}``):
@@ -55,7 +56,7 @@ class Refuse(Exception):
         self.error = error
 
 
-class Ignore(Exception):
+class Ignore(PortableError, Exception):
     """Raised in `GenServer.init`: there is to be no server, and that is no failure."""
 
 

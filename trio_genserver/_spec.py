@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from ._mailbox import OVERFLOWS, Overflow, check_capacity
+from ._portable import PortableError
 
 if TYPE_CHECKING:
     from ._registry import ServerName
@@ -35,7 +36,7 @@ time at all, its `terminate` is not run."""
 RESTARTS: tuple[Restart, ...] = ("permanent", "transient", "temporary")
 
 
-class InvalidSpec(ValueError):
+class InvalidSpec(PortableError, ValueError):
     """A child specification, or a supervisor, has an option that makes no sense.
 
     Attributes:

@@ -34,7 +34,7 @@ import errno
 import fnmatch
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sim import _arguments as arguments
 from sim._errors import WrongType
@@ -56,6 +56,9 @@ class InjectedFailure(OSError):
 
     def __init__(self) -> None:
         super().__init__(errno.EIO, f"{os.strerror(errno.EIO)}, injected by sim")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InjectedFailure, (), self.__dict__
 
 
 class FaultKind(enum.Enum):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, final
 import trio
 
 from sim._footprint import Active
+from sim._portable import PortableError
 from sim.strategies import Operation as Access
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ class OpenOperation:
 
 
 @final
-class OperationEnded(Exception):
+class OperationEnded(PortableError, Exception):
     """A second outcome was recorded for one operation.
 
     Attributes:

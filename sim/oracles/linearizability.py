@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from sim._portable import PortableError
 from sim.oracles.history import History, Operation
 from sim.oracles.history_table import render_violation
 from sim.oracles.models import WHOLE
@@ -89,7 +90,7 @@ class Verdict:
 
 
 @final
-class NotLinearizable(AssertionError):
+class NotLinearizable(PortableError, AssertionError):
     """A history has no order that its model allows.
 
     Attributes:

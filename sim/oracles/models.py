@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, Type
 
 import trio
 
+from sim._portable import PortableError
 from sim.oracles.history import ANY, UNKNOWN, Operation, Raised
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ WHOLE: Final = _Whole.WHOLE
 """The partition of an operation that concerns every key: the history is checked in one piece."""
 
 
-class UnknownOperation(Exception):
+class UnknownOperation(PortableError, Exception):
     """A history has an operation that the model has no method for.
 
     Attributes:

@@ -22,6 +22,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from sim._portable import PortableError
 from sim.oracles.history import UNKNOWN
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class SearchResult:
     steps: int
 
 
-class SearchBudgetExceeded(Exception):
+class SearchBudgetExceeded(PortableError, Exception):
     """Whether the history is linearizable was not decided within the budget.
 
     Attributes:
@@ -74,7 +75,7 @@ class SearchBudgetExceeded(Exception):
         )
 
 
-class StateNotHashable(Exception):
+class StateNotHashable(PortableError, Exception):
     """A model's state cannot be kept in the search's cache.
 
     Attributes:

@@ -268,6 +268,7 @@ VALUES = {
     *("AnyOf", "Job", "From", "waiting_for", "Handler", "Instrument", "Execution", "Envelope"),
     *("_Item",),  # changed only by methods of its registry, which touch that
     *("Counts", "RestartWindow"),  # parts of a server's `Debug`, and of a supervisor
+    *("PortableError", "Unpicklable"),  # a base of exceptions that has no attributes; a value from a pickle
     *("OpenTelemetryInstrument", "_Way", "LoggingInstrument"),
 }
 
