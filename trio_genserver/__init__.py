@@ -13,6 +13,7 @@ from ._checkout_pool import (
     checkout_pool_spec,
     open_checkout_pool,
 )
+from ._declarations import InvalidServerClass
 from ._dynamic_supervisor import (
     DynamicSupervisor,
     DynamicSupervisorRef,
@@ -24,6 +25,7 @@ from ._errors import (
     AlreadyReplied,
     AlreadyStarted,
     BadReturnValue,
+    CallbackNotAsync,
     CallCycle,
     InitIgnored,
     InitStopped,
@@ -91,6 +93,7 @@ __all__ = [
     "Call",
     "CallCycle",
     "CallOrCast",
+    "CallbackNotAsync",
     "Cast",
     "CheckoutOrder",
     "CheckoutPool",
@@ -118,6 +121,7 @@ __all__ = [
     "InitIgnored",
     "InitStopped",
     "Instrument",
+    "InvalidServerClass",
     "InvalidSpec",
     "KeyedPool",
     "LeastLoadedPool",

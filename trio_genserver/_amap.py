@@ -16,10 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import trio
 from outcome import Error, Outcome, Value
+
+from ._awaiting import await_callback
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -76,9 +78,9 @@ def amap(
 
     async def call(item: T) -> R:
         if timeout == math.inf:
-            return await async_fn(item)
+            return cast("R", await await_callback("amap", async_fn, _name(async_fn), item))
         with trio.fail_after(timeout):
-            return await async_fn(item)
+            return cast("R", await await_callback("amap", async_fn, _name(async_fn), item))
 
     return _mapped(call, items, max_concurrency, ordered)
 
@@ -101,13 +103,18 @@ def amap_nolink(
     async def call(item: T) -> Settled[T, R]:
         with trio.move_on_after(timeout) as scope:
             try:
-                return Settled(item, Value(await async_fn(item)))
+                value = await await_callback("amap_nolink", async_fn, _name(async_fn), item)
+                return Settled(item, Value(cast("R", value)))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's outcome
                 return Settled(item, Error(error))
         assert scope.cancelled_caught
         return Settled(item, Error(trio.TooSlowError(f"{item!r} took longer than {timeout:g} s")))
 
     return _mapped(call, items, max_concurrency, ordered)
+
+
+def _name(async_fn: Callable[..., object]) -> str:
+    return getattr(async_fn, "__qualname__", repr(async_fn))
 
 
 def _check(max_concurrency: int, timeout: float) -> None:

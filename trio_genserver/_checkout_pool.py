@@ -24,6 +24,7 @@ import outcome
 import trio
 import trio.lowlevel
 
+from ._awaiting import await_callback
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
 from ._instrument import logger
 from ._process import Process
@@ -455,7 +456,7 @@ class CheckoutPool(GenServer, Generic[S]):
         keep = False
         if self._ping is not None:
             try:
-                keep = await self._ping(worker.ref)
+                keep = await await_callback(self._process.name, self._ping, "the ping", worker.ref)
             except Exception as error:  # noqa: BLE001 - it says that the worker is no good, in a way
                 logger.warning("the ping of %s failed: %r; it is removed", worker.ref.name, error)
         if worker.state != BUSY:

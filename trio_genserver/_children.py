@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.lowlevel
 
+from ._awaiting import await_callback, is_awaitable
 from ._cancellation import is_cancellation
 from ._cycle import Execution, cycle_of_pending, execution_var
 from ._errors import CallCycle
@@ -75,9 +76,12 @@ class Child(Execution):
         execution_var.set(self)
         request = self.request
         try:
-            reply = await self.handler.function(
+            reply = self.handler.function(
                 self.process.instance, *self.message.args, **dict(self.message.kwargs)
             )
+            if is_awaitable(reply):
+                # Always, but for what a decorator returns instead: a reply that it remembers, say.
+                reply = await reply
         except Refuse as refusal:
             if request is None:
                 self.process.drop(self.item, "refused")
@@ -216,7 +220,8 @@ class OwnTask(Execution):
         self.task = trio.lowlevel.current_task()
         execution_var.set(self)
         try:
-            await self.async_fn(*self.args)
+            name = getattr(self.async_fn, "__qualname__", repr(self.async_fn))
+            await await_callback(self.process.name, self.async_fn, name, *self.args)
         except BaseException as error:
             if is_cancellation(error):
                 raise

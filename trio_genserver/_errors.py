@@ -23,6 +23,7 @@ __all__ = [
     "AlreadyStarted",
     "BadReturnValue",
     "CallCycle",
+    "CallbackNotAsync",
     "InitIgnored",
     "InitStopped",
     "MailboxFull",
@@ -200,6 +201,23 @@ class BadReturnValue(ServerError):
             f"{callback} of {server} must return None, it returned {brief(value)}",
             server=server,
             request=request,
+        )
+        self.value = value
+
+
+class CallbackNotAsync(BadReturnValue, TypeError):
+    """A callback is a plain function, and has to be an async one.
+
+    Attributes:
+      value: what it returned, which cannot be awaited.
+    """
+
+    def __init__(self, server: str, callback: str, value: object) -> None:
+        ServerError.__init__(
+            self,
+            f"{callback} of {server} must be an async function, write `async def`; "
+            f"it returned {brief(value)}, which cannot be awaited",
+            server=server,
         )
         self.value = value
 

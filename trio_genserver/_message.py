@@ -15,6 +15,7 @@ class; binding a signature at each call would cost more than the call itself.
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import (
     TYPE_CHECKING,
@@ -28,6 +29,8 @@ from typing import (
     cast,
     overload,
 )
+
+from ._awaiting import is_seen_to_be_async
 
 if TYPE_CHECKING:
     from ._request import From
@@ -44,6 +47,9 @@ S_contra = TypeVar("S_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
+_NO_METHODS: tuple[type, ...] = (staticmethod, classmethod)
+
+
 class Handler:
     """What the decorators leave in the class: one handler, and the builder of its message.
 
@@ -51,7 +57,8 @@ class Handler:
       function: the method as written.
       name, owner: where it was declared; set when the class is made.
       message_type: `Call`, `Cast` or `CallOrCast`.
-      is_async: whether it is a coroutine function.
+      is_async: whether it can be seen to be an async function, perhaps below decorators. What another one
+        returns is awaited as well, if it can be.
       in_child: whether it runs in a child task of the server.
       max_children: how many of it run at a time, None for no bound.
       noreply: whether it takes ``from_`` and someone answers later.
@@ -69,13 +76,21 @@ class Handler:
         max_children: int | None = None,
         noreply: bool = False,
     ) -> None:
+        if isinstance(function, _NO_METHODS):
+            name = getattr(function, "__name__", function)
+            raise TypeError(
+                f"the handler {name} is a {type(function).__name__}, and must be a method: "
+                f"it runs in one server, on that server's state"
+            )
         if not callable(function):
             raise TypeError(f"a handler is a method of a GenServer, not {function!r}")
         self.function = function
         self.name = getattr(function, "__name__", "handler")
         self.owner: type = object
         self.message_type = message_type
-        self.is_async = inspect.iscoroutinefunction(function)
+        # As `abc` asks what a decorator returns; it sets this if @abstractmethod is above the decorator.
+        self.__isabstractmethod__: bool = getattr(function, "__isabstractmethod__", False)
+        self.is_async = is_seen_to_be_async(function)
         self.in_child = in_child
         self.max_children = max_children
         self.noreply = noreply
@@ -98,8 +113,7 @@ class Handler:
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any]:
         if instance is None:
             return self._build
-        method: Callable[..., Any] = self.function.__get__(instance, owner)
-        return method
+        return types.MethodType(self.function, instance)
 
     def __reduce__(self) -> tuple[Callable[[type, str], Handler], tuple[type, str]]:
         return _declared_handler, (self.owner, self.name)
@@ -164,13 +178,14 @@ def _builder(handler: Handler) -> Callable[..., Any]:
     """A function with the handler's own parameters that returns the message."""
     parameters = list(inspect.signature(handler.function).parameters.values())
     own = 2 if handler.noreply else 1
-    named = {parameter.POSITIONAL_ONLY for parameter in parameters} | {
-        inspect.Parameter.POSITIONAL_OR_KEYWORD
-    }
-    if len(parameters) < own or any(p.kind not in named for p in parameters[:own]):
-        wanted = "self and from_" if handler.noreply else "self"
-        raise TypeError(f"the handler {handler.name} must take {wanted} first")
-    parameters = parameters[own:]
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    for _ in range(own):
+        if parameters and parameters[0].kind in named:
+            del parameters[0]
+        elif not parameters or parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+            # A decorator's ``*args`` takes self as well as all that follows.
+            wanted = "self and from_" if handler.noreply else "self"
+            raise TypeError(f"the handler {handler.name} must take {wanted} first")
 
     # The defaults travel in the message, so that it says all that the handler will get.
     defaults = [p.default for p in parameters]
@@ -231,7 +246,15 @@ def _builder(handler: Handler) -> Callable[..., Any]:
 # the server, so that a subclass may override a handler as it may override a method.
 
 
-class CallHandler(Generic[S_co, P, R_co]):
+class _Declared:
+    """What decorators may get that stand above the handler's, which is `abc.abstractmethod` alone."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class CallHandler(_Declared, Generic[S_co, P, R_co]):
     """``@handle_call`` on a plain method."""
 
     @overload
@@ -242,7 +265,7 @@ class CallHandler(Generic[S_co, P, R_co]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class AsyncCallHandler(Generic[S_co, P, R_co]):
+class AsyncCallHandler(_Declared, Generic[S_co, P, R_co]):
     """``@handle_call`` on an async method."""
 
     @overload
@@ -253,7 +276,7 @@ class AsyncCallHandler(Generic[S_co, P, R_co]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class CallOrCastHandler(Generic[S_co, P, R_co]):
+class CallOrCastHandler(_Declared, Generic[S_co, P, R_co]):
     """``@handle_call(cast=True)`` on a plain method."""
 
     @overload
@@ -264,7 +287,7 @@ class CallOrCastHandler(Generic[S_co, P, R_co]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class AsyncCallOrCastHandler(Generic[S_co, P, R_co]):
+class AsyncCallOrCastHandler(_Declared, Generic[S_co, P, R_co]):
     """``@handle_call(cast=True)`` on an async method."""
 
     @overload
@@ -275,7 +298,7 @@ class AsyncCallOrCastHandler(Generic[S_co, P, R_co]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class NoReplyCallOrCastHandler(Generic[S_co, P, R_co, T_co]):
+class NoReplyCallOrCastHandler(_Declared, Generic[S_co, P, R_co, T_co]):
     """``@handle_call(noreply=True, cast=True)``."""
 
     @overload
@@ -286,7 +309,7 @@ class NoReplyCallOrCastHandler(Generic[S_co, P, R_co, T_co]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class NoReplyHandler(Generic[S_co, P, R_co, T_co]):
+class NoReplyHandler(_Declared, Generic[S_co, P, R_co, T_co]):
     """``@handle_call(noreply=True)``: the message has no ``from_``, the method has one."""
 
     @overload
@@ -297,7 +320,7 @@ class NoReplyHandler(Generic[S_co, P, R_co, T_co]):
         raise NotImplementedError  # only for type checkers; Handler is what runs
 
 
-class CastHandler(Generic[S_co, P, T_co]):
+class CastHandler(_Declared, Generic[S_co, P, T_co]):
     """``@handle_cast``; `T` is None, or an awaitable of None."""
 
     @overload

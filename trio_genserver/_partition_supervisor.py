@@ -15,7 +15,7 @@ from ._message import handle_call
 from ._pool import stable_hash
 from ._ref import ServerRef
 from ._server import GenServer, Refuse
-from ._spec import ChildSpec, InvalidSpec, child_spec
+from ._spec import ChildSpec, InvalidSpec, child_spec, unsubscripted
 from ._start import open_server
 from ._supervisor import ChildrenByIdRef, Supervisor
 from ._supervisor_errors import ChildError
@@ -159,6 +159,7 @@ class PartitionSupervisor(Supervisor):
 
 def _numbered(child: ChildSpec[Any] | Callable[[int], ChildSpec[Any]], number: int) -> ChildSpec[Any]:
     spec: ChildSpec[Any]
+    child = cast("ChildSpec[Any] | Callable[[int], ChildSpec[Any]]", unsubscripted(child))
     if callable(child) and not isinstance(child, type):
         spec = child(number)
         if not isinstance(spec, ChildSpec):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.lowlevel
 
+from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import execution_var
 from ._errors import AlreadyStarted, BadReturnValue, InitIgnored, InitStopped, ServerCrashed, ServerStopped
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from ._registry import ServerName
 
 __all__ = ["Process"]
+
+
+_set_process = GenServer.__dict__["_process"].__set__
 
 
 class Process(Loop):
@@ -106,7 +110,8 @@ class Process(Loop):
             return
         try:
             instance = cls.__new__(cls, *spec.args, **spec.kwargs)
-            instance._process = self
+            # Not by the class's own `__setattr__`: that of a frozen dataclass refuses.
+            _set_process(instance, self)
             self.instance = instance
             instance.__init__(*spec.args, **spec.kwargs)
         except BaseException as error:  # noqa: BLE001 - the starter gets it, whatever it is
@@ -153,7 +158,7 @@ class Process(Loop):
 
     async def _init(self) -> bool:
         try:
-            returned: object = await self.instance.init()
+            returned: object = await await_callback(self.name, self.instance.init, "init")
             if returned is not None:
                 raise BadReturnValue(self.name, "init", None, returned)
         except BaseException as error:
@@ -237,7 +242,7 @@ class Process(Loop):
 
     async def _call_terminate(self) -> None:
         try:
-            await self.instance.terminate(self.reason)
+            await await_callback(self.name, self.instance.terminate, "terminate", self.reason)
         except Stop as stop:
             self.crash = None
             self.reason = stop.reason

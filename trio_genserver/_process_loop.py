@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 import trio.lowlevel
 
+from ._awaiting import PLAIN, Unfinished, await_callback, is_awaitable
 from ._cancellation import is_cancellation
 from ._children import ChildTasks
 from ._errors import BadReturnValue, UnhandledMessage
@@ -142,12 +143,15 @@ class Loop(Delivery):
                             self.children = ChildTasks(self.server)
                         self.children.start(handler, message, request, item)
                     else:
-                        await self._handle_noreply(handler, message, request)
-                        self._handled(item)
+                        await self._handle_noreply(handler, message, request, item)
                     item = None
                     continue
                 reply = handler.function(instance, *message.args, **dict(message.kwargs))
-                if handler.is_async:
+                if is_awaitable(reply):
+                    if self.nursery is None:
+                        self.await_later(Unfinished(handler, request, item, message, reply))
+                        item = None
+                        continue
                     reply = await reply
             except BaseException as error:
                 if is_cancellation(error):
@@ -225,8 +229,13 @@ class Loop(Delivery):
                     else:
                         reply = handler.function(instance)
                     if kind is Cast:
-                        if reply is not None and handler.message_type is Cast:
-                            raise BadReturnValue(self.name, handler.name, message, reply)
+                        if reply is not None:
+                            if is_awaitable(reply):
+                                self.await_later(Unfinished(handler, None, item, message, reply))
+                            elif handler.message_type is Cast:
+                                raise BadReturnValue(self.name, handler.name, message, reply)
+                    elif reply.__class__ not in PLAIN and is_awaitable(reply):
+                        self.await_later(Unfinished(handler, item, item, message, reply))
                     elif item.state == BEGUN:
                         waiter = item.waiter
                         if waiter.__class__ is Countdown and item._notify is None:
@@ -328,16 +337,54 @@ class Loop(Delivery):
         else:
             self.crashed(error, request.message)
 
-    async def _handle_noreply(self, handler: Handler, message: Any, request: Request[Any] | None) -> None:
+    def await_later(self, unfinished: Unfinished) -> None:
+        """A handler has returned an awaitable: have the server's task await it, before all else."""
+        self.unfinished = unfinished
+        self.wake()
+
+    async def _finish(self, unfinished: Unfinished) -> None:
+        """The rest of a handler that did not look like an async one."""
+        handler, request, item = unfinished.handler, unfinished.request, unfinished.item
+        try:
+            reply = await unfinished.awaitable
+            if handler.noreply:
+                self._check_noreply(handler, request, unfinished.message, reply)
+            elif request is not None:
+                if request.unanswered:
+                    request.reply(reply)
+                else:
+                    self.drop(item, "late reply")
+            elif reply is not None and handler.message_type is Cast:
+                raise BadReturnValue(self.name, handler.name, unfinished.message, reply)
+        except BaseException as error:
+            if is_cancellation(error):
+                self.current = item
+                raise
+            self._raised(error, item, unfinished.message)
+            return
+        self._handled(item)
+
+    async def _handle_noreply(
+        self, handler: Handler, message: Any, request: Request[Any] | None, item: Item
+    ) -> None:
         if request is None:
             # The sender of a cast reads no reply; whoever gives it needs not know.
             request = Request(self.server, message)
             request.state = BEGUN
         self.defer(request)
         returned = handler.function(self.instance, From(request), *message.args, **dict(message.kwargs))
-        if handler.is_async:
+        if is_awaitable(returned):
+            if self.nursery is None:
+                self.await_later(Unfinished(handler, request, item, message, returned))
+                return
             returned = await returned
-        if request.executor is self:
+        self._check_noreply(handler, request, message, returned)
+        self._handled(item)
+
+    def _check_noreply(
+        self, handler: Handler, request: Request[Any] | None, message: object, returned: object
+    ) -> None:
+        if request is not None and request.executor is self:
             # From here on anybody may answer.
             request.executor = None
         if returned is not None:
@@ -356,7 +403,9 @@ class Loop(Delivery):
         self.timeout = None
         message = f"{name}()" if argument is UNSET else argument
         try:
-            returned = await (callback() if argument is UNSET else callback(argument))
+            returned = await await_callback(
+                self.name, callback, name, *(() if argument is UNSET else (argument,))
+            )
             if returned is not None:
                 raise BadReturnValue(self.name, name, message, returned)
         except Stop as stop:
@@ -373,6 +422,13 @@ class Loop(Delivery):
         """Do what is unusual. None: go on; `STOP`; `NEEDS_NURSERY`: a nursery is needed first."""
         while True:
             self.attention = False
+            if self.unfinished is not None:
+                if self.nursery is None:
+                    self.attention = True
+                    return NEEDS_NURSERY
+                unfinished, self.unfinished = self.unfinished, None
+                await self._finish(unfinished)
+                continue
             if self.killed and not (self.continues and self.crash is None and self.grace != -math.inf):
                 if self.reason is UNSET and self.stop_left == 0:
                     # Nothing was left to be done before the stop, which came before the kill.

@@ -27,6 +27,7 @@ from ._request import Envelope, Request
 from ._server import GenServer
 
 if TYPE_CHECKING:
+    from ._awaiting import Unfinished
     from ._process import Process
     from ._ref import ServerRef
     from ._spec import ChildSpec
@@ -118,6 +119,7 @@ class ProcessState(Execution):
         "timeout",
         "timeout_due",
         "timeout_scope",
+        "unfinished",
     )
 
     def __init__(
@@ -167,6 +169,7 @@ class ProcessState(Execution):
         self.new_tasks: list[OwnTask] | None = None
         self.system: deque[SystemRequest[Any]] | None = None
         self.timeout_scope: trio.CancelScope | None = None
+        self.unfinished: Unfinished | None = None
         self.deferred: Mapping[Request[Any], BaseException | None] = _NONE
         self._ended: trio.Event | None = None
 
@@ -349,6 +352,10 @@ class ProcessState(Execution):
 
     def _withhold_unhandled(self) -> None:
         """Nothing of what waits will be handled: senders go on, callers are told at the end."""
+        if self.unfinished is not None:
+            unfinished, self.unfinished = self.unfinished, None
+            self.current = unfinished.item
+            unfinished.close()
         if self.current is not None:
             item, self.current = self.current, None
             if isinstance(item, Request):

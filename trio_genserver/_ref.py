@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import trio
 import trio.lowlevel
 
+from ._awaiting import PLAIN, Unfinished, is_awaitable
 from ._cycle import execution_var, waiting_for
 from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._message import Call, CallOrCast, Cast
@@ -129,6 +130,12 @@ class ServerRef(Generic[S_co]):
                         return await failed.park()
                     finally:
                         raised = None
+                if reply.__class__ not in PLAIN and is_awaitable(reply):
+                    begun: Request[R] = Request(process, message)
+                    begun.state = BEGUN
+                    process.await_later(Unfinished(handler, begun, begun, message, reply))
+                    reply = None
+                    return await self._park(begun)
                 mailbox = process.mailbox
                 if (
                     process.idle
@@ -192,13 +199,20 @@ class ServerRef(Generic[S_co]):
         process.idle = True
         process.defer(request)
         raised: BaseException | None = None
+        awaitable: Any = None
         try:
             run = process.task.context.run  # type: ignore[union-attr]  # it is parked
             returned = run(handler.function, process.instance, From(request), *message.args)
-            if returned is not None:
+            if is_awaitable(returned):
+                awaitable = returned
+            elif returned is not None:
                 raise BadReturnValue(process.name, handler.name, message, returned)
         except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
             raised = error
+        if awaitable is not None:
+            process.await_later(Unfinished(handler, request, request, message, awaitable))
+            awaitable = returned = None
+            return await self._park(request)
         if request.executor is process:
             # From here on anybody may answer.
             request.executor = None
@@ -207,6 +221,10 @@ class ServerRef(Generic[S_co]):
         else:
             process.raised_inline(request, raised)
             raised = None
+        return await self._park(request)
+
+    async def _park(self, request: Request[R]) -> R:
+        """Wait for the answer to what a caller has begun in its own step."""
         if execution_var.get() is None:
             return await request.park()
         # No cycle is closed: the server waited for a message, and for nothing else.

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack
 
+from ._declarations import check_declarations
 from ._errors import UnhandledMessage
 from ._message import Handler
 from ._portable import PortableError
@@ -95,6 +96,7 @@ class GenServer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._handlers = {}
+        check_declarations(cls)
         # Not when a message first needs it: what a call does must not depend on earlier calls, for
         # whoever replays a run.
         for base in cls.__mro__:
@@ -203,7 +205,8 @@ def resolve(server_class: type[GenServer], handler: Handler) -> Handler | None:
     for base in server_class.__mro__:
         found = base.__dict__.get(handler.name)
         if found is not None:
-            if isinstance(found, Handler) and found.message_type is handler.message_type:
+            # What may be called or cast may be called.
+            if isinstance(found, Handler) and issubclass(found.message_type, handler.message_type):
                 server_class._handlers[handler] = found
                 return found
             return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_origin
 
 from ._mailbox import OVERFLOWS, Overflow, check_capacity
 from ._portable import PortableError
@@ -150,6 +150,8 @@ def child_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwarg
 def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[Any]:
     from ._server import GenServer
 
+    # Which types a generic class is used with, only the type checker needs to know.
+    server_class = unsubscripted(server_class)
     if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
         raise TypeError(f"a subclass of GenServer is needed, not {server_class!r}")
     plain = not args and not kwargs
@@ -180,6 +182,12 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     if plain:
         server_class._plain_spec = spec
     return spec
+
+
+def unsubscripted(server_class: Any) -> Any:
+    """``Cache`` of ``Cache[str, int]``; anything else is returned as it is."""
+    origin = get_origin(server_class)
+    return origin if isinstance(origin, type) else server_class
 
 
 def as_spec(

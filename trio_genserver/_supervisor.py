@@ -25,7 +25,7 @@ from ._message import handle_call
 from ._ref import ServerRef
 from ._restart import RestartWindow
 from ._server import GenServer, Refuse
-from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
+from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec, unsubscripted
 from ._start import open_server
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import (
@@ -104,6 +104,7 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
         child = table.get(child_id)
         if child is None:
             raise ChildNotFound(self.name, child_id)
+        server_class = unsubscripted(server_class)
         if server_class is not None and not issubclass(child.spec.server_class, server_class):
             raise TypeError(
                 f"the child {child_id!r} of {self.name} is a {child.spec.server_class.__name__}, "
@@ -230,7 +231,7 @@ class Supervisor(BaseSupervisor):
     def _checked(self, child: ChildSpec[Any] | type[GenServer]) -> ChildSpec[Any]:
         if isinstance(child, ChildSpec):
             spec = child
-        elif isinstance(child, type):
+        elif isinstance(unsubscripted(child), type):
             spec = child_spec(child)
         else:
             raise InvalidSpec("children", child, "child specifications, or server classes", of=OF)

@@ -17,6 +17,7 @@ import trio
 import trio.lowlevel
 from outcome import Error, Outcome, Value
 
+from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import Execution, execution_var, waiting_for
 from ._errors import CallCycle, TaskStopped
@@ -227,7 +228,8 @@ class Task(Request[R]):
         value: Any = None
         try:
             with self._scope:
-                value = await self.async_fn(*self.args)
+                job = cast("Job", self.message)
+                value = await await_callback(process.name, job.async_fn, job.name, *job.args)
             if self._scope.cancelled_caught:
                 self._stopped()
             elif self.state == GIVEN_UP:

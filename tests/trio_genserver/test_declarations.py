@@ -1,0 +1,365 @@
+"""A server class that cannot work is refused when it is made, and the error says what to write."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from trio_genserver import (
+    CallbackNotAsync,
+    ChildStartFailed,
+    From,
+    GenServer,
+    InvalidServerClass,
+    Supervisor,
+    child_spec,
+    handle_call,
+    handle_cast,
+    open_checkout_pool,
+    open_partition_supervisor,
+    open_server,
+    open_supervisor,
+    open_task_supervisor,
+    start_server,
+    sys,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Base(GenServer):
+    @handle_call
+    def ask(self, x: int = 1) -> str:
+        return f"base {x}"
+
+    @handle_cast
+    def tell(self, x: int = 1) -> None: ...
+
+
+class Plain:
+    def ask(self, x: int = 1) -> str:
+        return f"plain {x}"
+
+
+class Mixin:
+    @handle_call
+    def ping(self) -> str:
+        return "pong"
+
+
+class HidesPing:
+    ping = None
+
+
+def logged(function: Any) -> Any:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def ask(self: Any, x: int = 1) -> str:
+    return f"own {x}"
+
+
+def replied(self: Any, from_: From[str], x: int = 5) -> None:
+    from_.reply(f"later {x}")
+
+
+def server_class(bases: tuple[type, ...], **attributes: Any) -> Any:
+    return type(bases[0])("Made", bases, attributes)
+
+
+@pytest.mark.parametrize(
+    ("bases", "name", "attribute"),
+    [
+        ((Base,), "ask", ask),
+        ((Base,), "ask", logged(ask)),
+        ((Base,), "ask", staticmethod(ask)),
+        ((Base,), "ask", classmethod(ask)),
+        ((Base,), "ask", property(ask)),
+        ((Base,), "ask", functools.cached_property(ask)),
+        ((Base,), "ask", None),
+        ((Base,), "ask", "a default of a dataclass"),
+        ((Base,), "tell", ask),
+        ((Mixin, GenServer), "ping", ask),
+        ((GenServer, Mixin), "ping", ask),
+    ],
+)
+def test_an_override_without_decorator_is_an_error_with_its_name(
+    bases: tuple[type, ...], name: str, attribute: Any
+) -> None:
+    with pytest.raises(
+        InvalidServerClass, match=rf"Made\.{name} .*(overrides|hides) .*{name}.* write @handle_"
+    ):
+        server_class(bases, **{name: attribute})
+
+
+@pytest.mark.parametrize(
+    "bases", [(Plain, Base), (HidesPing, Mixin, GenServer), (HidesPing, GenServer, Mixin)]
+)
+def test_a_mixin_that_hides_a_handler_is_an_error(bases: tuple[type, ...]) -> None:
+    with pytest.raises(InvalidServerClass, match=r"(Plain.ask|HidesPing.ping) .*in Made hides the handler"):
+        server_class(bases)
+
+
+def test_what_is_behind_the_handler_hides_nothing() -> None:
+    assert server_class((Base, Plain)).ask(2) == Base.ask(2)
+
+
+def test_a_cast_over_a_call_and_a_call_over_a_cast_are_errors() -> None:
+    without_types: Any = handle_cast
+    with pytest.raises(InvalidServerClass, match=r"with @handle_cast and overrides Base.ask.* @handle_call"):
+        server_class((Base,), ask=without_types(ask))
+    with pytest.raises(InvalidServerClass, match=r"with @handle_call and overrides Base.tell.* @handle_cast"):
+        server_class((Base,), tell=handle_call(ask))
+
+
+async def test_what_may_be_cast_too_overrides_a_call_and_a_cast() -> None:
+    either: Any = handle_call(cast=True)
+    made = server_class((Base,), ask=either(ask), tell=either(ask))
+    async with open_server(made) as server:
+        assert await server.call(Base.ask(3)) == "own 3"
+        await server.cast(Base.tell(3))
+        assert await server.call(made.ask(4)) == "own 4"
+
+
+async def test_overrides_with_their_decorator_are_what_they_were() -> None:
+    noreply: Any = handle_call(noreply=True)
+    for override, reply in ((handle_call(ask), "own 1"), (noreply(replied), "later 1")):
+        async with open_server(server_class((Base,), ask=override)) as server:
+            assert await server.call(Base.ask()) == reply
+
+
+@pytest.mark.parametrize("wrap", [staticmethod, classmethod, property, logged, functools.cached_property])
+def test_a_decorator_above_that_of_the_handler_is_an_error(wrap: Callable[[Any], Any]) -> None:
+    with pytest.raises(InvalidServerClass, match=r"Made.ask .* a handler.* above all other decorators"):
+        server_class((GenServer,), ask=wrap(handle_call(ask)))
+
+
+@pytest.mark.parametrize("wrap", [staticmethod, classmethod])
+def test_a_handler_that_is_no_method_is_an_error(wrap: Callable[[Any], Any]) -> None:
+    for declare in (handle_call, handle_cast):
+        with pytest.raises(TypeError, match=rf"the handler ask is a {wrap.__name__}, and must be a method"):
+            declare(wrap(ask))
+
+
+class Above(GenServer, abc.ABC):
+    @abc.abstractmethod
+    @handle_call
+    def ask(self) -> int: ...
+
+
+class Below(GenServer, abc.ABC):
+    @handle_call
+    @abc.abstractmethod
+    def ask(self) -> int: ...
+
+
+class BelowAsync(GenServer, abc.ABC):
+    @handle_call(child=True)
+    @abc.abstractmethod
+    async def ask(self) -> int: ...
+
+
+@pytest.mark.parametrize("abstract", [Above, Below, BelowAsync])
+async def test_an_abstract_handler_makes_the_class_abstract(abstract: Any) -> None:
+    with pytest.raises(TypeError, match=r"abstract class \w+ with abstract method ask"):
+        async with open_server(abstract):
+            raise AssertionError("it must not start")
+
+    def answer(self: Any) -> int:
+        return 3
+
+    async with open_server(server_class((abstract,), ask=handle_call(answer))) as server:
+        assert await server.call(abstract.ask()) == 3
+
+
+class SyncInit(GenServer):
+    def init(self) -> None: ...  # type: ignore[override]  # that is what is tested
+
+
+class SyncTerminate(GenServer):
+    def terminate(self, reason: object) -> None: ...  # type: ignore[override]
+
+
+class SyncCallbacks(GenServer):
+    @handle_cast
+    def go_on(self) -> None:
+        self.continue_with(1)
+
+    @handle_cast
+    def wait(self) -> None:
+        self.set_timeout(0)
+
+    @handle_cast
+    def work(self) -> None:
+        self.start_task(self.no_task)
+
+    def no_task(self) -> Any: ...
+
+    def handle_info(self, message: object) -> None: ...  # type: ignore[override]
+    def handle_continue(self, argument: object) -> None: ...  # type: ignore[override]
+    def handle_timeout(self) -> None: ...  # type: ignore[override]
+
+
+async def test_a_sync_init_is_named() -> None:
+    with pytest.raises(CallbackNotAsync, match=r"init of SyncInit must be an async function.* `async def`"):
+        async with open_server(SyncInit):
+            raise AssertionError("it must not start")
+    with pytest.raises(ChildStartFailed, match="init of SyncInit must be an async function"):
+        async with open_supervisor([SyncInit]):
+            raise AssertionError("it must not start")
+
+
+async def test_a_sync_terminate_is_named() -> None:
+    with pytest.raises(CallbackNotAsync, match="terminate of SyncTerminate must be an async function"):
+        async with open_server(SyncTerminate):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("info", "handle_info"),
+        (SyncCallbacks.go_on(), "handle_continue"),
+        (SyncCallbacks.wait(), "handle_timeout"),
+        (SyncCallbacks.work(), "SyncCallbacks.no_task"),
+    ],
+)
+async def test_another_sync_callback_is_named(message: Any, name: str) -> None:
+    with pytest.raises(CallbackNotAsync, match=rf"^{name} of SyncCallbacks must be an async function"):
+        async with open_server(SyncCallbacks) as server:
+            await (server.send(message) if message == "info" else server.cast(message))
+            await server.wait_stopped()
+
+
+async def test_a_sync_function_as_a_task_is_named() -> None:
+    def work(_: int) -> Any: ...
+
+    async with open_task_supervisor() as tasks:
+        with pytest.raises(CallbackNotAsync, match="work of TaskSupervisor must be an async function"):
+            await tasks.start_nolink(work, 1).wait()
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(GenServer):
+    x: int = 3
+    seen: list[str] = dataclasses.field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self.seen.append(self.ref.name)
+
+    @handle_call
+    def get(self) -> tuple[int, list[str]]:
+        return self.x, self.seen
+
+    @handle_call(noreply=True)
+    def later(self, from_: From[int]) -> None:
+        from_.reply(self.x)
+
+    @handle_call(child=True)
+    async def heavy(self) -> int:
+        return self.x
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenSlots(Frozen):
+    y: int = 4
+
+
+@dataclasses.dataclass(slots=True)
+class Slots(GenServer):
+    x: int = 3
+
+    @handle_call
+    def get(self) -> int:
+        return self.x
+
+    @handle_call
+    def put(self, x: int) -> None:
+        self.x = x
+
+
+class Guarded(GenServer):
+    """Its class decides what may be set, as those of attrs and pydantic do."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "x", 3)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} is frozen")
+
+    @handle_call
+    def get(self) -> Any:
+        return vars(self)["x"]
+
+
+@pytest.mark.parametrize("frozen", [Frozen, FrozenSlots])
+async def test_frozen_dataclasses_are_servers(frozen: type[Frozen]) -> None:
+    async with open_supervisor([child_spec(frozen, 5)]) as supervisor:
+        server = supervisor.child(frozen.__name__, frozen)
+        assert await server.call(Frozen.get()) == (5, [frozen.__name__])
+        assert await server.call(Frozen.later()) == 5
+        assert await server.call(Frozen.heavy()) == 5
+        assert (await sys.get_state(server))["x"] == 5
+        await server.stop("again")
+
+
+async def test_other_classes_with_a_will_of_their_own_are_servers() -> None:
+    async with open_server(Slots, 5) as slots, open_server(Guarded) as guarded:
+        await slots.call(Slots.put(6))
+        assert await slots.call(Slots.get()) == 6
+        assert await guarded.call(Guarded.get()) == 3
+
+
+class Cache(GenServer, Generic[K, V]):
+    def __init__(self, load: Callable[[K], V]) -> None:
+        self.load = load
+
+    @handle_call
+    def get(self, key: K) -> V:
+        return self.load(key)
+
+
+class Empty(GenServer, Generic[K]):
+    @handle_call
+    def get(self) -> int:
+        return 0
+
+
+# What the type checkers make of it is in tests/typing.
+CACHE: Any = Cache
+EMPTY: Any = Empty
+
+
+async def test_a_generic_class_may_be_given_with_its_types() -> None:
+    class Tree(Supervisor):
+        def __init__(self) -> None:
+            super().__init__([child_spec(Cache[str, int], len), EMPTY[str]])
+
+    async with open_server(CACHE[str, int], len) as cache, open_supervisor([Tree]) as supervisor:
+        tree: Any = supervisor.child("Tree")
+        assert await cache.call(CACHE.get("abc")) == 3
+        assert await cache.call(CACHE[str, int].get("abc")) == 3
+        assert await tree.child("Cache", CACHE[str, int]).call(CACHE.get("ab")) == 2
+        with pytest.raises(TypeError, match="is a Empty, no Cache"):
+            tree.child("Empty", CACHE[str, int])
+        async with open_checkout_pool(EMPTY[str], size=1) as pool, pool.checkout() as worker:
+            assert await worker.call(EMPTY.get()) == 0
+        async with open_partition_supervisor(child_spec(EMPTY[str]), 2) as parts:
+            assert await parts.worker(1).call(EMPTY.get()) == 0
+
+
+async def test_an_alias_of_something_else_is_no_server(nursery: Any) -> None:
+    aliases: Any = (list[int], dict[str, int], Callable[[], GenServer])
+    for wrong in aliases:
+        with pytest.raises(TypeError, match="a subclass of GenServer is needed"):
+            await start_server(nursery, wrong)

@@ -1,0 +1,129 @@
+"""What is to be awaited: found out when it is declared, where that can be seen, else when it is there.
+
+A handler that looks like a plain function may be an async one all the same: a decorator's wrapper, a
+`functools.partial`, an object that is called, a function that returns another's coroutine. What it returns
+tells. A handler that can be seen to be async has its nursery beforehand, and is never run in its caller's
+step; the others run as plain functions do, and the server's own task awaits what they have returned.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast, get_origin
+
+from ._errors import CallbackNotAsync
+
+if TYPE_CHECKING:
+    from ._message import Handler
+    from ._process_state import Item
+    from ._request import Request
+
+__all__ = ["PLAIN", "Unfinished", "await_callback", "is_awaitable", "is_seen_to_be_async"]
+
+# How many wrappers around a function are looked through: some objects invent one for each that is asked for.
+DEPTH = 100
+
+_AWAITABLE_TYPES = ("Awaitable", "Coroutine", "CoroutineType")
+
+
+_BUILTIN = frozenset({bool, bytes, dict, float, frozenset, int, list, set, str, tuple, types.NoneType})
+
+PLAIN: set[type] = set(_BUILTIN)
+"""Classes whose instances cannot be awaited, for a look that costs a reply next to nothing: asking a class
+that has no ``__await__`` costs an exception. Only `is_awaitable` adds to it. Bounded: it keeps them alive."""
+
+_MOST_PLAIN = 1000
+
+
+def is_awaitable(value: object) -> bool:
+    """Whether ``await value`` works."""
+    kind = value.__class__
+    if kind in PLAIN:
+        return False
+    # The class, as `await` does: an instance may pretend to have any attribute.
+    if hasattr(kind, "__await__"):
+        return True
+    if kind is types.GeneratorType:
+        return inspect.isawaitable(value)
+    if len(PLAIN) >= _MOST_PLAIN:
+        PLAIN.clear()
+        PLAIN.update(_BUILTIN)
+    PLAIN.add(kind)
+    return False
+
+
+def is_seen_to_be_async(function: Any) -> bool:
+    """Whether a call of `function` returns an awaitable, as far as that can be seen without calling it."""
+    for _ in range(DEPTH):
+        code = getattr(function, "__code__", None)
+        if inspect.iscoroutinefunction(function) or (
+            isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE
+        ):
+            return True
+        if _is_annotated_as_awaitable(getattr(function, "__annotations__", None)):
+            return True
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, types.MethodType):
+            function = function.__func__
+        elif "__wrapped__" in getattr(function, "__dict__", ()):
+            function = function.__wrapped__
+        elif isinstance(function, types.FunctionType | types.BuiltinFunctionType | type):
+            return False
+        else:
+            function = getattr(cast("Any", type(function)), "__call__", None)  # noqa: B004 - it is wanted
+    return False
+
+
+def _is_annotated_as_awaitable(annotations: Any) -> bool:
+    returned: Any = (
+        cast("dict[str, Any]", annotations).get("return") if isinstance(annotations, dict) else None
+    )
+    if isinstance(returned, str):
+        # It may name what is only imported for type checkers, so it is not evaluated.
+        return returned.strip("\"' ").partition("[")[0].rpartition(".")[2] in _AWAITABLE_TYPES
+    origin: Any = get_origin(returned) or returned
+    return isinstance(origin, type) and issubclass(origin, collections.abc.Awaitable)
+
+
+class Unfinished:
+    """A handler has returned an awaitable, where nothing could be awaited.
+
+    Attributes:
+      handler: whose it is.
+      request: who waits for the reply; None: nobody.
+      item, message: what came into the mailbox, and the message that it brought.
+    """
+
+    __slots__ = ("awaitable", "handler", "item", "message", "request")
+
+    def __init__(
+        self, handler: Handler, request: Request[Any] | None, item: Item, message: Any, awaitable: Any
+    ) -> None:
+        self.handler = handler
+        self.request = request
+        self.item = item
+        self.message = message
+        self.awaitable = awaitable
+
+    def close(self) -> None:
+        """It will not be awaited: the server has ended before."""
+        close = getattr(self.awaitable, "close", None)
+        if close is not None:
+            close()
+
+
+async def await_callback(server: str, callback: Callable[..., Any], name: str, *args: Any) -> Any:
+    """Call one of the callbacks that are async functions.
+
+    Raises:
+      CallbackNotAsync: it is none.
+    """
+    returned = callback(*args)
+    if not is_awaitable(returned):
+        raise CallbackNotAsync(server, name, returned)
+    return await returned
