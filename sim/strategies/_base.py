@@ -77,7 +77,9 @@ class Operation(enum.IntEnum):
     """Anything else. Commutes with no access of the object."""
     JOIN = 3
     """Comes after every change of the object so far and could not have come earlier: a parent goes
-    on because all of its nursery's tasks have ended. It is ordered after them and races with none."""
+    on because all of its nursery's tasks have ended. It is ordered after them and races with none, and
+    nothing can change the object any more. A look sees the same before and after it, so it commutes with
+    reads."""
 
     # Enum's own hash is a Python function.
     __hash__ = int.__hash__
@@ -88,11 +90,18 @@ class Access(NamedTuple):
     operation: Operation
 
 
+CONFLICTING: Final = {
+    Operation.READ: frozenset({Operation.UPDATE, Operation.WRITE}),
+    Operation.UPDATE: frozenset({Operation.READ, Operation.WRITE, Operation.JOIN}),
+    Operation.WRITE: frozenset(Operation),
+    Operation.JOIN: frozenset({Operation.UPDATE, Operation.WRITE}),
+}
+"""Of each operation, those that it does not commute with."""
+
+
 def conflict(one: Access, other: Access) -> bool:
     """Whether the order of the two accesses can matter."""
-    return one.object == other.object and (
-        one.operation is Operation.WRITE or one.operation is not other.operation
-    )
+    return one.object == other.object and other.operation in CONFLICTING[one.operation]
 
 
 class Ending(enum.Enum):

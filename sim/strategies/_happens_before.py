@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, TypeAlias, final
 
-from sim.strategies._base import Operation
+from sim.strategies._base import CONFLICTING, Operation
 
 Process: TypeAlias = Hashable
 #: An object and what a step did to it, an `Operation`. Here the object is anything hashable.
@@ -27,10 +27,8 @@ Use: TypeAlias = tuple[Hashable, int]
 
 _OPERATIONS: Final = len(Operation)
 _JOIN: Final = int(Operation.JOIN)
-# Of each operation, as bits, those it does not commute with: `conflict` of the module `_base`.
-_AGAINST: Final = tuple(
-    sum(1 << other for other in Operation if one is Operation.WRITE or one is not other) for one in Operation
-)
+# The same as bits.
+_AGAINST: Final = tuple(sum(1 << other for other in CONFLICTING[one]) for one in Operation)
 _CHANGES: Final = sum(1 << other for other in Operation if other is not Operation.READ)
 # Every footprint has this bit: what comes after everything conflicts with it.
 _ANY: Final = 1

@@ -3,7 +3,8 @@
 Ending is an update: which task comes last decides who wakes the parent, but not that it is woken
 once all have ended. The block of the parent counts as one more task: whether the parent comes to
 its end before the tasks or after, it takes one step more when all are over, and that step is a join
-of them all. Starting a task from outside may find the nursery closed, so that is a write.
+of them all. Starting a task from outside may find the nursery closed: it looks, and is a write only if it is
+open still. So what finds it closed may come before the step that joins it or after.
 
 A task is born cancelled or not, depending on the scopes around the nursery: starting reads them.
 
@@ -31,6 +32,7 @@ from sim.strategies import Operation
 
 _KIND = "nursery"
 _EXCEPTIONS = "exceptions"
+_STATUSES = "statuses"
 _NURSERY: Any = trio.Nursery
 
 
@@ -75,7 +77,10 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         if recorder.noting and isinstance(nursery, _NURSERY):
             task = trio.lowlevel.current_task()
             own = task is nursery._parent_task or task in nursery._children
-            recorder.touched(nursery, _KIND, Operation.UPDATE if own else Operation.WRITE)
+            if own:
+                recorder.touched(nursery, _KIND, Operation.UPDATE)
+            else:
+                _changed_from_outside(recorder, nursery)
             _read_scopes(recorder, nursery._cancel_status)
         elif nursery is self.system_nursery:
             # Whether the run still goes on for system tasks.
@@ -84,8 +89,10 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(started)
     def was_started(self: Any, *value: Any) -> None:
+        # Only the first of two calls counts, also where both nurseries are closed.
+        recorder.touched(self._new_nursery, _KIND, Operation.WRITE, _STATUSES)
         for nursery in (self._old_nursery, self._new_nursery):
-            recorder.touched(nursery, _KIND, Operation.WRITE)
+            _changed_from_outside(recorder, nursery)
             _read_scopes(recorder, nursery._cancel_status)
         # They go over to other scopes, which may be cancelled.
         recorder.cancelled_all(beneath(self._old_nursery._cancel_status))
@@ -93,8 +100,10 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
     @functools.wraps(start)
     async def start_called(self: Any, *args: Any, **options: Any) -> Any:
-        # A start that is under way keeps the nursery open.
-        recorder.touched(self, _KIND, Operation.WRITE)
+        _changed_from_outside(recorder, self)
+        if self._closed:
+            return await start(self, *args, **options)
+        # It keeps the nursery open as long as it is under way, and may be what closes it.
         try:
             return await start(self, *args, **options)
         finally:
@@ -109,6 +118,12 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     yield _NURSERY, "start", start_called
     yield runner, "spawn_impl", spawned
     yield status, "started", was_started
+
+
+def _changed_from_outside(recorder: Recorder, nursery: Any) -> None:
+    recorder.touched(nursery, _KIND, Operation.READ)
+    if not nursery._closed:
+        recorder.touched(nursery, _KIND, Operation.WRITE)
 
 
 def _adding(error: BaseException) -> Operation:

@@ -62,9 +62,19 @@ def test_a_join_comes_after_all_updates_and_races_with_none() -> None:
     assert before(found) == [[], [], [0, 1]]
 
 
-def test_a_join_races_with_a_look() -> None:
+def test_a_join_commutes_with_a_look_which_sees_that_all_is_over_before_it_too() -> None:
     found = order(("p", [("group", READ)], []), ("parent", [("group", JOIN)], []))
-    assert races(found) == [[], [0]]
+    assert races(found) == [[], []]
+    assert before(found) == [[], []]
+
+
+def test_a_join_races_with_what_only_looked_and_used_something_else_besides() -> None:
+    found = order(
+        ("q", [("group", UPDATE)], ["parent"]),
+        ("p", [("group", READ), ("lock", WRITE)], []),
+        ("parent", [("group", JOIN), ("lock", WRITE)], []),
+    )
+    assert races(found) == [[], [0], [1]]
 
 
 def test_the_clock_comes_after_everything() -> None:
@@ -76,7 +86,7 @@ def test_the_clock_comes_after_everything() -> None:
 
 def test_footprints_conflict_as_their_uses_do() -> None:
     footprints = Footprints()
-    commute = {(READ, READ), (UPDATE, UPDATE), (JOIN, JOIN)}
+    commute = {(READ, READ), (UPDATE, UPDATE), (JOIN, JOIN), (READ, JOIN), (JOIN, READ)}
     for one in Operation:
         for other in Operation:
             first, second = footprints.of([("x", one)]), footprints.of([("y", READ), ("x", other)])

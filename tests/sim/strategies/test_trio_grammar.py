@@ -11,15 +11,9 @@ from tests.sim.strategies.trio_grammar.programs import compare, generated
 # Programs leave generators behind on purpose, and Trio warns of each.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 
-# What the gate has found and nobody has mended yet: programs of which `dpor` misses an outcome.
-KNOWN = (10_050,)
-
-
 def programs_agree(first: int, count: int, most_interleavings: int, most_traces: int) -> None:
     compared = with_choice = 0
     for seed in range(first, first + count):
-        if seed in KNOWN:
-            continue
         found = compare(generated(seed), most_interleavings, most_traces)
         assert not found.missed, f"program {seed}"
         assert not found.trouble, f"program {seed}: {found.trouble}"
@@ -36,16 +30,6 @@ def test_what_random_programs_come_to_is_met() -> None:
 @pytest.mark.torture
 def test_what_thousands_of_random_programs_come_to_is_met(dose: Callable[[int], int]) -> None:
     programs_agree(10_000, dose(500), 500, 500)
-
-
-@pytest.mark.torture
-@pytest.mark.parametrize("seed", KNOWN)
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.xfail(reason="found by the gate and not mended yet", raises=AssertionError, strict=True)
-def test_what_is_known_to_be_missed_is_met(seed: int) -> None:
-    found = compare(generated(seed), 500, 500)
-    assert not found.missed
-    assert not found.trouble
 
 
 @pytest.mark.parametrize("program", [226, 262, 1014, 1112, 1216, 1224, 1289])
