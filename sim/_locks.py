@@ -14,19 +14,46 @@ import _thread
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 
 from sim._errors import Escape
-from sim._escapes import belongs_to_the_run, refused
+from sim._escapes import belongs_to_the_run, guarding, refused
 from sim._footprint import Active
-from sim._worker import Worker, current_worker
+from sim._worker import current_worker
 from sim.strategies import Operation
 
 _real_lock: Final = _thread.allocate_lock
 _real_rlock: Final = _thread.RLock
 _KIND: Final = "thread lock"
+
+
+class RunIsOver(BaseException):
+    """Takes a thread or a task out of where it is: the run is over. No `Exception`, as the program handles
+    those."""
+
+
+class TaskSide(Protocol):
+    """What the kernel does where a task uses a lock of threads, in the middle of a step."""
+
+    def point(self) -> None:
+        """Before others can see what the task does: threads may get on first."""
+        ...
+
+    def wait(self, lock: ThreadLock, timeout: float) -> bool:
+        """Let threads run, and nobody else, until the lock is free; False if it never is in time."""
+        ...
+
+    def task(self) -> Any:
+        """The task whose step it is; None if it is nobody's."""
+        ...
+
+
+class Tasks:
+    """What stands behind the locks for tasks, while an exploration is under way."""
+
+    side: TaskSide | None = None
 
 
 class ThreadLock:
@@ -41,35 +68,39 @@ class ThreadLock:
         self._real: Any = _real_lock() if real is None else real
         self.private = private
         self._waiting: list[Any] = []
-        # The simulated thread that has taken it last, for reports.
-        self.owner: Worker | None = None
+        # The simulated thread or the task that has taken it last, for reports.
+        self.owner: Any = None
         if Active.recorder is not None and real is None:
             Active.recorder.made(self, _KIND)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, as `threading.Lock.acquire`.
 
+        A task that has to wait stops every other task meanwhile, as under Trio; only threads go on.
+
         Raises:
-            Escape: a task of Trio's would have to wait.
+            Escape: what has to wait is neither a thread nor a task, but for instance an invariant.
         """
         worker = current_worker()
         if worker is None and not belongs_to_the_run():
             return bool(self._real.acquire(blocking, timeout))
         _check(blocking, timeout)
-        if worker is not None and not self.private:
-            worker.ask(Point())
+        if not self.private:
+            point()
         if self._take():
             return True
         if not blocking or timeout == 0:
             return False
         if worker is None:
-            raise refused(
-                Escape(
-                    "a task that waits for a lock of a thread",
-                    "it would stop every task until the thread gives the lock back; wait in a thread of "
-                    "trio.to_thread.run_sync, or use a lock of Trio's",
+            side = Tasks.side
+            if side is None or side.task() is None:
+                raise refused(
+                    Escape(
+                        "a lock of threads that is waited for outside of tasks and threads",
+                        "only these take turns; look at a lock with acquire(blocking=False) in an invariant",
+                    )
                 )
-            )
+            return side.wait(self, timeout) and self._take()
         wait = LockWait(self, timeout)
         while worker.ask(wait):
             if self._take():
@@ -88,11 +119,17 @@ class ThreadLock:
 
     def locked(self) -> bool:
         """Whether somebody has it."""
-        worker = current_worker()
-        if worker is not None:
-            worker.ask(Point())
+        point()
         self._touched(Operation.READ)
         return self._is_owned()
+
+    @property
+    def free(self) -> bool:
+        """Whether an attempt of the current thread to take it would succeed."""
+        if not self._real.acquire(False):
+            return False
+        self._real.release()
+        return True
 
     def _is_owned(self) -> bool:
         """What a condition asks, of its own lock: by it, if by anybody."""
@@ -105,7 +142,8 @@ class ThreadLock:
     def _take(self) -> bool:
         taken = bool(self._real.acquire(False))
         if taken:
-            self.owner = current_worker()
+            worker, side = current_worker(), Tasks.side
+            self.owner = worker if worker is not None or side is None else side.task()
         self._touched(Operation.WRITE if taken else Operation.READ)
         return taken
 
@@ -224,10 +262,12 @@ def outside_threads(fn: Callable[[], object]) -> None:
 
 
 def point() -> None:
-    """Let others get on first, if this is called in a simulated thread."""
+    """Let others get on first, if this is called in a simulated thread, or threads if it is in a task."""
     worker = current_worker()
     if worker is not None:
         worker.ask(Point())
+    elif Tasks.side is not None and guarding() and belongs_to_the_run():
+        Tasks.side.point()
 
 
 def _wake(waiting: Sequence[Any]) -> None:

@@ -23,7 +23,7 @@ import trio
 
 from sim._errors import ThreadBlocked
 from sim._footprint import Active
-from sim._locks import Call, LockWait, Point
+from sim._locks import Call, LockWait, Point, RunIsOver
 from sim._trace import short_name
 from sim._worker import Outcome, Worker, current_worker
 from sim.faults import FaultKind, InjectedFailure
@@ -31,6 +31,9 @@ from sim.strategies import Operation
 
 #: The kind of what `task_register` finds, in footprints.
 THREAD: Final = "thread"
+
+#: That of which threads there are.
+THREADS: Final = "started threads"
 
 # How often a function may call out after its execution is over, before its thread is given up.
 _LAST_CALLS: Final = 100
@@ -44,6 +47,9 @@ class ThreadSimulation:
         strike: says what fault befalls a thread that the task of a name has started, and how many seconds a
             delay is.
         find: is told of what is wrong with a thread.
+
+    Attributes:
+        tasks: the tasks of the execution that stand for threads, those that have ended too.
     """
 
     def __init__(
@@ -57,6 +63,11 @@ class ThreadSimulation:
         self._find = find
         # As in Trio's cache, the one that was idle for the shortest time is taken first.
         self._idle: list[Worker] = []
+        self.tasks: set[Any] = set()
+
+    def begin_execution(self) -> None:
+        """No thread was started yet."""
+        self.tasks = set()
 
     def start(
         self,
@@ -82,7 +93,10 @@ class ThreadSimulation:
             deliver(result)
 
         task = self._spawn(thread, f"<thread: {name}>")
+        self.tasks.add(task)
         recorder, register = Active.recorder, task_register(fn)
+        if recorder is not None:
+            recorder.touched(self, THREADS, Operation.UPDATE)
         if recorder is not None and register is not None:
             recorder.made(register, THREAD)
             recorder.threads[task] = register
@@ -95,6 +109,7 @@ class ThreadSimulation:
 
     async def _run(self, fn: Callable[[], Any], name: str) -> Outcome:
         worker = self._idle.pop() if self._idle else Worker()
+        said: object = None
         try:
             said = worker.begin(fn, name)
             while not _is_the_end(said):
@@ -106,7 +121,7 @@ class ThreadSimulation:
                 said = worker.go_on(answer)
         except GeneratorExit:
             # The execution is over, and this task thrown away.
-            if _see_out(worker):
+            if _see_out(worker, said):
                 self._idle.append(worker)
             raise
         except ThreadBlocked as blocked:
@@ -235,8 +250,11 @@ def _is_the_end(said: object) -> TypeGuard[Outcome]:
     return isinstance(said, outcome.Outcome)
 
 
-def _see_out(worker: Worker) -> bool:
+def _see_out(worker: Worker, said: object) -> bool:
     """Let a function come to its end to which nothing will be answered any more.
+
+    Args:
+        said: what it has asked for last.
 
     Returns:
         False if it does not.
@@ -244,10 +262,11 @@ def _see_out(worker: Worker) -> bool:
     if worker.lost:
         return False
     try:
-        return _comes_to_its_end(worker)
+        for _ in range(_LAST_CALLS):
+            over = trio.RunFinishedError() if isinstance(said, Reply) else RunIsOver()
+            said = worker.go_on(outcome.Error(over))
+            if _is_the_end(said):
+                return True
     except ThreadBlocked:
-        return False
-
-
-def _comes_to_its_end(worker: Worker) -> bool:
-    return any(_is_the_end(worker.go_on(outcome.Error(trio.RunFinishedError()))) for _ in range(_LAST_CALLS))
+        pass
+    return False

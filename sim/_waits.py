@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import trio
 
-from sim._locks import LockWait
+from sim._locks import LockWait, ThreadLock
 from sim._trace import is_machinery, place, short_name
 from sim._wait_graph import WaitingTask
 from sim._worker import Worker
@@ -32,23 +32,34 @@ class _Wait(NamedTuple):
     others: Sequence[Any] = ()
 
 
-def describe_waits(tasks: Sequence[Any], order: Callable[[Any], tuple[int, ...]]) -> list[WaitingTask]:
+def describe_waits(
+    tasks: Sequence[Any],
+    order: Callable[[Any], tuple[int, ...]],
+    blocked: Mapping[Any, tuple[Sequence[tuple[FrameType, int]], ThreadLock]] | None = None,
+) -> list[WaitingTask]:
     """What each of the tasks that are left waits for.
 
     Args:
         tasks: all of them.
         order: the identity of a task, by which they are sorted.
+        blocked: of tasks that wait for a lock of threads in the middle of a step, where, and for which.
     """
     tasks = sorted(tasks, key=order)
-    graph = _Graph({task: list(task.iter_await_frames()) for task in tasks}, order)
+    blocked = blocked or {}
+    frames = {task: blocked[task][0] if task in blocked else list(task.iter_await_frames()) for task in tasks}
+    graph = _Graph(frames, order, {task: lock for task, (_, lock) in blocked.items()})
     return [graph.describe(task) for task in tasks]
 
 
 class _Graph:
     def __init__(
-        self, frames: Mapping[Any, Sequence[tuple[FrameType, int]]], order: Callable[[Any], tuple[int, ...]]
+        self,
+        frames: Mapping[Any, Sequence[tuple[FrameType, int]]],
+        order: Callable[[Any], tuple[int, ...]],
+        blocked: Mapping[Any, ThreadLock],
     ) -> None:
         self._frames = frames
+        self._blocked = blocked
         names = Counter(short_name(task.name) for task in frames)
         self._labels = {
             task: name if names[name] == 1 else f"{name} {'.'.join(map(str, order(task)))}"
@@ -75,6 +86,8 @@ class _Graph:
         )
 
     def _wait(self, task: Any) -> _Wait:
+        if task in self._blocked:
+            return self._wait_for_lock(self._blocked[task])
         call = self._call(task)
         if call is None:
             return _Wait("a wake-up")
@@ -106,19 +119,22 @@ class _Graph:
         for frame, _ in self._frames[task]:
             wait = frame.f_locals.get("self")
             if isinstance(wait, LockWait):
-                if wait.lock.private:
-                    return _Wait("another thread or task to wake it")
-                holder = wait.lock.owner
-                return _Wait(
-                    "a lock of threads",
-                    _HELD,
-                    [
-                        other
-                        for other in self._frames
-                        if holder is not None and _worker(self._frames[other]) is holder
-                    ],
-                )
+                return self._wait_for_lock(wait.lock)
         return _Wait("an answer of trio.from_thread")
+
+    def _wait_for_lock(self, lock: ThreadLock) -> _Wait:
+        if lock.private:
+            return _Wait("another thread or task to wake it")
+        holder = lock.owner
+        return _Wait(
+            "a lock of threads",
+            _HELD,
+            [
+                other
+                for other in self._frames
+                if holder is not None and (other is holder or _worker(self._frames[other]) is holder)
+            ],
+        )
 
     def _call(self, task: Any) -> FrameType | None:
         """The call with which the task left the program's own code for the last time."""

@@ -34,6 +34,7 @@ from sim._kernel._cleanup import cancel_everything, close_by_force
 from sim._kernel._dependence import recorded
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Ended, Findings
+from sim._kernel._inner_steps import InnerSteps
 from sim._kernel._interrupts import Interrupts
 from sim._kernel._order import Order
 from sim._kernel._outer_nurseries import OuterNurseries
@@ -41,10 +42,11 @@ from sim._kernel._recursion import RecursionRoom
 from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
 from sim._kernel._takeover import renew, taken_over
 from sim._kernel._trio import RUN_CONTEXT, threads_replaced
+from sim._locks import Tasks
 from sim._logs import gathered
 from sim._pinned import PinnedSources
 from sim._stand_ins import CallbackQueue, NoInput
-from sim._threads import ThreadSimulation
+from sim._threads import THREADS, ThreadSimulation
 from sim._trace import Trace
 from sim._waits import describe_waits
 from sim._worker import watched
@@ -69,6 +71,9 @@ class Kernel:
         self._callbacks = CallbackQueue(self._spawn_callback_task)
         self._recursion = RecursionRoom()
         self._interrupts = Interrupts(runner)
+        self._inner_steps = InnerSteps(
+            runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
+        )
 
     @property
     def log(self) -> ChoiceLog:
@@ -113,6 +118,7 @@ class Kernel:
                 self._recorder.begin_execution(scheduler.ids)
                 # Older than the execution, but the same thing in each.
                 self._recorder.made(self._callbacks, "callbacks")
+                self._recorder.made(self._threads, THREADS)
                 self._recorder.made(self._nurseries.scope, "scope")
                 self._recorder.made(self._nurseries.system, "system nursery")
                 if scheduler.faults is not None:
@@ -155,6 +161,7 @@ class Kernel:
         scheduler, runner = self._scheduler, self._runner
         self._findings.begin()
         self._nurseries.begin()
+        self._threads.begin_execution()
         scheduler.begin(strategy, trace)
         if scheduler.faults is not None:
             scheduler.faults.begin_execution()
@@ -303,6 +310,7 @@ class Kernel:
         scheduler, refuse = self._scheduler, self._findings.escaped
         with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries.system, self._order):
             Draws.choose = scheduler.draw
+            Tasks.side = self._inner_steps
             try:
                 with (
                     self._recursion.kept(),
@@ -316,6 +324,7 @@ class Kernel:
                     yield
             finally:
                 Draws.choose = None
+                Tasks.side = None
                 self._threads.stop()
 
 

@@ -58,6 +58,10 @@ class Scheduler:
         strategy: makes the choices; None between executions, and while one is cleaned up after.
         invariants: looked at after each step.
         faults: what strikes after a step; the same in all executions of an exploration.
+        others: in a step, how many tasks were runnable before it besides its own, and still are: the first
+            in the run queue. Otherwise -1.
+        inner_steps: how many threads have made inside of the current step (`sim._kernel._inner_steps`).
+        inner_tasks: how many tasks were named inside of it.
     """
 
     def __init__(self, runner: Any, max_steps: int, recorder: Recorder | None, findings: Findings) -> None:
@@ -78,6 +82,7 @@ class Scheduler:
         self.strategy: Strategy | None = None
         self.invariants = Invariants(lambda: self.clock.elapsed)
         self.faults: FaultInjector | None = None
+        self.begin_inside()
 
     def begin(self, strategy: Strategy, trace: Trace | None) -> None:
         """Begin an execution: no task, no choice, no time."""
@@ -90,6 +95,7 @@ class Scheduler:
         self.log.clear()
         self.ids = {}
         self.steps = 0
+        self.begin_inside()
 
     def close(self) -> None:
         """Make no choice any more by the strategy, and note nothing in the trace."""
@@ -153,6 +159,15 @@ class Scheduler:
         """Note what the program has logged."""
         if self._trace is not None:
             self._trace.log(line)
+
+    def begin_inside(self) -> None:
+        """Nobody is in the middle of a step."""
+        self.others = -1
+        self.inner_steps = self.inner_tasks = 0
+
+    def name_inside(self, creator: Any) -> None:
+        """In the middle of a step: name the tasks that it has created so far."""
+        self.inner_tasks += self._identify(creator, self.others)
 
     # Time.
 
@@ -287,6 +302,8 @@ class Scheduler:
                 outcome: Outcome[object] | None = None
                 again = False
                 message: Any = None
+                made = 0
+                self.others = runnable - 1
                 try:
                     message = task.context.run(send, value)
                 except StopIteration as stop:
@@ -300,6 +317,11 @@ class Scheduler:
                             traceback = traceback.tb_next
                     outcome = Error(error.with_traceback(traceback))
                     del traceback
+                if self.inner_steps:
+                    runnable = self.others + 1
+                    steps += self.inner_steps
+                    made = self.inner_tasks
+                self.others = -1
                 if outcome is not None:
                     if faults is not None:
                         outcome = faults.ends(task, outcome)
@@ -335,11 +357,10 @@ class Scheduler:
                 if deadlines._heap and deadlines._heap[0][0] <= clock.now:
                     deadlines.expire(clock.now)
                 fault = ""
-                made = 0
                 if faults is not None and (faults.left or recorder is not None):
                     # Whom the step has started may be struck before its own first step.
                     if len(runq) >= runnable:
-                        made = self._identify(task, runnable - 1)
+                        made += self._identify(task, runnable - 1)
                     fault = faults.maybe_strike(task, outcome is not None)
                 # What this step has made runnable is at the end of the queue.
                 if len(runq) >= runnable:
@@ -354,6 +375,8 @@ class Scheduler:
                         findings.find(broken)
                 if noting and recorder is not None:
                     self._report_step(recorder, task, outcome is not None, runnable - 1, made)
+                if self.inner_steps:
+                    self.inner_steps = self.inner_tasks = 0
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
                 if trace is not None:
@@ -404,7 +427,8 @@ class Scheduler:
             spawned = tuple((*identity, number) for number in range(children - made, children))
         woken: tuple[TaskId, ...] = ()
         first = before + can_go_on
-        if len(runq) > first + made:
+        # What was made inside of the step may have left the queue again.
+        if len(runq) > first + made - self.inner_tasks:
             woken = tuple(sorted(ids[other] for other in runq[first:] if ids[other] not in spawned))
             for other in woken:
                 recorder.woken(other)

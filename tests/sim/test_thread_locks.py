@@ -277,14 +277,6 @@ def test_thread_that_blocks_outside_the_simulation_is_reported_with_its_stack() 
     assert "in reads" in error.stack[-1]
 
 
-def test_task_that_would_have_to_wait_for_a_thread_is_refused() -> None:
-    async def scenario() -> None:
-        threading.Event().wait()
-
-    (failure,) = sim.explore(scenario).failures
-    assert isinstance(failure.error, sim.Escape)
-
-
 def test_everything_is_real_again_afterwards_and_for_other_threads_meanwhile() -> None:
     before = threading.Lock, threading.RLock, queue.SimpleQueue, threading.Event.is_set, OLDER_LOCK
     stop = threading.Event()
