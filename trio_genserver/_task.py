@@ -92,7 +92,7 @@ class Task(Request[R]):
       is_linked: whether its failure is its supervisor's.
     """
 
-    __slots__ = ("_scope", "_shutdown", "_supervisor", "callers", "is_linked", "name")
+    __slots__ = ("_over", "_runs", "_scope", "_shutdown", "_supervisor", "callers", "is_linked", "name")
 
     def __init__(
         self,
@@ -114,6 +114,9 @@ class Task(Request[R]):
         self._shutdown = 0.0 if isinstance(shutdown, str) else shutdown
         # Who is to go on for a while in the end must not be reached by a cancellation of everything.
         self._scope = trio.CancelScope(shield=self._shutdown > 0)
+        # Not `done`, which says that there is an answer: one that is ignored runs on.
+        self._runs = False
+        self._over: trio.Event | None = None
 
     def __repr__(self) -> str:
         state = ("queued", "running", "done", "failed", "ignored")[self.state]
@@ -153,21 +156,23 @@ class Task(Request[R]):
         return self.outcome
 
     async def shutdown(self, grace: float = 0.0) -> R | None:
-        """End it, and wait until it has ended.
+        """End it, and wait until it has ended. One that was ignored, before or meanwhile, is ended as well.
 
         Args:
           grace: seconds from now until it is cancelled.
 
         Returns:
-          its value, if it has ended with one, before or meanwhile; None if it was cancelled.
+          its value, if it has ended with one, before or meanwhile; None if it was cancelled, or is ignored.
 
         Raises:
           Exception: what it has failed with.
           CallCycle: `grace` is infinite, and waiting would be for ever.
         """
-        if not self.done:
+        if self._runs:
             self._end_by(trio.current_time() + grace)
-        await (self._settled_at_last() if grace == math.inf else self._settled())
+        await (self._run_out_at_last() if grace == math.inf else self._run_out())
+        if self.state == GIVEN_UP:
+            return None
         try:
             return self.check()
         except TaskStopped:
@@ -217,6 +222,30 @@ class Task(Request[R]):
             await trio.lowlevel.checkpoint()
             raise
 
+    async def _run_out(self) -> None:
+        """Wait until nothing of it runs any more, also if it is ignored. A checkpoint."""
+        if not self._runs:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._over is None:
+            self._over = trio.Event()
+        await self._over.wait()
+
+    async def _run_out_at_last(self) -> None:
+        """`_run_out`, where nothing else ends the wait."""
+        if not self._runs:
+            await self._run_out()
+            return
+        # In its own place: if it is ignored, nobody waits for its answer, and no cycle would be seen.
+        end: Request[R] = Request(self.process, self.message)
+        end.executor = self.executor
+        try:
+            with waiting_for(end):
+                await self._run_out()
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
+
     async def _run(self) -> None:
         work = cast("_Work", self.executor)
         work.task = trio.lowlevel.current_task()
@@ -245,6 +274,9 @@ class Task(Request[R]):
             self._failed(error)
         finally:
             self._supervisor._forget(self)
+            self._runs = False
+            if self._over is not None:
+                self._over.set()
 
     def _stopped(self) -> None:
         reason = self.process.reason
@@ -274,7 +306,8 @@ async def poll_many(
 
     Args:
       limit: how many are enough; None for all.
-      kill: end those that have not ended by then, and wait until they have. Without it, they go on.
+      kill: end those that have not ended by then, also those that are ignored, and wait until they have.
+        Without it, they go on.
 
     Returns:
       each task, in the order given, with its `Task.outcome`: None if it has not ended by then.
@@ -291,10 +324,10 @@ async def poll_many(
                     break
     outcomes = [(task, task.outcome) for task in tasks]
     if kill:
-        late = [task for task, ended_with in outcomes if ended_with is None]
+        late = [task for task in tasks if task._runs]
         for task in late:
             task._end_by(-math.inf)
         for task in late:
-            await task._settled()
+            await task._run_out()
     await trio.lowlevel.cancel_shielded_checkpoint()
     return outcomes

@@ -193,6 +193,7 @@ class TaskSupervisor(GenServer):
             return task
         assert process.nursery is not None
         self._tasks[task] = None
+        task._runs = True
         process.nursery.start_soon(task._run, name=task.name)
         return task
 

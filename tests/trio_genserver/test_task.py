@@ -586,6 +586,89 @@ async def test_an_ignored_task_runs_on_and_its_failure_concerns_nobody(autojump_
         assert ran == ["on"]
 
 
+async def lingers(seconds: float, ended: list[float]) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(seconds)
+        ended.append(trio.current_time())
+
+
+@pytest.mark.parametrize("grace", [0.0, 3.0])
+async def test_shutdown_ends_a_task_that_was_ignored(grace: float, autojump_clock: Clock) -> None:
+    ended: list[float] = []
+    async with open_task_supervisor() as tasks:
+        task: Task[Any] = tasks.start(lingers, 2, ended)
+        await trio.testing.wait_all_tasks_blocked()
+        task.ignore()
+        assert await task.shutdown(grace) is None
+        assert ended == [grace + 2]
+        assert tasks.tasks == []
+        # Again, when it is over, and for one that ends by itself.
+        assert await task.shutdown() is None
+        other = tasks.start(after, 5, "dropped")
+        other.ignore()
+        assert await other.shutdown(math.inf) is None
+        assert trio.current_time() == grace + 7
+
+
+async def test_shutdown_waits_for_a_task_that_is_ignored_meanwhile(autojump_clock: Clock) -> None:
+    ended: list[float] = []
+    async with open_task_supervisor() as tasks, trio.open_nursery() as nursery:
+        task: Task[Any] = tasks.start(lingers, 2, ended)
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def shut_down() -> None:
+            assert await task.shutdown() is None
+            assert ended == [2]
+
+        nursery.start_soon(shut_down)
+        await trio.testing.wait_all_tasks_blocked()
+        task.ignore()
+
+
+async def test_a_shutdown_of_an_ignored_task_that_waits_for_its_ender_is_a_cycle() -> None:
+    class Ender(GenServer):
+        @handle_call
+        async def end(self, task: Task[Any]) -> None:
+            await task.shutdown(math.inf)
+
+        @handle_call
+        def ping(self) -> None: ...
+
+    async with open_task_supervisor() as tasks, open_server(Ender) as ender:
+        begun = trio.Event()
+        refused: list[CallCycle] = []
+
+        async def calls() -> None:
+            await begun.wait()
+            try:
+                await ender.call(Ender.ping())
+            except CallCycle as error:
+                refused.append(error)
+
+        task = tasks.start_nolink(calls)
+        task.ignore()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ender.call, Ender.end(task))
+            await trio.testing.wait_all_tasks_blocked()
+            begun.set()
+        assert len(refused) == 1
+
+
+async def test_poll_many_ends_those_that_were_ignored_if_told_to(autojump_clock: Clock) -> None:
+    ended: list[float] = []
+    async with open_task_supervisor() as tasks:
+        several: list[Task[Any]] = [tasks.start(lingers, 2, ended), tasks.start(double, 1)]
+        await trio.testing.wait_all_tasks_blocked()
+        several[0].ignore()
+        polled = await poll_many(several, 0, kill=True)
+        assert [type(each) for _, each in polled] == [outcome.Error, outcome.Value]
+        assert ended == [2]
+        assert tasks.tasks == []
+
+
 # What is told of it.
 
 
