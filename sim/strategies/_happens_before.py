@@ -159,7 +159,8 @@ class Event:
         history: bit set of all that happened before it, and itself.
         key: a number for it: equal in executions in which the process made this step after the very
             same past.
-        races: the earlier events with which it has a reversible race, the latest first.
+        races: the earlier events with which it has a reversible race, the latest first. They may be those of
+            an earlier execution; `HappensBefore.present` has those of this one by their bits.
         draws: the outcomes of the choices that were made inside it.
         depth: its place in the execution that it was last part of.
         line: its process,

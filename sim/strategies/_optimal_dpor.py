@@ -315,9 +315,11 @@ class OptimalDpor:
         for event in events[known:]:
             common &= event.history
         for late in events:
-            for early in late.races:
-                if late.depth < known and common & early.bit:
+            for met in late.races:
+                if late.depth < known and common & met.bit:
                     continue
+                # A planned step may have met its past in another execution, in which that stood elsewhere.
+                early = order.present[met.bit]
                 state = path[early.depth]
                 plan = Reversal(order, early, late)
                 for step in state.asleep.values():

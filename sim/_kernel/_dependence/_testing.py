@@ -33,7 +33,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         (trio.lowlevel.UnboundedQueue, "queue"),
     ):
         yield making(recorder, owner, kind)
-        yield using(recorder, owner, kind)
+        yield from using(recorder, owner, kind)
     yield making(recorder, trio.testing.Sequencer, _SEQUENCER)
     yield _sequence_point(recorder)
 

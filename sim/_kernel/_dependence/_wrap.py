@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from sim._footprint import Recorder
@@ -68,14 +68,22 @@ def looking(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
     return owner, name, property(read, slot.__set__)
 
 
-def using(recorder: Recorder, owner: Any, kind: str) -> Wrapper:
+def using(recorder: Recorder, owner: Any, kind: str) -> Iterator[Wrapper]:
     """Note whatever is done with an object of a class as a write, also what its own methods do between two
-    waits: each begins with a look at an attribute."""
-    original: Callable[..., Any] = owner.__getattribute__
+    waits: each begins with an attribute that is looked at or set. (The end of a `with` block is no look: it
+    only sets.)"""
+    look: Callable[..., Any] = owner.__getattribute__
+    put: Callable[..., None] = owner.__setattr__
 
     def used(self: Any, name: str) -> Any:
         if recorder.noting:
             recorder.touched(self, kind, Operation.WRITE)
-        return original(self, name)
+        return look(self, name)
 
-    return owner, "__getattribute__", used
+    def changed(self: Any, name: str, value: Any) -> None:
+        if recorder.noting:
+            recorder.touched(self, kind, Operation.WRITE)
+        put(self, name, value)
+
+    yield owner, "__getattribute__", used
+    yield owner, "__setattr__", changed

@@ -62,6 +62,33 @@ def ending_together(count: int) -> Scenario:
     return scenario
 
 
+async def failing_together() -> None:
+    """Steps of a plan have met each other in executions in which they stood elsewhere."""
+
+    async def fail() -> None:
+        await trio.lowlevel.checkpoint()
+        raise LookupError
+
+    async def end() -> None:
+        pass
+
+    async def two() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            nursery.start_soon(fail)
+            await trio.lowlevel.checkpoint()
+
+    async def one() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(two)
+        nursery.start_soon(one)
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     ("scenario", "traces"),
     [
@@ -72,6 +99,7 @@ def ending_together(count: int) -> Scenario:
         *((senders(count, count), 1) for count in (2, 8)),
         (senders(6, 2), 36),
         *((ending_together(count), 1) for count in (1, 2, 6)),
+        (failing_together, 42),
     ],
 )
 def test_known_programs_take_one_execution_a_trace(scenario: Scenario, traces: int) -> None:

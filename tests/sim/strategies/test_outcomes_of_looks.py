@@ -214,6 +214,31 @@ async def receiving_from_a_stream_that_is_closed(lockstep: bool) -> Hashable:
     return tuple(sorted(seen, key=str))
 
 
+async def receiving_where_another_was_cancelled() -> Hashable:
+    left, _ = trio.testing.memory_stream_pair()
+    scope = trio.CancelScope()
+    seen: dict[str, Hashable] = {}
+
+    async def receive(who: str, within: trio.CancelScope) -> None:
+        try:
+            with within:
+                await left.receive_some()
+        except trio.BusyResourceError:
+            seen[who] = "busy"
+        else:
+            seen[who] = "waited"
+
+    async def cancel() -> None:
+        scope.cancel()
+
+    await together(
+        partial(receive, "first", scope),
+        cancel,
+        partial(receive, "second", trio.CancelScope(relative_deadline=1)),
+    )
+    return tuple(sorted(seen.items()))
+
+
 async def getting_a_batch() -> Hashable:
     with pytest.warns(trio.TrioDeprecationWarning):
         queue = trio.lowlevel.UnboundedQueue[int]()
@@ -246,6 +271,7 @@ SEEN: dict[str, tuple[int, Program]] = {
     "check_cancelled": (3, a_thread_that_asks_whether_it_is_cancelled),
     "a memory stream": (3, partial(receiving_from_a_stream_that_is_closed, lockstep=False)),
     "a lockstep stream": (2, partial(receiving_from_a_stream_that_is_closed, lockstep=True)),
+    "a memory stream that was let go": (3, receiving_where_another_was_cancelled),
     "an unbounded queue": (6, getting_a_batch),
 }
 

@@ -11,6 +11,7 @@ from tests.sim.strategies.trio_grammar.programs import compare, generated
 # Programs leave generators behind on purpose, and Trio warns of each.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 
+
 def programs_agree(first: int, count: int, most_interleavings: int, most_traces: int) -> None:
     compared = with_choice = 0
     for seed in range(first, first + count):
