@@ -26,7 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class AgentRef(ServerRef["Agent"], Generic[T]):
+class AgentRef(ServerRef[Any], Generic[T]):
     """A reference to an `Agent`, with what can be done with its state.
 
     All functions run in the agent. One that raises crashes it: its caller gets `ServerCrashed` with the
@@ -73,6 +73,10 @@ class Agent(GenServer):
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = AgentRef
+    if TYPE_CHECKING:
+
+        @property
+        def ref(self) -> AgentRef[Any]: ...
 
     def __init__(self, initial: Callable[[], Any]) -> None:
         self.state = initial()

@@ -131,7 +131,7 @@ class _Worker:
         self.process.kill("shutdown", -1.0 if isinstance(shutdown, str) else shutdown)
 
 
-class CheckoutPoolRef(ServerRef["CheckoutPool[S]"], Generic[S]):
+class CheckoutPoolRef(ServerRef[Any], Generic[S]):
     """A reference to a `CheckoutPool`, with what can be asked of it."""
 
     __slots__ = ()
@@ -224,6 +224,10 @@ class CheckoutPool(GenServer, Generic[S]):
 
     shutdown: ClassVar[Shutdown] = math.inf
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = CheckoutPoolRef
+    if TYPE_CHECKING:
+
+        @property
+        def ref(self) -> CheckoutPoolRef[S]: ...
 
     def __init__(
         self,
@@ -536,4 +540,4 @@ def open_checkout_pool(
         idle_timeout=idle_timeout,
         ping=ping,
     )
-    return cast("AbstractAsyncContextManager[CheckoutPoolRef[S]]", open_server(spec.replace(name=name)))
+    return open_server(spec.replace(name=name))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
 from ._errors import InitIgnored
 from ._message import handle_call
@@ -26,6 +26,8 @@ from ._supervisor_errors import ChildNotFound, ChildStartFailed, MaxChildrenReac
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from ._startable import Ref, Startable
+
 __all__ = [
     "DynamicSupervisor",
     "DynamicSupervisorRef",
@@ -36,21 +38,29 @@ __all__ = [
 P = ParamSpec("P")
 S = TypeVar("S", bound="GenServer")
 
+if TYPE_CHECKING:
+    # What `DynamicSupervisorRef` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T_co = TypeVarWithDefault("T_co", bound="DynamicSupervisor", covariant=True, default="DynamicSupervisor")
+else:
+    T_co = TypeVar("T_co", bound="DynamicSupervisor", covariant=True)
+
 OF = "a dynamic supervisor"
 
 
-class DynamicSupervisorRef(BaseSupervisorRef["DynamicSupervisor"]):
+class DynamicSupervisorRef(BaseSupervisorRef[T_co]):
     """A reference to a `DynamicSupervisor`, with what can be asked of it."""
 
     __slots__ = ()
 
     @overload
-    async def start_child(self, child: ChildSpec[S], /) -> ServerRef[S]: ...
+    async def start_child(self, child: ChildSpec[Startable[Ref]], /) -> Ref: ...
     @overload
     async def start_child(
-        self, child: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
-    ) -> ServerRef[S]: ...
-    async def start_child(self, child: Any, /, *args: Any, **kwargs: Any) -> ServerRef[Any]:
+        self, child: Callable[P, Startable[Ref]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Ref: ...
+    async def start_child(self, child: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Start a child; return when its `init` has finished.
 
         Children are started one at a time, as in OTP: what takes long is better done after `init`
@@ -102,6 +112,11 @@ class DynamicSupervisor(BaseSupervisor):
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = DynamicSupervisorRef
+    if TYPE_CHECKING:
+
+        @property
+        def ref(self) -> DynamicSupervisorRef[Self]: ...
+
     _stops_in_parallel: ClassVar[bool] = True
 
     def __init__(
@@ -232,4 +247,4 @@ def open_dynamic_supervisor(
 @asynccontextmanager
 async def _open(spec: ChildSpec[DynamicSupervisor]) -> AsyncGenerator[DynamicSupervisorRef]:
     async with open_server(spec) as ref:
-        yield cast("DynamicSupervisorRef", ref)
+        yield ref

@@ -45,7 +45,7 @@ class NoPartitions(ChildError):
         )
 
 
-class PartitionSupervisorRef(ChildrenByIdRef["PartitionSupervisor"], Generic[S]):
+class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
     """A reference to a `PartitionSupervisor`: finds the partition of a key."""
 
     __slots__ = ()
@@ -67,7 +67,7 @@ class PartitionSupervisorRef(ChildrenByIdRef["PartitionSupervisor"], Generic[S])
           ChildNotFound: there is no such partition.
           ServerNotRunning: the supervisor is not running (any more).
         """
-        return self.child(partition)
+        return cast("ServerRef[S]", self.child(partition))
 
     def worker_for(self, key: str | bytes | int) -> ServerRef[S]:
         """The server of the partition to which `key` belongs: ``stable_hash(key) % partitions``.
@@ -118,6 +118,10 @@ class PartitionSupervisor(Supervisor):
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = PartitionSupervisorRef
+    if TYPE_CHECKING:
+
+        @property
+        def ref(self) -> PartitionSupervisorRef[Any]: ...  # type: ignore[override]  # none of a `Supervisor`
 
     def __init__(
         self,
@@ -234,4 +238,4 @@ def open_partition_supervisor(
 @asynccontextmanager
 async def _open(spec: ChildSpec[PartitionSupervisor]) -> AsyncGenerator[PartitionSupervisorRef[Any]]:
     async with open_server(spec) as ref:
-        yield cast("PartitionSupervisorRef[Any]", ref)
+        yield ref

@@ -24,7 +24,8 @@ __all__ = ["ChildSpec", "Restart", "Shutdown", "child_spec"]
 
 P = ParamSpec("P")
 S = TypeVar("S", bound="GenServer")
-S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+# Without the bound, which `Startable`, of which type checkers have a `ChildSpec`, does not keep.
+S_co = TypeVar("S_co", covariant=True)
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 """When a supervisor starts a child again: always, only after an abnormal end, or never."""
@@ -79,7 +80,7 @@ class ChildSpec(Generic[S_co]):
     significant: bool
     mailbox_size: float
     overflow: Overflow
-    via: ServerName[S_co] | None = None
+    via: ServerName[Any] | None = None
 
     def replace(self, **changes: Any) -> ChildSpec[S_co]:
         """A copy with `changes` made to the fields named in `ChildSpec`.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ._server import GenServer
+    from ._startable import Ref, Startable
 
 __all__ = ["open_server", "run_server", "start_server"]
 
@@ -33,11 +34,11 @@ def make(spec: ChildSpec[S]) -> ServerRef[S]:
 
 
 @overload
-async def start_server(nursery: trio.Nursery, server: ChildSpec[S], /) -> ServerRef[S]: ...
+async def start_server(nursery: trio.Nursery, server: ChildSpec[Startable[Ref]], /) -> Ref: ...
 @overload
 async def start_server(
-    nursery: trio.Nursery, server: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
-) -> ServerRef[S]: ...
+    nursery: trio.Nursery, server: Callable[P, Startable[Ref]], /, *args: P.args, **kwargs: P.kwargs
+) -> Ref: ...
 async def start_server(nursery: trio.Nursery, server: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Start a server in `nursery`; return when its `init` has finished.
 
@@ -58,11 +59,11 @@ async def start_server(nursery: trio.Nursery, server: Any, /, *args: Any, **kwar
 
 @overload
 async def run_server(
-    server: ChildSpec[S], /, *, task_status: trio.TaskStatus[ServerRef[S]] = ...
+    server: ChildSpec[Startable[Ref]], /, *, task_status: trio.TaskStatus[Ref] = ...
 ) -> None: ...
 @overload
 async def run_server(
-    server: Callable[..., S], /, *args: Any, task_status: trio.TaskStatus[ServerRef[S]] = ...
+    server: Callable[..., Startable[Ref]], /, *args: Any, task_status: trio.TaskStatus[Ref] = ...
 ) -> None: ...
 async def run_server(
     server: Any, /, *args: Any, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED
@@ -83,12 +84,12 @@ async def run_server(
 
 
 @overload
-def open_server(server: ChildSpec[S], /) -> AbstractAsyncContextManager[ServerRef[S]]: ...
+def open_server(server: ChildSpec[Startable[Ref]], /) -> AbstractAsyncContextManager[Ref]: ...
 @overload
 def open_server(
-    server: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
-) -> AbstractAsyncContextManager[ServerRef[S]]: ...
-def open_server(server: Any, /, *args: Any, **kwargs: Any) -> AbstractAsyncContextManager[ServerRef[Any]]:
+    server: Callable[P, Startable[Ref]], /, *args: P.args, **kwargs: P.kwargs
+) -> AbstractAsyncContextManager[Ref]: ...
+def open_server(server: Any, /, *args: Any, **kwargs: Any) -> AbstractAsyncContextManager[Any]:
     """Run a server for as long as the block: ``async with open_server(Counter, 10) as counter:``.
 
     At the end of the block the server stops (`ServerRef.stop`: what is in its mailbox is handled first). If

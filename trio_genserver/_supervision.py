@@ -43,6 +43,7 @@ from ._supervisor_errors import ChildStartFailed, RestartIntensityExceeded
 
 if TYPE_CHECKING:
     from ._spec import ChildSpec
+    from ._startable import ChildRef
 
 __all__ = [
     "BaseSupervisor",
@@ -77,7 +78,7 @@ class ChildInfo:
     """
 
     id: object
-    ref: ServerRef[Any]
+    ref: ChildRef
     status: ChildStatus
     is_supervisor: bool
     spec: ChildSpec[Any]
@@ -157,7 +158,7 @@ class Child:
             status = "restarting" if again else "stopped"
         else:
             status = self.status
-        return ChildInfo(self.spec.id, self.ref, status, self.is_supervisor, self.spec)
+        return ChildInfo(self.spec.id, cast("ChildRef", self.ref), status, self.is_supervisor, self.spec)
 
 
 class SupervisorProcess(Process):

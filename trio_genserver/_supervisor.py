@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 from ._errors import InitIgnored
@@ -40,6 +40,8 @@ from ._supervisor_errors import (
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from ._startable import ChildRef, Ref, Startable
+
 __all__ = [
     "AutoShutdown",
     "ChildrenByIdRef",
@@ -53,6 +55,14 @@ __all__ = [
 P = ParamSpec("P")
 S = TypeVar("S", bound="GenServer")
 S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+
+if TYPE_CHECKING:
+    # What `SupervisorRef` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T_co = TypeVarWithDefault("T_co", bound="Supervisor", covariant=True, default="Supervisor")
+else:
+    T_co = TypeVar("T_co", bound="Supervisor", covariant=True)
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 """Who is started again when one child fails; see `Supervisor`."""
@@ -86,14 +96,15 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
         return ref
 
     @overload
-    def child(self, child_id: object, /) -> ServerRef[Any]: ...
+    def child(self, child_id: object, /) -> ChildRef: ...
     @overload
-    def child(self, child_id: object, server_class: Callable[..., S], /) -> ServerRef[S]: ...
-    def child(self, child_id: object, server_class: Any = None, /) -> ServerRef[Any]:
+    def child(self, child_id: object, server_class: Callable[..., Startable[Ref]], /) -> Ref: ...
+    def child(self, child_id: object, server_class: Any = None, /) -> Any:
         """The reference of one child. It stays valid over restarts, of the child and of this supervisor.
 
         Args:
-          server_class: what the child is; checked, and then the type checker knows it as well.
+          server_class: what the child is; checked, and then the type checker knows it as well. Without it,
+            the type checker lets everything through that a reference to some kind of server may have.
 
         Raises:
           ChildNotFound: there is no such child.
@@ -113,7 +124,7 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
         return child.ref
 
 
-class SupervisorRef(ChildrenByIdRef["Supervisor"]):
+class SupervisorRef(ChildrenByIdRef[T_co]):
     """A reference to a `Supervisor`, with what can be asked of it.
 
     What only looks (`child`, `which_children`, `count_children`) is answered at once, also while the
@@ -123,12 +134,12 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
     __slots__ = ()
 
     @overload
-    async def start_child(self, child: ChildSpec[S], /) -> ServerRef[S]: ...
+    async def start_child(self, child: ChildSpec[Startable[Ref]], /) -> Ref: ...
     @overload
     async def start_child(
-        self, child: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs
-    ) -> ServerRef[S]: ...
-    async def start_child(self, child: Any, /, *args: Any, **kwargs: Any) -> ServerRef[Any]:
+        self, child: Callable[P, Startable[Ref]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Ref: ...
+    async def start_child(self, child: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Add a child, as the last, and start it; return when its `init` has finished.
 
         Args:
@@ -155,7 +166,7 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
         """
         await self.call(Supervisor.terminate_child(child_id))
 
-    async def restart_child(self, child_id: object) -> ServerRef[Any]:
+    async def restart_child(self, child_id: object) -> ChildRef:
         """Start a child again that does not run. It is not counted as a restart.
 
         Raises:
@@ -166,7 +177,7 @@ class SupervisorRef(ChildrenByIdRef["Supervisor"]):
           InitIgnored: its `init` raised `Ignore`; its specification is kept.
           ServerError: as `ServerRef.call`.
         """
-        return await self.call(Supervisor.restart_child(child_id))
+        return cast("ChildRef", await self.call(Supervisor.restart_child(child_id)))
 
     async def delete_child(self, child_id: object) -> None:
         """Forget the specification of a child that does not run.
@@ -202,6 +213,10 @@ class Supervisor(BaseSupervisor):
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = SupervisorRef
+    if TYPE_CHECKING:
+
+        @property
+        def ref(self) -> SupervisorRef[Self]: ...
 
     def __init__(
         self,
@@ -434,4 +449,4 @@ def open_supervisor(
 @asynccontextmanager
 async def _open(spec: ChildSpec[Supervisor]) -> AsyncGenerator[SupervisorRef]:
     async with open_server(spec) as ref:
-        yield cast("SupervisorRef", ref)
+        yield ref

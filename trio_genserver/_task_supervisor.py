@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, TypeVarTuple, Unpack, cast
 
 import trio
 import trio.lowlevel
@@ -45,7 +45,16 @@ Ts = TypeVarTuple("Ts")
 OF = "a task supervisor"
 
 
-class TaskSupervisorRef(ServerRef["TaskSupervisor"]):
+if TYPE_CHECKING:
+    # As that of `SupervisorRef`.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T_co = TypeVarWithDefault("T_co", bound="TaskSupervisor", covariant=True, default="TaskSupervisor")
+else:
+    T_co = TypeVar("T_co", bound="TaskSupervisor", covariant=True)
+
+
+class TaskSupervisorRef(ServerRef[T_co]):
     """A reference to a `TaskSupervisor`, with what can be asked of it. Nothing here waits for its mailbox."""
 
     __slots__ = ()
@@ -137,6 +146,10 @@ class TaskSupervisor(GenServer):
 
     shutdown: ClassVar[Shutdown] = math.inf
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = TaskSupervisorRef
+    if TYPE_CHECKING:
+
+        @property
+        def ref(self) -> TaskSupervisorRef[Self]: ...
 
     def __init__(self, *, max_children: int | None = None, task_shutdown: Shutdown = 0.0) -> None:
         if max_children is not None and (
@@ -262,7 +275,7 @@ def open_task_supervisor(
 async def _open(spec: ChildSpec[TaskSupervisor]) -> AsyncGenerator[TaskSupervisorRef]:
     try:
         async with open_server(spec) as ref:
-            tasks = cast("TaskSupervisorRef", ref)
+            tasks = ref
             yield tasks
             supervisor = ref._process.instance
             if supervisor is not None:

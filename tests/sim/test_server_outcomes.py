@@ -269,10 +269,8 @@ VALUES = {
     *("_Item",),  # changed only by methods of its registry, which touch that
     *("Counts", "RestartWindow"),  # parts of a server's `Debug`, and of a supervisor
     *("PortableError", "Unpicklable"),  # a base of exceptions that has no attributes; a value from a pickle
-    *(
-        "Unfinished",
-        "_Declared",
-    ),  # what a handler returned, on its way to the server's task; for type checkers
+    "Unfinished",  # what a handler returned, on its way to the server's task
+    *("_Declared", "Startable"),  # for type checkers only
     *("OpenTelemetryInstrument", "_Way", "LoggingInstrument"),
 }
 

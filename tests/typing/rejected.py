@@ -5,6 +5,8 @@ A line that ends in ``error: mypy[...] pyright[...]`` must have exactly these er
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import trio
 
 from trio_genserver import (
@@ -13,12 +15,16 @@ from trio_genserver import (
     GenServer,
     KeyedPool,
     ServerRef,
+    Supervisor,
+    SupervisorRef,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     start_server,
 )
+
+K = TypeVar("K")
 
 
 class Counter(GenServer):
@@ -129,3 +135,34 @@ class Mistaken(GenServer):
 
     async def init(self) -> int:  # error: mypy[override] pyright[reportIncompatibleMethodOverride]
         return 1
+
+
+class Cache(GenServer, Generic[K]):
+    def __init__(self, first: K) -> None: ...
+
+    @handle_call
+    def get(self, key: K) -> K:
+        return key
+
+
+class Tree(Supervisor):
+    @handle_call
+    def name(self) -> str:
+        return ""
+
+
+async def a_generic_server(cache: ServerRef[Cache[str]]) -> None:
+    open_server(Cache[str], 5)  # error: mypy[call-overload] pyright[reportArgumentType]
+    Cache[str].get(5)  # error: mypy[arg-type] pyright[reportArgumentType]
+    await cache.call(Cache[int].get(5))  # error: mypy[arg-type] pyright[reportArgumentType]
+
+
+async def the_kind_of_a_reference(tree: SupervisorRef, server: ServerRef[Counter]) -> None:
+    server.child("x")  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue]
+    tree.child("x", Counter).child("y")  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue]
+    await tree.child("x", Counter).call(Other.get())  # error: mypy[arg-type] pyright[reportArgumentType]
+    await tree.child("x", Tree).call(Other.get())  # error: mypy[arg-type] pyright[reportArgumentType]
+    await tree.call(Tree.name())  # error: mypy[arg-type] pyright[reportArgumentType]
+    tree.child("x", int)  # error: mypy[arg-type] pyright[reportArgumentType]
+    await tree.start_child(Counter, "5")  # error: mypy[call-overload] pyright[reportArgumentType]
+    await tree.start_child(int)  # error: mypy[call-overload] pyright[reportArgumentType]
