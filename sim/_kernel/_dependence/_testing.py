@@ -8,9 +8,7 @@ that is. The unbounded queue, which Trio has deprecated, is no better off.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import trio.testing
 import trio.testing._memory_streams as _trio_streams
@@ -18,9 +16,6 @@ from trio._util import ConflictDetector
 
 from sim._footprint import Recorder
 from sim._kernel._dependence._wrap import Wrapper, making, using
-from sim.strategies import Operation
-
-_SEQUENCER = "sequencer"
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
@@ -31,24 +26,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         (trio.testing.MemoryReceiveStream, "stream"),
         (ConflictDetector, "conflict detector"),
         (trio.lowlevel.UnboundedQueue, "queue"),
+        (trio.testing.Sequencer, "sequencer"),
     ):
         yield making(recorder, owner, kind)
         yield from using(recorder, owner, kind)
-    yield making(recorder, trio.testing.Sequencer, _SEQUENCER)
-    yield _sequence_point(recorder)
-
-
-def _sequence_point(recorder: Recorder) -> Wrapper:
-    sequencer: Any = trio.testing.Sequencer
-    original: Callable[..., Any] = sequencer.__call__
-
-    @contextlib.asynccontextmanager
-    async def called(self: Any, position: int) -> AsyncGenerator[None]:
-        recorder.touched(self, _SEQUENCER, Operation.WRITE)
-        async with original(self, position):
-            try:
-                yield
-            finally:
-                recorder.touched(self, _SEQUENCER, Operation.WRITE)
-
-    return sequencer, "__call__", called

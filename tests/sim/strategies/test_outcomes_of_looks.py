@@ -239,6 +239,26 @@ async def receiving_where_another_was_cancelled() -> Hashable:
     return tuple(sorted(seen.items()))
 
 
+async def a_sequence_that_is_broken() -> Hashable:
+    sequencer = trio.testing.Sequencer()
+    scope = trio.CancelScope()
+    seen: dict[int, Hashable] = {}
+
+    async def take(place: int, within: trio.CancelScope) -> None:
+        try:
+            with within:
+                async with sequencer(place):
+                    seen[place] = "taken"
+        except RuntimeError:
+            seen[place] = "broken"
+
+    async def cancel() -> None:
+        scope.cancel()
+
+    await together(partial(take, 1, trio.CancelScope(relative_deadline=1)), cancel, partial(take, 2, scope))
+    return tuple(sorted(seen.items()))
+
+
 async def getting_a_batch() -> Hashable:
     with pytest.warns(trio.TrioDeprecationWarning):
         queue = trio.lowlevel.UnboundedQueue[int]()
@@ -272,6 +292,7 @@ SEEN: dict[str, tuple[int, Program]] = {
     "a memory stream": (3, partial(receiving_from_a_stream_that_is_closed, lockstep=False)),
     "a lockstep stream": (2, partial(receiving_from_a_stream_that_is_closed, lockstep=True)),
     "a memory stream that was let go": (3, receiving_where_another_was_cancelled),
+    "a sequence that is broken": (1, a_sequence_that_is_broken),
     "an unbounded queue": (6, getting_a_batch),
 }
 
