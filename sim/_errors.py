@@ -189,6 +189,7 @@ class Nondeterminism(ScenarioFailure):
         stack: where its task stopped, as ``file:line in function``, outermost first; of yet another run.
         finding: the text without the program's own error.
         changed: what outlived the runs between, as ``name: once -> now``, where that was found.
+        which: of a run that was made again after others, which one it was.
     """
 
     _what: ClassVar = "the same choices gave another run"
@@ -197,6 +198,8 @@ class Nondeterminism(ScenarioFailure):
         "hashed by their address, a module-level cache that survives an execution, a clock kept as an "
         "argument's default, id()"
     )
+    # Added where nothing was found that has changed.
+    _unless: ClassVar = ""
 
     def __init__(
         self,
@@ -207,11 +210,14 @@ class Nondeterminism(ScenarioFailure):
         *,
         cause: BaseException | None = None,
         changed: Sequence[str] = (),
+        which: str = "the first run",
     ) -> None:
         where = _listed("the stack of its task", stack)
         differs = _listed("what has changed between the two", changed[:_MOST_CHANGES])
         runs = f"  once:  {first}\n  again: {second}\n"
-        self.finding = f"{self._what}, from step {step} on:\n{runs}{where}{differs}{self._why}"
+        what = self._what.format(which=which)
+        why = self._why if changed else f"{self._why}{self._unless}"
+        self.finding = f"{what}, from step {step} on:\n{runs}{where}{differs}{why}"
         own = "" if cause is None else f"{_one_line(cause)}\nbut "
         super().__init__(f"{own}{self.finding}")
         self.__cause__ = cause
@@ -220,13 +226,18 @@ class Nondeterminism(ScenarioFailure):
         self.first = first
         self.second = second
         self.changed = tuple(changed)
+        self.which = which
 
 
 class StateOutlivesRun(Nondeterminism):
-    """The first run, made again after others, was another: they have left something behind."""
+    """A run, made again after others, was another: they have left something behind."""
 
-    _what = "state outlives a run: the first run was made again after the others, and was another"
+    _what = "state outlives a run: {which} was made again after the others, and was another"
     _why = "a scenario must build all of its state itself, for each run anew"
+    _unless = (
+        "; if this one does, something decides here that the simulator does not control, as the order of a "
+        "set of objects hashed by their address"
+    )
 
 
 _MOST_CHANGES: Final = 12

@@ -29,23 +29,17 @@ class Examination:
         self._kernel = kernel
         self._scenario = scenario
         self._state = state_of(scenario)
-        self._first: _Run | None = None
+        self._kept: list[_Kept] = []
 
-    def first_run(self, log: ChoiceLog, ended: Ended, trace: Trace) -> None:
-        """Keep the first run of the exploration, to make it again when others were made.
+    def keep(self, log: ChoiceLog, ended: Ended, trace: Trace | None) -> None:
+        """Keep a run of the exploration, to make it again when others were made; the first one first.
 
         Args:
             log: its choices.
             ended: how it ended.
-            trace: its steps.
+            trace: its steps, if they were traced.
         """
-        self._first = _Run(log.copy(), ended, trace)
-
-    @property
-    def first(self) -> tuple[ChoiceLog, Trace]:
-        """Choices and steps of the run that was kept."""
-        assert self._first is not None
-        return self._first.log, self._first.trace
+        self._kept.append(_Kept(log.copy(), ended, trace))
 
     def repeat(self, log: ChoiceLog, ended: Ended, *, strictly: bool = False) -> Repeated:
         """Make a run twice more; says what differs, if anything does.
@@ -63,7 +57,7 @@ class Examination:
         if difference is None:
             for other in (first, second):
                 if not same_error(ended.error, other.ended.error):
-                    difference = len(first.trace.steps), repr(ended.error), repr(other.ended.error)
+                    difference = len(first.trace.steps), _how(ended.error), _how(other.ended.error)
                     break
         if difference is None and (strictly or ended.error is None):
             # Both repetitions may be another run than the first: it has left something behind.
@@ -76,35 +70,46 @@ class Examination:
         nondeterminism = Nondeterminism(*difference, witness.stack, cause=ended.error, changed=changed)
         return Repeated(first.trace, log, nondeterminism)
 
-    def left_behind(self, failed: BaseException | None = None) -> StateOutlivesRun | None:
-        """Make the first run again; says what differs, if anything does.
+    def different(self, *, others: bool) -> tuple[StateOutlivesRun, ChoiceLog, Trace] | None:
+        """Make runs that were kept again: the first of them that is another now, its choices and its steps.
 
         Args:
-            failed: what a later run has failed with. It alone counts then, and is put down to what the runs
-                have left only if the first run, which held, now fails with it too.
+            others: whether to make all of them again, and not only the first.
         """
-        first = self._first
-        if first is None:
-            return None
+        # The first twice: what only tells odd runs from even ones may have come round again.
+        for kept in [*self._kept[:1] * 2, *(self._kept[1:] if others else ())]:
+            again = self._traced(kept.log, kept.ended)
+            difference = kept.difference(again)
+            if difference is not None:
+                which = "the first run" if kept is self._kept[0] else "a run"
+                cause = again.ended.error or kept.ended.error
+                outlives = StateOutlivesRun(*difference, cause=cause, changed=self._changed(), which=which)
+                return outlives, kept.log, kept.trace or again.trace
+        return None
+
+    def left_behind(self, failed: BaseException) -> tuple[StateOutlivesRun | None, str]:
+        """Make the first run again after a later one that failed.
+
+        The failure is put down to what the runs have left only if the first run, which held, now fails with
+        it too. If the first run is another one for a different reason, that is worth a note.
+
+        Args:
+            failed: what the later run has failed with.
+
+        Returns:
+            what the failure is put down to, if it is; else the note, "" if there is none.
+        """
+        if not self._kept:
+            return None, ""
+        first = self._kept[0]
         again = self._traced(first.log, first.ended)
-        if failed is None:
-            difference = first_difference(first.trace, again.trace)
-        elif first.ended.error is None and same_error(failed, again.ended.error):
-            difference = first_difference(first.trace, again.trace) or (
-                len(first.trace.steps) - 1,
-                "it held",
-                repr(again.ended.error),
-            )
-        else:
-            return None
-        if difference is None and not same_error(first.ended.error, again.ended.error):
-            difference = len(first.trace.steps), repr(first.ended.error), repr(again.ended.error)
+        difference = first.difference(again)
         if difference is None:
-            difference = _other_choices(first.log, first.ended, again)
-        if difference is None:
-            return None
-        cause = failed or again.ended.error or first.ended.error
-        return StateOutlivesRun(*difference, cause=cause, changed=self._changed())
+            return None, ""
+        to_blame = first.ended.error is None and same_error(failed, again.ended.error)
+        cause = failed if to_blame else again.ended.error or first.ended.error
+        outlives = StateOutlivesRun(*difference, cause=cause, changed=self._changed())
+        return (outlives, "") if to_blame else (None, f"besides, {outlives.finding}")
 
     def _changed(self) -> tuple[str, ...]:
         return changes(self._state, state_of(self._scenario))
@@ -162,6 +167,22 @@ class Examination:
         return None
 
 
+class _Kept(NamedTuple):
+    """A run to be made again."""
+
+    log: ChoiceLog
+    ended: Ended
+    trace: Trace | None
+
+    def difference(self, again: _Run) -> tuple[int, str, str] | None:
+        """Where a repetition is another run; as `first_difference` says it."""
+        difference = None if self.trace is None else first_difference(self.trace, again.trace)
+        if difference is None and not same_error(self.ended.error, again.ended.error):
+            step = max(0, len(again.trace.steps) - 1)
+            difference = step, _how(self.ended.error), _how(again.ended.error)
+        return difference or _other_choices(self.log, self.ended, again)
+
+
 class _Run(NamedTuple):
     """A run that was traced."""
 
@@ -182,6 +203,11 @@ class Repeated(NamedTuple):
     trace: Trace
     log: ChoiceLog
     nondeterminism: Nondeterminism | None
+
+
+def _how(error: BaseException | None) -> str:
+    """How a run has ended."""
+    return "it held" if error is None else f"it failed with {innermost(error)!r}"
 
 
 def _end(ended: Ended) -> int | None:

@@ -23,8 +23,8 @@ from sim.strategies._replay import Prefix
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 Progress: TypeAlias = Callable[[int], None]
 
-# From so many runs on, the first is made again at the end. A handful of runs is what a test counts, and
-# `self_check` is there for those.
+# From so many sampled runs on, the first is made again at the end. Of a few, `self_check` repeats every one.
+# An exploration that claims to be complete is compared however small it is.
 _WORTH_COMPARING: Final = 21
 
 # Taken before a run replaces it in its module.
@@ -44,8 +44,8 @@ class Options:
     jobs: int = 1
     progress: Progress | None = None
     self_check: bool = False
-    compare_first: bool = False
-    """Make the first run again at the end, to see whether runs leave something behind."""
+    compare: bool = False
+    """Make runs again at the end, to see whether they leave something behind."""
     known: frozenset[str] = frozenset()
     """The tokens of failing runs that have been reported already."""
     until: float = math.inf
@@ -122,8 +122,7 @@ class Exploration:
                 else:
                     if faults is not None and faults.picks and not faults.named:
                         self.unnamed = tuple(sorted(faults.others))
-                if not self.failures and self.executions >= _WORTH_COMPARING:
-                    self._compare_first()
+                self._compare()
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
@@ -141,7 +140,7 @@ class Exploration:
                 return
             if real_seconds() >= options.until:
                 return
-            trace = None if self.executions or not options.compare_first else Trace()
+            trace = Trace() if options.compare and not self.executions else None
             ended = kernel.execute(scenario, strategy, trace)
             self.steps += ended.steps
             if ended.abandoned:
@@ -152,8 +151,9 @@ class Exploration:
                 verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
             strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
             if not ended.abandoned:
-                if trace is not None:
-                    examination.first_run(kernel.log, ended, trace)
+                # Of the others those that are powers of two, to make again some of every age.
+                if options.compare and not self.executions & (self.executions - 1):
+                    examination.keep(kernel.log, ended, trace)
                 if ended.error is not None:
                     self._examine(kernel, ended)
                 elif options.self_check:
@@ -184,31 +184,37 @@ class Exploration:
             return
         self._examined.add(token)
         found = log
-        trace, error = Trace(), innermost(raised)
+        trace, error, besides = Trace(), innermost(raised), ""
         # Each run in which a thread blocks takes real time, and leaves a thread behind.
         blocked = isinstance(error, ThreadBlocked)
         try:
             trace, log, nondeterminism = examination.repeat(log, ended)
             if nondeterminism is None and self.executions > 1 and not blocked:
-                nondeterminism = examination.left_behind(raised)
+                nondeterminism, besides = examination.left_behind(raised)
             if nondeterminism is None and self._options.shrink_failures and not blocked:
                 shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported)
                 trace, shrunk_log, nondeterminism = examination.repeat(shrunk_log, shrunk)
                 log, raised = shrunk_log, shrunk.error or raised
             error = nondeterminism or innermost(raised)
+            if besides:
+                error.add_note(besides)
         finally:
             # Also when Ctrl-C has come in between: it is a failure, if not yet the plainest.
             self._report(error, raised, log, trace)
             if self._token(log) != self._token(found):
                 self._found_as[self._token(log)] = found
 
-    def _compare_first(self) -> None:
-        """See that the first run is still what it was."""
-        assert self._examination is not None
-        outlives = self._examination.left_behind()
-        if outlives is not None:
-            log, trace = self._examination.first
-            self._report(outlives, outlives.__cause__ or outlives, log, trace)
+    def _compare(self) -> None:
+        """See that the first run is still what it was, and if all runs were to be made, others too."""
+        all_made = self.exhausted and self._strategy.exhaustive
+        examination = self._examination
+        if self.failures or examination is None:
+            return
+        if all_made or self.diverged is not None or self.executions >= _WORTH_COMPARING:
+            different = examination.different(others=all_made)
+            if different is not None:
+                outlives, log, trace = different
+                self._report(outlives, outlives.__cause__ or outlives, log, trace)
 
     def _check(self, kernel: Kernel, ended: Ended) -> None:
         """Make a run that held twice more, to see that it is a function of its choices."""

@@ -6,6 +6,7 @@ the kernel works in themselves.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from sim._exploration import (
     real_seconds,
     scenario_name,
 )
-from sim._jobs import SAMPLING, Differing, Share, run_jobs
+from sim._jobs import SAMPLING, Differing, Share, held_here, run_jobs
 from sim._kernel import check_trio, nested
 from sim._result import Failure, Result
 from sim.faults import FaultKind, FaultPlan
@@ -150,7 +151,7 @@ def explore(
         jobs=jobs,
         progress=progress,
         self_check=self_check,
-        compare_first=True,
+        compare=True,
         until=real_seconds() + max_seconds,
     )
     if database is None:
@@ -171,12 +172,17 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
     _run_nested(chosen, options.max_steps, exploration)
     if not exploration.interrupted:
         _check_names(options.faults, exploration.unnamed, bool(exploration.failures))
+    complete = exploration.exhausted and chosen.exhaustive
+    # What was gone through was then not one program.
+    dependent = any(isinstance(failure.error, Nondeterminism) for failure in exploration.failures)
     result = Result(
         scenario=scenario_name(scenario),
         strategy=name,
         executions=exploration.executions,
-        complete=exploration.exhausted and chosen.exhaustive,
-        coverage=_coverage(name, chosen, options.faults),
+        complete=complete and not dependent,
+        coverage="runs that depend on those before"
+        if complete and dependent
+        else _coverage(name, chosen, options.faults),
         failures=tuple(exploration.failures),
         seconds=exploration.seconds,
         steps=exploration.steps,
@@ -333,7 +339,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
             exploration.steps,
             exploration.abandoned,
             tuple(
-                failure.token
+                (failure.token, f"{type(failure.error).__name__}: {failure.error}")
                 for failure in exploration.failures
                 if not isinstance(failure.error, Nondeterminism)
             ),
@@ -351,7 +357,7 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
     shares, interrupted = run_jobs(work, options.jobs, options.max_executions, seed)
     seconds = real_seconds() - began
     failures: list[Failure] = []
-    for token in [token for share in shares for token in share.tokens]:
+    for token, said in [found for share in shares for found in share.found]:
         if len(failures) == options.max_failures or interrupted:
             break
         alone = Options(
@@ -362,9 +368,13 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
         )
         strategy = Replay(token)
         exploration = Exploration(scenario, strategy, alone)
-        _run_nested(strategy, options.max_steps, exploration)
-        failures += exploration.failures
+        with contextlib.suppress(ReplayDiverged):
+            _run_nested(strategy, options.max_steps, exploration)
         interrupted = exploration.interrupted
+        failures += exploration.failures
+        if not exploration.failures and not interrupted and token not in alone.known:
+            held = held_here(said)
+            failures.append(Failure(held, held, token, scenario_name(scenario), (), 0))
     if not interrupted and all(share.unnamed is not None for share in shares):
         names = {name for share in shares for name in share.unnamed or ()}
         _check_names(options.faults, tuple(sorted(names)), bool(failures))

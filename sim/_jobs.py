@@ -35,7 +35,8 @@ class Share:
     executions: int
     steps: int
     abandoned: int
-    tokens: tuple[str, ...]
+    found: tuple[tuple[str, str], ...]
+    """Of each failing run its token, and what it failed with."""
     never: tuple[str, ...]
     coverage: str
     unnamed: tuple[str, ...] | None
@@ -79,6 +80,17 @@ class Differing(NamedTuple):
         kind = StateOutlivesRun if self.outlives else Nondeterminism
         cause = SimError(self.own) if self.own else None
         return kind(self.step, self.first, self.second, self.stack, cause=cause, changed=self.changed)
+
+
+def held_here(said: str) -> StateOutlivesRun:
+    """What there is to say of a run that failed in a process after others, and holds where none was made.
+
+    Args:
+        said: what it failed with there.
+    """
+    return StateOutlivesRun(
+        0, f"it failed with {said}", "it held", cause=SimError(said), which="a run of another process"
+    )
 
 
 Work: TypeAlias = Callable[[int, int, Callable[[], bool]], Share]
@@ -144,7 +156,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         share = work(executions, seed, stop.is_set)
-        if share.tokens or share.differing:
+        if share.found or share.differing:
             stop.set()
         end.send(share)
     except SimError as error:

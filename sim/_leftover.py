@@ -7,13 +7,15 @@ and no proof: only plain values and the sizes of containers are looked at, a few
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
+import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache, partial
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from sim._trace import is_library
 
@@ -22,6 +24,9 @@ State: TypeAlias = dict[str, str]
 
 _PLAIN: Final = (bool, int, float, str, bytes, type(None))
 _CONTAINERS: Final = (list, dict, set, frozenset, tuple, deque, bytearray)
+_CACHES: Final = type(lru_cache(len))
+_NAMESPACES: Final = (types.SimpleNamespace, threading.local)
+_OF_THE_HARNESS: Final = ("sim", "trio", "trio_genserver", "_pytest")
 _DEPTH: Final = 3
 _LONGEST: Final = 60
 _MANY: Final = 2_000
@@ -85,10 +90,7 @@ def _closure(function: Any, seen: set[int]) -> Iterator[tuple[str, object]]:
     if code is None or id(function) in seen:
         return
     seen.add(id(function))
-    for name, default in zip(
-        reversed(code.co_varnames[: code.co_argcount]), reversed(function.__defaults__ or ()), strict=False
-    ):
-        yield f"{name} (a default of {function.__name__})", default
+    yield from _defaults(function)
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             value = cell.cell_contents
@@ -100,23 +102,39 @@ def _closure(function: Any, seen: set[int]) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
+def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function keeps as the defaults of its arguments."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    defaults = zip(reversed(names), reversed(function.__defaults__ or ()), strict=False)
+    for name, default in [*defaults, *(function.__kwdefaults__ or {}).items()]:
+        yield f"{name} (a default of {function.__name__})", default
+
+
 def _of_program(name: str, module: types.ModuleType, scenario: Any) -> bool:
     if name == getattr(scenario, "__module__", None):
         return True
     path = getattr(module, "__file__", None)
-    return path is not None and not name.startswith(("sim.", "trio", "_pytest")) and not is_library(path)
+    own = name.partition(".")[0] not in _OF_THE_HARNESS
+    return path is not None and own and not is_library(path)
 
 
 def _shown(name: str, value: object, depth: int) -> Iterator[tuple[str, str]]:
+    looked_at: Any = value
     if isinstance(value, _PLAIN):
         yield name, _cut(repr(value))
-    elif type(value) in _CONTAINERS:
-        container: Any = value
-        size: int = len(container)
-        if depth and size <= _FEW:
-            for part, item in _parts(name, container, type(value)):
-                yield from _shown(part, item, depth - 1)
+    elif _is_container(value):
+        try:
+            size = len(value)
+            parts = _parts(name, value) if depth and size <= _FEW else []
+        except Exception:  # noqa: BLE001 - a class of the program's, which may do anything
+            return
+        for part, item in parts:
+            yield from _shown(part, item, depth - 1)
         yield name, f"a {type(value).__name__} of {size:,}"
+    elif isinstance(value, itertools.count):
+        # Its text has the next count, and takes none.
+        yield name, _cut(repr(looked_at))
     elif isinstance(value, random.Random):
         yield name, f"a generator in state {hash(value.getstate()) & 0xFFFF:04x}"
     elif isinstance(value, type):
@@ -124,24 +142,49 @@ def _shown(name: str, value: object, depth: int) -> Iterator[tuple[str, str]]:
             for attribute, item in list(vars(value).items()):
                 if not attribute.startswith("__"):
                     yield from _shown(f"{name}.{attribute}", item, 1)
-    elif callable(getattr(value, "cache_info", None)):
-        cached: Any = value
-        yield name, f"a cache of {cached.cache_info().currsize:,}"
-    elif depth and type(value).__module__ not in sys.stdlib_module_names:
-        attributes: dict[str, Any] = getattr(value, "__dict__", {})
+    elif isinstance(value, _CACHES):
+        yield name, f"a cache of {looked_at.cache_info().currsize:,}"
+    elif isinstance(value, types.FunctionType):
+        if depth == _DEPTH:
+            for argument, default in _defaults(value):
+                if _is_container(default) and not isinstance(default, tuple):
+                    yield from _shown(argument, default, 1)
+            for attribute, item in list(vars(value).items()):
+                if attribute != "__wrapped__":
+                    yield from _shown(f"{name}.{attribute}", item, 1)
+    elif depth and (isinstance(value, _NAMESPACES) or type(value).__module__ not in sys.stdlib_module_names):
+        attributes = _attributes(value)
         if attributes:
             yield name, f"a {type(value).__name__}"
         for attribute, item in list(attributes.items()):
             yield from _shown(f"{name}.{attribute}", item, depth - 1)
 
 
-def _parts(name: str, container: Any, kind: Any) -> list[tuple[str, Any]]:
+def _is_container(value: object) -> TypeGuard[Collection[Any]]:
+    return isinstance(value, _CONTAINERS)
+
+
+def _attributes(value: object) -> dict[str, Any]:
+    """What an object has in its dict, and in the slots of its classes."""
+    attributes: dict[str, Any] = dict(getattr(value, "__dict__", {}))
+    for cls in type(value).__mro__:
+        for slot, member in list(vars(cls).items()):
+            if isinstance(member, types.MemberDescriptorType):
+                try:
+                    attributes[slot] = member.__get__(value)
+                except AttributeError:
+                    continue
+    return attributes
+
+
+def _parts(name: str, container: object) -> list[tuple[str, Any]]:
     """The members of a container by name; of a set, none, for they have no names."""
-    if kind is dict:
-        items: list[tuple[Any, Any]] = list(container.items())
+    inside: Any = container
+    if isinstance(container, dict):
+        items: list[tuple[Any, Any]] = list(inside.items())
         return [(f"{name}[{_cut(repr(key))}]", item) for key, item in items if isinstance(key, _PLAIN)]
-    if kind in (list, tuple, deque):
-        return [(f"{name}[{number}]", item) for number, item in enumerate(container)]
+    if isinstance(container, list | tuple | deque):
+        return [(f"{name}[{number}]", item) for number, item in enumerate(inside)]
     return []
 
 

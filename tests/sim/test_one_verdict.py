@@ -1,9 +1,13 @@
 """One run, one verdict: what outlives a run is found, what is the same run is taken for it, and the program's
 own error is shown first."""
 
+import contextvars
+import itertools
 import random
 import subprocess
 import sys
+import types
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -286,3 +290,226 @@ def test_report_of_a_run_that_was_another_begins_with_the_error_of_the_program()
             assert "hashed by their address" in report
             return
     pytest.fail("addresses never differed")
+
+
+async def two_or_three_tasks() -> None:
+    Settings.limit += 1
+    async with trio.open_nursery() as nursery:
+        for _ in range(2 + (Settings.limit % 2 == 0)):
+            nursery.start_soon(trio.sleep, 1)
+
+
+async def waits_the_second_time() -> None:
+    Settings.limit += 1
+    if Settings.limit > 1:
+        await trio.sleep(1)
+
+
+async def fails_from_the_second_time_on() -> None:
+    Settings.limit += 1
+    assert Settings.limit == 1
+
+
+@pytest.mark.parametrize("strategy", ["dfs", "dpor", "preemption:2"])
+@pytest.mark.parametrize(
+    "scenario", [two_or_three_tasks, waits_the_second_time, fails_from_the_second_time_on]
+)
+def test_no_exploration_is_complete_over_state_that_outlives_a_run(scenario: Any, strategy: str) -> None:
+    Settings.limit = 0
+    result = sim.explore(scenario, strategy)
+    assert not result.complete
+    assert not result.coverage.startswith("all ")
+    (failure,) = result.failures
+    assert isinstance(failure.error, sim.StateOutlivesRun)
+    assert any(line.startswith(f"{__name__}.Settings.limit: 0 -> ") for line in failure.error.changed)
+
+
+def test_state_that_only_some_interleavings_touch_is_found() -> None:
+    remembered: set[str] = set()
+
+    async def scenario() -> None:
+        order: list[str] = []
+
+        async def arrive(name: str) -> None:
+            await trio.lowlevel.checkpoint()
+            order.append(name)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(arrive, "first")
+            nursery.start_soon(arrive, "second")
+        if order[0] == "second" and order[0] not in remembered:
+            remembered.add("second")
+            await trio.sleep(1)
+
+    result = sim.explore(scenario, "dfs")
+    assert not result.complete
+    (failure,) = result.failures
+    assert isinstance(failure.error, sim.StateOutlivesRun)
+    assert "remembered: a set of 0 -> a set of 1" in str(failure.error)
+    assert "a run was made again" in str(failure.error)
+
+
+def test_repetition_at_the_end_is_no_execution() -> None:
+    made = 0
+
+    async def scenario() -> None:
+        nonlocal made
+        made += 1
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(trio.lowlevel.checkpoint)
+
+    result = sim.explore(scenario, "dfs")
+    assert result.complete
+    assert not result.failures
+    assert result.coverage == f"all {result.executions} interleavings"
+    assert made > result.executions
+
+
+@lru_cache
+def squared(number: int) -> int:
+    return number * number
+
+
+names = itertools.count()
+where: contextvars.ContextVar[int] = contextvars.ContextVar("where", default=0)
+
+
+async def leaves_what_makes_no_difference() -> None:
+    squared(len(junk))
+    where.set(where.get() + 1)
+    assert where.get() == 1
+    Settings.limit += 1
+    junk.append(Settings.limit)
+    random.seed()
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(trio.lowlevel.checkpoint, name=f"worker-{next(names)}")
+
+
+@pytest.mark.parametrize("strategy", ["dfs", "dpor", "random"])
+def test_state_that_makes_no_difference_is_no_finding(strategy: str) -> None:
+    result = sim.explore(leaves_what_makes_no_difference, strategy, 30)
+    result.check()
+    assert result.complete is (strategy != "random")
+
+
+class Slotted:
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class Counted(dict[str, int]):
+    """As `collections.Counter` is."""
+
+
+slotted = Slotted()
+counted = Counted()
+numbers = itertools.count()
+space = types.SimpleNamespace(seen=0)
+
+
+def remembers(seen: list[int] = []) -> int:  # noqa: B006 - that is the mistake
+    seen.append(1)
+    return len(seen)
+
+
+def attributed() -> int:
+    attributed.calls = getattr(attributed, "calls", 0) + 1  # type: ignore[attr-defined]
+    return int(attributed.calls)  # type: ignore[attr-defined]
+
+
+def slot() -> int:
+    slotted.size += 1
+    return slotted.size
+
+
+def subclass() -> int:
+    counted["seen"] = counted.get("seen", 0) + 1
+    return counted["seen"]
+
+
+def namespace() -> int:
+    space.seen += 1
+    return int(space.seen)
+
+
+@lru_cache
+def cached(number: int) -> int:
+    return number
+
+
+def through_a_cache() -> int:
+    return cached(cached.cache_info().currsize)
+
+
+@pytest.mark.parametrize(
+    ("count", "name"),
+    [
+        (remembers, "seen (a default of remembers)"),
+        (attributed, "attributed.calls"),
+        (slot, "slotted.size"),
+        (subclass, "counted['seen']"),
+        (namespace, "space.seen"),
+        (lambda: next(numbers), "numbers"),
+        (through_a_cache, "cached"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_has_changed_is_named(count: Any, name: str) -> None:
+    async def scenario() -> None:
+        for _ in range(min(count(), 9)):
+            await trio.lowlevel.checkpoint()
+
+    (failure,) = sim.explore(scenario, "dfs").failures
+    assert isinstance(failure.error, sim.StateOutlivesRun)
+    assert any(name in line.partition(": ")[0] for line in failure.error.changed)
+
+
+def test_failure_that_does_not_come_again_is_said_to_hold() -> None:
+    Settings.limit = 0
+
+    async def scenario() -> None:
+        Settings.limit += 1
+        await trio.lowlevel.checkpoint()
+        if Settings.limit == 5:
+            raise RuntimeError("once")
+
+    (failure,) = sim.explore(scenario).failures
+    assert isinstance(failure.error, sim.Nondeterminism)
+    assert "once:  it failed with RuntimeError('once')" in str(failure.error)
+    assert "again: it held" in str(failure.error)
+    assert any("Settings.limit" in line for line in failure.error.changed)
+
+
+def test_failure_beside_state_that_outlives_runs_keeps_its_error_and_says_so() -> None:
+    left: list[int] = []
+
+    async def scenario() -> None:
+        for _ in left[:1]:
+            await trio.lowlevel.checkpoint()
+        left.append(sim.choose(range(1, 60)))
+        if left[-1] == 59:
+            raise RuntimeError("a bug of its own")
+
+    (failure,) = sim.explore(scenario).failures
+    assert isinstance(failure.error, RuntimeError)
+    report = describe_failure(failure)
+    assert report.startswith("RuntimeError: a bug of its own\nbesides, state outlives a run")
+    assert "left: a list of 0" in report
+
+
+def test_failure_that_only_the_process_of_a_job_can_have_is_not_lost() -> None:
+    left: list[int] = []
+
+    async def scenario() -> None:
+        left.append(1)
+        if len(left) > 3 and sim.choose(range(10)) == 9:
+            raise RuntimeError("only after others")
+
+    (failure,) = sim.explore(scenario, max_executions=400, jobs=2).failures
+    assert isinstance(failure.error, sim.StateOutlivesRun)
+    assert "RuntimeError: only after others" in str(failure.error)
+    assert "again: it held" in str(failure.error)
