@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+import trio
+
 from sim._portable import PortableError
 from sim._wait_graph import WaitingTask, draw
 
@@ -257,3 +259,9 @@ def members(error: BaseException | None) -> tuple[BaseException, ...]:
         return ()
     inside: tuple[BaseException, ...] = cast("Any", error).exceptions
     return inside
+
+
+def only_cancelled(error: BaseException) -> bool:
+    """Whether an error is a cancellation, or a group of nothing else."""
+    inside = members(error)
+    return all(map(only_cancelled, inside)) if inside else isinstance(error, trio.Cancelled)

@@ -178,6 +178,10 @@ class Request(Envelope, Generic[R]):
             first = self._answer[0]
         else:
             first = self._answer
+            if isinstance(first, ServerStopped | ServerCrashed) and first.request is self.message:
+                # It has ended, and whoever answers for it cannot know.
+                self.process.drop(self, "late reply")
+                return
         raise AlreadyReplied(self.process.name, self.message, first, answer)
 
     def _tell(self) -> None:
@@ -366,7 +370,8 @@ class From(Generic[R_contra]):
     """Where the reply to one call goes: what a ``noreply=True`` handler is given (OTP's ``from``).
 
     Any task of the same Trio run may answer, once. It may be kept for as long as the server lives; what
-    is not answered when the server ends fails with `ServerStopped` or `ServerCrashed`.
+    is not answered when the server ends fails with `ServerStopped` or `ServerCrashed`, and an answer that
+    comes later is dropped.
     """
 
     __slots__ = ("_request",)
@@ -378,7 +383,8 @@ class From(Generic[R_contra]):
         return f"<From {self._request!r}>"
 
     def reply(self, value: R_contra) -> None:
-        """Answer with `value`. Not a checkpoint. If the caller has given up, the answer is dropped.
+        """Answer with `value`. Not a checkpoint. If the caller has given up, or the server has ended, the
+        answer is dropped.
 
         Raises:
           AlreadyReplied: it was answered before; the error has both answers.

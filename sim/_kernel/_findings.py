@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from outcome import Error, Outcome
 
-from sim._errors import Escape, SystemTaskCrashed, members
+from sim._errors import Escape, SystemTaskCrashed, members, only_cancelled
 from sim.faults import InjectedCrash, InjectedFailure
 
 
@@ -68,7 +68,7 @@ class Findings:
 
     def system_finished(self, task: Any, outcome: Outcome[object]) -> None:
         """Note how a system task has ended: it may be cancelled, but not crash."""
-        if not isinstance(outcome, Error) or isinstance(outcome.error, trio.Cancelled):
+        if not isinstance(outcome, Error) or only_cancelled(outcome.error):
             return
         crash = SystemTaskCrashed(f"the system task {task.name} raised {outcome.error!r}")
         crash.__cause__ = outcome.error

@@ -269,6 +269,19 @@ def test_crash_of_a_system_task_is_a_failure() -> None:
     assert isinstance(failure.error.__cause__, ValueError)
 
 
+def test_a_system_task_that_ends_cancelled_in_a_nursery_of_its_own_has_not_crashed() -> None:
+    async def scenario() -> None:
+        async def serve() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                await trio.sleep_forever()
+
+        trio.lowlevel.spawn_system_task(serve)
+        await trio.lowlevel.checkpoint()
+
+    assert not sim.explore(scenario, "dfs", 100).failures
+
+
 def test_system_task_that_survives_its_cancellation_is_a_leak() -> None:
     async def scenario() -> None:
         async def system() -> None:

@@ -207,3 +207,17 @@ async def test_a_server_that_has_left_its_reply_to_others_may_ask_its_caller() -
             await wait_all_tasks_blocked()
             kept.pop().reply("from elsewhere")
         assert replies == ["pong"]
+
+
+async def test_an_answer_that_comes_when_the_server_has_ended_is_dropped() -> None:
+    kept: list[From[Any]] = []
+    async with trio.open_nursery() as nursery:
+        till = await start_server(nursery, Till, kept)
+        request = till.send_request(Till.keep())
+        await wait_all_tasks_blocked()
+        await till.stop()
+        with pytest.raises(ServerStopped):
+            await request.wait()
+        kept[0].reply("late")
+        kept[0].reply_error(LookupError("late"))
+    assert not kept[0].is_wanted

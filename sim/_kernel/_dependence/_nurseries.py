@@ -24,7 +24,7 @@ from typing import Any
 import trio
 import trio._core._run as _trio_run
 
-from sim._errors import members
+from sim._errors import only_cancelled
 from sim._footprint import Recorder
 from sim._kernel._dependence._cancellation import beneath
 from sim._kernel._dependence._wrap import Wrapper, making, reading
@@ -129,12 +129,7 @@ def _changed_from_outside(recorder: Recorder, nursery: Any) -> None:
 def _adding(error: BaseException) -> Operation:
     if isinstance(error, trio.Cancelled):
         return Operation.UPDATE
-    return Operation.READ if _only_cancelled(error) else Operation.WRITE
-
-
-def _only_cancelled(error: BaseException) -> bool:
-    inside = members(error)
-    return all(map(_only_cancelled, inside)) if inside else isinstance(error, trio.Cancelled)
+    return Operation.READ if only_cancelled(error) else Operation.WRITE
 
 
 def _read_scopes(recorder: Recorder, status: Any) -> None:

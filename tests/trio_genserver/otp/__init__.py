@@ -1,0 +1,1 @@
+"""Random programs of servers and supervisors, run here and by OTP."""
