@@ -16,6 +16,7 @@ from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, child_spec
 from ._start import open_server
+from ._text import show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -96,7 +97,9 @@ class Agent(GenServer):
         """See `AgentRef.get_and_update`."""
         pair = fn(self.state)
         if not (isinstance(pair, tuple) and len(pair) == 2):
-            raise TypeError(f"get_and_update wants what to return and the new state, as a pair, not {pair!r}")
+            raise TypeError(
+                f"get_and_update wants what to return and the new state, as a pair, not {show(pair)}"
+            )
         reply, self.state = pair
         return reply
 

@@ -22,6 +22,7 @@ import trio
 from outcome import Error, Outcome, Value
 
 from ._awaiting import await_callback
+from ._text import name_of, show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -108,20 +109,20 @@ def amap_nolink(
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's outcome
                 return Settled(item, Error(error))
         assert scope.cancelled_caught
-        return Settled(item, Error(trio.TooSlowError(f"{item!r} took longer than {timeout:g} s")))
+        return Settled(item, Error(trio.TooSlowError(f"{show(item)} took longer than {timeout:g} s")))
 
     return _mapped(call, items, max_concurrency, ordered)
 
 
 def _name(async_fn: Callable[..., object]) -> str:
-    return getattr(async_fn, "__qualname__", repr(async_fn))
+    return name_of(async_fn)
 
 
 def _check(max_concurrency: int, timeout: float) -> None:
     if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
-        raise ValueError(f"max_concurrency must be a whole number from 1, not {max_concurrency!r}")
+        raise ValueError(f"max_concurrency must be a whole number from 1, not {show(max_concurrency)}")
     if not timeout > 0:
-        raise ValueError(f"timeout must be some seconds, more than 0, not {timeout!r}")
+        raise ValueError(f"timeout must be some seconds, more than 0, not {show(timeout)}")
 
 
 class _Slot(Generic[Out]):

@@ -26,13 +26,14 @@ import trio.lowlevel
 
 from ._awaiting import await_callback
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
-from ._instrument import logger
+from ._log import admits, report
 from ._process import Process
 from ._process_state import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown, as_spec, child_spec
 from ._start import open_server
+from ._text import LOGGED, show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -179,7 +180,7 @@ class CheckoutPoolRef(ServerRef[Any], Generic[S]):
         Raises:
           ServerNotRunning: the pool is not running (any more).
         """
-        pool = self._pool(f"remove({worker!r})")
+        pool = self._pool(f"remove({show(worker)})")
         for each in pool._workers:
             if each.ref is worker:
                 each.is_unwanted = True
@@ -425,7 +426,15 @@ class CheckoutPool(GenServer, Generic[S]):
                 del self._waiting[task]
                 trio.lowlevel.reschedule(task, outcome.Error(error))
             else:
-                logger.error("%s could not start a worker: %r", self._process.name, error, exc_info=error)
+                if admits(self._process.ref, "worker"):
+                    report(
+                        self._process.ref,
+                        "worker",
+                        "%s could not start a worker: %s",
+                        self._process.name,
+                        show(error, LOGGED),
+                        error=error,
+                    )
             self._fill(refill=False)
         else:
             self._started(worker)
@@ -462,7 +471,14 @@ class CheckoutPool(GenServer, Generic[S]):
             try:
                 keep = await await_callback(self._process.name, self._ping, "the ping", worker.ref)
             except Exception as error:  # noqa: BLE001 - it says that the worker is no good, in a way
-                logger.warning("the ping of %s failed: %r; it is removed", worker.ref.name, error)
+                if admits(self._process.ref, "ping"):
+                    report(
+                        self._process.ref,
+                        "ping",
+                        "the ping of %s failed: %s; it is removed",
+                        worker.ref.name,
+                        show(error, LOGGED),
+                    )
         if worker.state != BUSY:
             return
         if keep:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 import trio
 
 from ._instrument import Instrument
+from ._log import emit
 from ._request import Envelope, Request
 from ._system import ask
+from ._text import LOGGED, show
 
 if TYPE_CHECKING:
     from ._process import Process
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["DONE", "Counts", "Debug", "Event", "EventKind", "ask_debug"]
 
 R = TypeVar("R")
-
-logger = logging.getLogger("trio_genserver")
 
 EventKind: TypeAlias = Literal["sent", "received", "replied", "handled", "dropped", "crashed", "stopped"]
 
@@ -35,7 +35,7 @@ class Event:
       kind: ``"sent"`` (to it, into its mailbox), ``"received"`` (it begins to handle it), ``"replied"``,
         ``"handled"``, ``"dropped"``, ``"crashed"``, ``"stopped"``.
       server: its name.
-      message: the message, or None.
+      message: the message, or None; as its `GenServer.format_message` shows it, if its class has one.
       detail: the reply, or the error that is one, of ``"replied"``; why, of ``"dropped"`` and ``"stopped"``;
         the exception of ``"crashed"``; else None.
       state: the server's state after it, as its `GenServer.format_status` shows it.
@@ -53,11 +53,11 @@ class Event:
         """One line, as a trace has it."""
         text = f"{self.time:.6f} {self.server} {self.kind}"
         if self.message is not None:
-            text += f" {self.message!r}"
+            text += f" {show(self.message, LOGGED, secrets=True)}"
         if self.kind in ("replied", "dropped", "crashed", "stopped"):
-            text += f": {self.detail!r}"
+            text += f": {show(self.detail, LOGGED)}"
         if self.kind == "handled":
-            text += f", its state is {self.state!r}"
+            text += f", its state is {show(self.state, LOGGED)}"
         return text
 
 
@@ -124,20 +124,28 @@ class Debug(Instrument):
         if self.events is None and self.write is None and not self.functions:
             return
         process = self._process
-        event = Event(kind, process.name, message, detail, process.shown_state(), trio.current_time())
+        # Who looks is told what there is, unless the class says itself what is to be seen of a message.
+        shown = process.shown_message(message) if process.spec.server_class._formats_messages else message
+        event = Event(kind, process.name, shown, detail, process.shown_state(), trio.current_time())
         if self.events is not None:
             self.events.append(event)
         if self.write is not None:
             try:
                 self.write(str(event))
-            except Exception:
-                logger.exception("the trace of %s raised; it is switched off", process.name)
+            except Exception as error:  # noqa: BLE001 - the user's; the server is not to be hurt
+                emit(logging.ERROR, "the trace of %s raised; it is switched off", process.name, error=error)
                 self.write = None
         for key, (function, state) in list(self.functions.items()):
             try:
                 state = function(state, event)
-            except Exception:
-                logger.exception("the debug function %r of %s raised; it is removed", key, process.name)
+            except Exception as error:  # noqa: BLE001 - the same
+                emit(
+                    logging.ERROR,
+                    "the debug function %s of %s raised; it is removed",
+                    show(key),
+                    process.name,
+                    error=error,
+                )
                 state = DONE
             if state is DONE:
                 del self.functions[key]

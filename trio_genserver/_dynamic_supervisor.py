@@ -22,6 +22,7 @@ from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
 from ._start import open_server
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import ChildNotFound, ChildStartFailed, MaxChildrenReached
+from ._text import show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -94,7 +95,7 @@ class DynamicSupervisorRef(BaseSupervisorRef[T_co]):
         if not isinstance(child, ServerRef):
             raise TypeError(
                 f"{self.name} is a dynamic supervisor: its children have no ids; "
-                f"give terminate_child the reference that start_child returned, not {child!r}"
+                f"give terminate_child the reference that start_child returned, not {show(child)}"
             )
         await self.call(DynamicSupervisor.terminate_child(child))
 

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._portable import PortableError
+from ._text import brief, show
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
@@ -37,18 +38,6 @@ __all__ = [
     "TaskStopped",
     "UnhandledMessage",
 ]
-
-
-# Characters of a value that an error's text shows.
-LONGEST = 200
-
-
-def brief(value: object) -> str:
-    """`value` as an error's text shows it: whole if it is short. A text that quotes a text that quotes a
-    text must not grow, as it would along a chain of calls.
-    """
-    text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 class ServerError(PortableError, Exception):
@@ -91,7 +80,7 @@ class ServerStopped(ServerError):
 
     def __init__(self, server: str, request: object, reason: object) -> None:
         super().__init__(
-            f"{server} stopped ({reason!r}) before it answered {brief(request)}",
+            f"{server} stopped ({show(reason)}) before it answered {brief(request)}",
             server=server,
             request=request,
         )
@@ -250,7 +239,7 @@ class InitStopped(ServerError):
     reason: object
 
     def __init__(self, server: str, reason: object) -> None:
-        super().__init__(f"{server} stopped in its init: {reason!r}", server=server)
+        super().__init__(f"{server} stopped in its init: {show(reason)}", server=server)
         self.reason = reason
 
 
@@ -266,7 +255,7 @@ class AlreadyRegistered(ServerError):
     ref: ServerRef[Any]
 
     def __init__(self, server: str, key: Hashable, ref: ServerRef[Any]) -> None:
-        super().__init__(f"{server} cannot have the key {key!r}, {ref!r} has it", server=server)
+        super().__init__(f"{server} cannot have the key {show(key)}, {show(ref)} has it", server=server)
         self.key = key
         self.ref = ref
 
@@ -292,7 +281,7 @@ class NotRegistered(ServerError):
     def __init__(self, registry: str, key: Hashable, server: str | None = None) -> None:
         super().__init__(
             f"{'no server is' if server is None else f'{server} is not'} registered "
-            f"under {key!r} in {registry}",
+            f"under {show(key)} in {registry}",
             server=server or str(key),
         )
         self.key = key
@@ -309,7 +298,7 @@ class TaskStopped(ServerError):
 
     def __init__(self, server: str, request: object, reason: object) -> None:
         super().__init__(
-            f"the task {request!r} was stopped ({reason!r}) before it had finished",
+            f"the task {show(request)} was stopped ({show(reason)}) before it had finished",
             server=server,
             request=request,
         )

@@ -11,10 +11,15 @@ Instruments belong to a Trio run, not to the process: two runs in two threads do
 from __future__ import annotations
 
 import logging
+import math
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import trio.lowlevel
+
+from ._log import admits, emit, report, say_left_out
+from ._restart import is_orderly
+from ._text import LOGGED, cut, logged, show
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
@@ -82,11 +87,17 @@ class Instrument:
     ) -> None:
         """A callback of `server` raised `error` while it handled `message` (None: outside of one).
 
-        `state` is the server's state as its `GenServer.format_status` gives it.
+        `message` is shown as its `GenServer.format_message` gives it, `state` as its `format_status`.
         """
 
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
         """A supervisor started `server` again, the `restarts`-th time within its period."""
+
+    def server_restart_failed(self, server: ServerRef[Any], error: BaseException, restarts: int) -> None:
+        """A supervisor tried to start `server` again, the `restarts`-th time within its period; `error` came.
+
+        `error` is what its ``__init__`` or `init` raised. It is tried again, until the supervisor gives up.
+        """
 
     def task_crashed(self, task: Task[Any], error: BaseException) -> None:
         """A task of a `TaskSupervisor` raised `error`."""
@@ -105,6 +116,7 @@ HOOKS = (
     "message_dropped",
     "server_crashed",
     "server_restarted",
+    "server_restart_failed",
     "server_stopped",
     "task_crashed",
 )
@@ -115,8 +127,6 @@ MESSAGE_HOOKS = (
     "message_replied",
     "message_abandoned",
 )
-
-logger = logging.getLogger("trio_genserver")
 
 
 class Hooks:
@@ -144,6 +154,7 @@ class Hooks:
     message_dropped: tuple[Instrument, ...]
     server_crashed: tuple[Instrument, ...]
     server_restarted: tuple[Instrument, ...]
+    server_restart_failed: tuple[Instrument, ...]
     server_stopped: tuple[Instrument, ...]
     task_crashed: tuple[Instrument, ...]
 
@@ -166,7 +177,8 @@ class Hooks:
         everyone = self.instruments if self.parent is None else self.parent.instruments + self.instruments
         for hook in HOOKS:
             empty = getattr(Instrument, hook)
-            wanted = [i for i in everyone if getattr(type(i), hook) is not empty]
+            # An instrument that is no `Instrument` needs to have no more than it overrides.
+            wanted = [i for i in everyone if getattr(type(i), hook, empty) is not empty]
             setattr(self, hook, tuple(wanted))
         self.messages = any(getattr(self, hook) for hook in MESSAGE_HOOKS)
         for hooks in self.derived or ():
@@ -178,8 +190,14 @@ class Hooks:
         for instrument in getattr(self, hook):
             try:
                 getattr(instrument, hook)(*args)
-            except Exception:
-                logger.exception("%s of instrument %r raised; the instrument is removed", hook, instrument)
+            except Exception as error:  # noqa: BLE001 - whatever it is, no server is to be hurt by it
+                emit(
+                    logging.ERROR,
+                    "%s of instrument %s raised; the instrument is removed",
+                    hook,
+                    show(instrument),
+                    error=error,
+                )
                 self.discard(instrument)
 
     def discard(self, instrument: Instrument) -> None:
@@ -192,42 +210,95 @@ class Hooks:
 
 
 class LoggingInstrument(Instrument):
-    """One record a crash and one a restart, through the standard `logging`; installed by default.
+    """Records of what went wrong, through the standard `logging`; installed by default.
 
-    The records go to the logger ``trio_genserver`` and carry the same fields as attributes: ``server``,
-    ``message_handled`` and ``state``, so that a structured formatter needs no parsing.
+    A crash, a restart, a restart that failed, a task that crashed, and an end for a reason that is no orderly
+    one leave a record each, in the logger ``trio_genserver``. They carry what they are about as attributes as
+    well, so that a structured formatter needs no parsing: ``server``, and ``message_handled``, ``state``,
+    ``reason``, ``restarts``, ``task``. A value that would make a long text is there as that text, cut short.
+
+    All of it is bounded. Of each kind, a server has at most 10 records within 10 seconds of Trio's clock, and
+    the children of one supervisor have 50 together; how many more there were is logged afterwards, with the
+    attribute ``left_out``. No record is longer than some thousands of characters.
     """
 
     def server_crashed(
         self, server: ServerRef[Any], error: BaseException, message: object, state: object
     ) -> None:
-        logger.error(
-            "%s crashed handling %r, its state was %r",
-            server.name,
-            message,
-            state,
-            exc_info=error,
-            extra={"server": server.name, "message_handled": message, "state": state},
-        )
+        if admits(server, "crash"):
+            report(
+                server,
+                "crash",
+                "%s crashed handling %s, its state was %s",
+                server.name,
+                show(message, LOGGED),
+                show(state, LOGGED),
+                error=error,
+                extra={"message_handled": logged(message), "state": logged(state)},
+            )
 
     def task_crashed(self, task: Task[Any], error: BaseException) -> None:
-        logger.error(
-            "the task %r of %s crashed; it was started by %s",
-            task.message,
-            task.process.name,
-            " in ".join(task.callers),
-            exc_info=error,
-            extra={"task": task.name, "task_args": task.args, "task_callers": task.callers},
-        )
+        if admits(task.process.ref, "task"):
+            shown = task.process.shown_message(task.message)
+            report(
+                task.process.ref,
+                "task",
+                "the task %s of %s crashed; it was started by %s",
+                show(shown, LOGGED),
+                task.process.name,
+                cut(" in ".join(task.callers), LOGGED),
+                error=error,
+                extra={
+                    "task": task.name,
+                    "task_args": logged(task.args) if shown is task.message else show(shown, LOGGED),
+                    "task_callers": logged(task.callers),
+                },
+            )
 
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
-        logger.warning(
-            "%s was restarted (%r), restart %d within the period",
-            server.name,
-            reason,
-            restarts,
-            extra={"server": server.name, "restarts": restarts},
-        )
+        if admits(server, "restart"):
+            say_left_out(server, "failed restart")
+            report(
+                server,
+                "restart",
+                "%s was restarted (%s), restart %d within the period",
+                server.name,
+                show(reason, LOGGED),
+                restarts,
+                extra={"restarts": restarts},
+            )
+
+    def server_restart_failed(self, server: ServerRef[Any], error: BaseException, restarts: int) -> None:
+        if admits(server, "failed restart"):
+            report(
+                server,
+                "failed restart",
+                "%s could not be restarted (%s), restart %d within the period",
+                server.name,
+                show(error, LOGGED),
+                restarts,
+                error=error,
+                extra={"restarts": restarts},
+            )
+
+    def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
+        if is_orderly(reason):
+            return
+        process = server._process
+        # A crash was logged when it came. A start that failed is told to the starter. And who was given no
+        # time for its end was not to have any.
+        if process.crash is not None or process.start_error is not None or process.grace == -math.inf:
+            return
+        if admits(server, "end"):
+            report(
+                server,
+                "end",
+                "%s ended abnormally (%s)",
+                server.name,
+                show(reason, LOGGED),
+                error=reason if isinstance(reason, BaseException) else None,
+                extra={"reason": logged(reason)},
+            )
 
 
 _hooks: trio.lowlevel.RunVar[Hooks] = trio.lowlevel.RunVar("trio_genserver.hooks")
@@ -268,6 +339,6 @@ def remove_instrument(instrument: Instrument | type[Instrument]) -> None:
     else:
         gone = [i for i in hooks.instruments if i is instrument]
     if not gone:
-        raise KeyError(f"{instrument!r} is not installed in this run")
+        raise KeyError(f"{show(instrument)} is not installed in this run")
     for each in gone:
         hooks.discard(each)

@@ -21,6 +21,8 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 import trio
 import trio.lowlevel
 
+from ._text import show
+
 __all__ = ["Mailbox", "Overflow"]
 
 Item = TypeVar("Item")
@@ -198,4 +200,4 @@ def check_capacity(capacity: float) -> float:
     """
     if capacity == math.inf or (isinstance(capacity, int) and capacity >= 1):
         return capacity
-    raise ValueError(f"mailbox_size must be a whole number from 1, or math.inf, not {capacity!r}")
+    raise ValueError(f"mailbox_size must be a whole number from 1, or math.inf, not {show(capacity)}")

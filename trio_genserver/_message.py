@@ -31,6 +31,7 @@ from typing import (
 )
 
 from ._awaiting import is_seen_to_be_async
+from ._text import show
 
 if TYPE_CHECKING:
     from ._request import From
@@ -83,7 +84,7 @@ class Handler:
                 f"it runs in one server, on that server's state"
             )
         if not callable(function):
-            raise TypeError(f"a handler is a method of a GenServer, not {function!r}")
+            raise TypeError(f"a handler is a method of a GenServer, not {show(function)}")
         self.function = function
         self.name = getattr(function, "__name__", "handler")
         self.owner: type = object
@@ -140,6 +141,8 @@ class _Value(_Message):
     """A message compares equal only to the same kind of message, and prints as it was written."""
 
     __slots__ = ()
+    # For texts that show no more of it than there is room for, or than its server wants to be seen.
+    _is_message = True
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and super().__eq__(other)

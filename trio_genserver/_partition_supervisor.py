@@ -19,6 +19,7 @@ from ._spec import ChildSpec, InvalidSpec, child_spec, unsubscripted
 from ._start import open_server
 from ._supervisor import ChildrenByIdRef, Supervisor
 from ._supervisor_errors import ChildError
+from ._text import show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -41,7 +42,9 @@ class NoPartitions(ChildError):
 
     def __init__(self, server: str, key: object) -> None:
         super().__init__(
-            f"{server} has no partitions at present, so none for {key!r}; resize it", server=server, child=key
+            f"{server} has no partitions at present, so none for {show(key)}; resize it",
+            server=server,
+            child=key,
         )
 
 
@@ -78,7 +81,7 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
           NoPartitions: there are none, after a `resize` to 0.
           ServerNotRunning: the supervisor is not running (any more).
         """
-        table = self._table(f"worker_for({key!r})")
+        table = self._table("worker_for", key)
         partitions = self._supervisor.partitions
         if not partitions:
             raise NoPartitions(self.name, key)
@@ -149,7 +152,7 @@ class PartitionSupervisor(Supervisor):
             raise Refuse(
                 ValueError(
                     f"{self._tree.name} can have from 0 to {most} partitions, as many as it was started "
-                    f"with; not {partitions!r}"
+                    f"with; not {show(partitions)}"
                 )
             )
         while self.partitions > partitions:

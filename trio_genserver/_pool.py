@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._text import show
+
 if TYPE_CHECKING:
     from ._ref import ServerRef
     from ._server import GenServer
@@ -46,7 +48,7 @@ def stable_hash(key: str | bytes | int) -> int:
     elif isinstance(key, int):
         data = b"i%d" % key
     else:
-        raise TypeError(f"a key is a str, bytes or an int, not {key!r}; make a str of what identifies it")
+        raise TypeError(f"a key is a str, bytes or an int, not {show(key)}; make a str of what identifies it")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
 
 

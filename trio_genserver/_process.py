@@ -24,11 +24,12 @@ from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import execution_var
 from ._errors import AlreadyStarted, BadReturnValue, InitIgnored, InitStopped, ServerCrashed, ServerStopped
-from ._instrument import logger
+from ._log import admits, ended, report
 from ._process_loop import NEEDS_NURSERY, Loop
 from ._process_state import ENDED, RUNNING, STARTING, UNSET
 from ._restart import is_orderly
 from ._server import GenServer, Ignore, Stop
+from ._text import CallbackName
 
 if TYPE_CHECKING:
     from ._registry import ServerName
@@ -221,6 +222,7 @@ class Process(Loop):
             self.on_exit = None
         if self.hooks.server_stopped:
             self.hooks.tell("server_stopped", self.ref, self.reason)
+        self._say_what_was_left_out()
         if self.starter is not None:
             starter, self.starter = self.starter, None
             if self.start_error is None:
@@ -229,15 +231,22 @@ class Process(Loop):
         if self._ended is not None:
             self._ended.set()
 
+    def _say_what_was_left_out(self) -> None:
+        if self.ref._records is not None:
+            ended(self.ref, {})
+
     async def _terminate(self) -> None:
         if self.spec.server_class.terminate is GenServer.terminate:
             return
         try:
             await self.in_its_end(self._call_terminate)
         finally:
-            if self.grace == -math.inf:
-                logger.warning(
-                    "terminate of %s took longer than its shutdown time and was cancelled", self.name
+            if self.grace == -math.inf and admits(self.ref, "late terminate"):
+                report(
+                    self.ref,
+                    "late terminate",
+                    "terminate of %s took longer than its shutdown time and was cancelled",
+                    self.name,
                 )
 
     async def _call_terminate(self) -> None:
@@ -252,7 +261,8 @@ class Process(Loop):
             # As in OTP, this is the reason now; the first crash was reported when it came.
             self.crash = self.reason = error
             if self.hooks.server_crashed:
-                self.hooks.tell("server_crashed", self.ref, error, "terminate()", self.shown_state())
+                message = CallbackName("terminate()")
+                self.hooks.tell("server_crashed", self.ref, error, message, self.shown_state())
 
     def cancelled_outside(self) -> None:
         """Whoever runs the server has cancelled it: it has as much time as `shutdown` says, from now on."""

@@ -26,6 +26,7 @@ from ._process_delivery import Delivery
 from ._process_state import BATCH, STEP, UNSET
 from ._request import BEGUN, QUEUED, REPLIED, Countdown, Envelope, From, Info, Request
 from ._server import Refuse, Stop
+from ._text import CallbackName
 
 if TYPE_CHECKING:
     from ._mailbox import Mailbox
@@ -401,7 +402,7 @@ class Loop(Delivery):
         if item is not None and self.hooks.message_received:
             self.hooks.tell("message_received", self.ref, item)
         self.timeout = None
-        message = f"{name}()" if argument is UNSET else argument
+        message = CallbackName(f"{name}()") if argument is UNSET else argument
         try:
             returned = await await_callback(
                 self.name, callback, name, *(() if argument is UNSET else (argument,))

@@ -25,6 +25,7 @@ from ._mailbox import Mailbox
 from ._message import Call, Cast, Handler
 from ._request import Envelope, Request
 from ._server import GenServer
+from ._text import CallbackName, hidden, name_of, show
 
 if TYPE_CHECKING:
     from ._awaiting import Unfinished
@@ -270,12 +271,12 @@ class ProcessState(Execution):
 
     def spawn(self, task: OwnTask) -> None:
         assert self.nursery is not None
-        name = getattr(task.async_fn, "__qualname__", repr(task.async_fn))
+        name = name_of(task.async_fn)
         self.nursery.start_soon(task.run, name=f"{self.name}.{name}")
 
     def set_timeout(self, seconds: float | None) -> None:
         if seconds is not None and not seconds >= 0:
-            raise ValueError(f"a timeout is some seconds from 0, not {seconds!r}")
+            raise ValueError(f"a timeout is some seconds from 0, not {show(seconds)}")
         self.timeout = seconds
         self.timeout_due = None
         if self.parked and execution_var.get() is not self:
@@ -320,12 +321,14 @@ class ProcessState(Execution):
             self.crash = BaseExceptionGroup(f"{self.name} and its child tasks", [self.crash, error])
         self.reason = self.crash
         if self.hooks.server_crashed:
-            self.hooks.tell("server_crashed", self.ref, error, message, self.shown_state())
+            self.hooks.tell(
+                "server_crashed", self.ref, error, self.shown_message(message), self.shown_state()
+            )
         self.killed = True
         if self.state == RUNNING:
             self._take_no_more()
         if self.nursery is not None:
-            self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {error!r}")
+            self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {show(error)}")
         self.wake()
 
     def shown_state(self) -> object:
@@ -336,7 +339,19 @@ class ProcessState(Execution):
         try:
             return instance.format_status(attributes(instance))
         except Exception as error:  # noqa: BLE001 - it must not hide the crash that is being reported
-            return f"<format_status raised {error!r}>"
+            return f"<format_status raised {show(error)}>"
+
+    def shown_message(self, message: object) -> object:
+        """A message as `format_message` shows it; if that raises, what it raised."""
+        if message is None or isinstance(message, CallbackName):
+            return message
+        instance = self.instance
+        if instance is None:
+            return hidden(message) if self.spec.server_class._hides_arguments else message
+        try:
+            return instance.format_message(message)
+        except Exception as error:  # noqa: BLE001 - it must not hide the crash that is being reported
+            return CallbackName(f"<format_message raised {show(error)}>")
 
     def _take_no_more(self) -> None:
         """Take no messages any more, and tell those who keep its reference for others to find."""

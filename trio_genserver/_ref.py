@@ -22,8 +22,10 @@ from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, U
 from ._message import Call, CallOrCast, Cast
 from ._process_state import ENDING, RUNNING
 from ._request import BEGUN, Envelope, From, Info, Request
+from ._text import show
 
 if TYPE_CHECKING:
+    from ._log import Window
     from ._message import Handler
     from ._process import Process
     from ._process_state import Item
@@ -46,13 +48,15 @@ class ServerRef(Generic[S_co]):
       name: what the server is called in errors and logs.
     """
 
-    __slots__ = ("__weakref__", "_process", "name")
+    __slots__ = ("__weakref__", "_process", "_records", "name")
 
     # Set by whoever starts the server, again at each restart.
     _process: Process
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # What was logged of it lately.
+        self._records: dict[str, Window] | None = None
 
     def __repr__(self) -> str:
         return f"<ServerRef {self.name}, {'running' if self.is_running else 'not running'}>"
@@ -378,20 +382,20 @@ class ServerRef(Generic[S_co]):
         process = self._process
         if not process.alive and process.state != ENDING:
             await trio.lowlevel.checkpoint()
-            raise ServerNotRunning(process.name, f"stop({reason!r})")
+            raise ServerNotRunning(process.name, f"stop({show(reason)})")
         if execution_var.get() is None:
             process.stop_in_order(reason)
             await process.wait_ended()
-            process.check_end(f"stop({reason!r})", reason)
+            process.check_end(f"stop({show(reason)})", reason)
             return
         try:
-            with waiting_for(Request(process, f"stop({reason!r})")):
+            with waiting_for(Request(process, f"stop({show(reason)})")):
                 process.stop_in_order(reason)
                 await process.wait_ended()
         except CallCycle:
             await trio.lowlevel.checkpoint()
             raise
-        process.check_end(f"stop({reason!r})", reason)
+        process.check_end(f"stop({show(reason)})", reason)
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.
@@ -409,10 +413,11 @@ class ServerRef(Generic[S_co]):
         raise self._wrong_kind(message, method)
 
     def _wrong_kind(self, message: object, method: str) -> TypeError:
+        shown = show(message)
         if isinstance(message, Call):
-            advice = f"it is a call; send it with `await ref.call({message!r})`"
+            advice = f"it is a call; send it with `await ref.call({shown})`"
         elif isinstance(message, Cast):
-            advice = f"it is a cast; send it with `await ref.cast({message!r})`"
+            advice = f"it is a cast; send it with `await ref.cast({shown})`"
         else:
             advice = "build one on the class, as in Counter.increment(5); ref.send takes any object"
-        return TypeError(f"{method} to {self.name} does not take {message!r}: {advice}")
+        return TypeError(f"{method} to {self.name} does not take {shown}: {advice}")

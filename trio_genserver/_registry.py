@@ -16,6 +16,7 @@ for it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -23,11 +24,12 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 import trio
 
 from ._errors import AlreadyRegistered, NotRegistered, ServerNotRunning
-from ._instrument import logger
+from ._log import emit
 from ._process import Process
 from ._process_state import ENDED
 from ._ref import ServerRef
 from ._request import Info
+from ._text import show
 
 if TYPE_CHECKING:
     from ._server import GenServer
@@ -170,7 +172,7 @@ class BaseRegistry(Generic[S]):
         """
         process = ref._process
         if not process.alive:
-            raise ServerNotRunning(process.name, f"register({key!r})")
+            raise ServerNotRunning(process.name, f"register({show(key)})")
         holder = self._holder(key)
         if holder is not None:
             raise AlreadyRegistered(process.name, key, holder.ref)
@@ -204,7 +206,7 @@ class BaseRegistry(Generic[S]):
             except Exception as error:  # noqa: BLE001 - raised below, all together
                 errors.append(error)
         if errors:
-            raise ExceptionGroup(f"dispatching to {key!r} in {self.name}", errors)
+            raise ExceptionGroup(f"dispatching to {show(key)} in {self.name}", errors)
         return len(entries)
 
     def listen(self, listener: Listener) -> None:
@@ -293,8 +295,14 @@ class BaseRegistry(Generic[S]):
                 continue
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - logged with its traceback; it is not the registry's
-                logger.exception("the listener %r of %s raised; it is removed", listener, self.name)
+            except Exception as error:  # noqa: BLE001 - logged with its traceback; it is not the registry's
+                emit(
+                    logging.ERROR,
+                    "the listener %s of %s raised; it is removed",
+                    show(listener),
+                    self.name,
+                    error=error,
+                )
                 self._listeners.remove(listener)
 
 
@@ -460,7 +468,7 @@ class ServerName(ServerRef[S_co]):
         try:
             hash(key)
         except TypeError:
-            raise TypeError(f"the key of a registry must be hashable, {key!r} is not") from None
+            raise TypeError(f"the key of a registry must be hashable, {show(key)} is not") from None
         super().__init__(str(key) or repr(key))
         self.registry = registry
         self.key = key
@@ -468,7 +476,7 @@ class ServerName(ServerRef[S_co]):
         self._nobody: Process | None = None
 
     def __repr__(self) -> str:
-        return f"<ServerName {self.key!r} in {self.registry.name}>"
+        return f"<ServerName {show(self.key)} in {self.registry.name}>"
 
     @property
     def is_running(self) -> bool:

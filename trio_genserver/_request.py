@@ -11,6 +11,7 @@ outcome in, and reschedules the caller if it is parked. Two things follow, both 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
@@ -25,7 +26,8 @@ from ._errors import (
     ServerCrashed,
     ServerStopped,
 )
-from ._instrument import logger
+from ._log import emit
+from ._text import show
 
 if TYPE_CHECKING:
     from ._cycle import Execution
@@ -106,7 +108,7 @@ class Request(Envelope, Generic[R]):
 
     def __repr__(self) -> str:
         state = ("queued", "begun", "replied", "failed", "given up")[self.state]
-        return f"<Request {self.message!r} to {self.process.name}, {state}>"
+        return f"<Request {show(self.message)} to {self.process.name}, {state}>"
 
     # The server's side.
 
@@ -189,8 +191,8 @@ class Request(Envelope, Generic[R]):
         for each in notify or ():
             try:
                 each(self)
-            except Exception:  # noqa: BLE001 - the client's; the server that answers is not to stumble over it
-                logger.exception("what was to be called when %r is done raised", self)
+            except Exception as error:  # noqa: BLE001 - the client's; the server that answers is not to stumble
+                emit(logging.ERROR, "what was to be called when %s is done raised", show(self), error=error)
         if self.state != REPLIED and isinstance(self.waiter, Countdown):
             self.waiter.fail(self)
 
@@ -380,7 +382,7 @@ class From(Generic[R_contra]):
         self._request = request
 
     def __repr__(self) -> str:
-        return f"<From {self._request!r}>"
+        return f"<From {show(self._request)}>"
 
     def reply(self, value: R_contra) -> None:
         """Answer with `value`. Not a checkpoint. If the caller has given up, or the server has ended, the
@@ -401,7 +403,7 @@ class From(Generic[R_contra]):
         """
         self._check_thread()
         if not isinstance(error, BaseException):
-            raise TypeError(f"reply_error takes an exception, not {error!r}; use reply")
+            raise TypeError(f"reply_error takes an exception, not {show(error)}; use reply")
         self._request.fail(error)
 
     @property
@@ -412,6 +414,6 @@ class From(Generic[R_contra]):
     def _check_thread(self) -> None:
         if not trio.lowlevel.in_trio_run():
             raise RuntimeError(
-                f"the reply to {self._request.message!r} must be given inside Trio; "
+                f"the reply to {show(self._request.message)} must be given inside Trio; "
                 f"from a thread, use trio.from_thread.run_sync(from_.reply, value)"
             )

@@ -7,14 +7,15 @@ no ``super().__init__()``.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack
 
 from ._declarations import check_declarations
 from ._errors import UnhandledMessage
+from ._log import admits, report
 from ._message import Handler
 from ._portable import PortableError
+from ._text import LOGGED, hidden, show
 
 if TYPE_CHECKING:
     from ._mailbox import Overflow
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["GenServer", "Ignore", "Refuse", "Stop"]
 
 Ts = TypeVarTuple("Ts")
-
-logger = logging.getLogger("trio_genserver")
 
 
 class Stop(PortableError, Exception):
@@ -53,7 +52,7 @@ class Refuse(PortableError, Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         if not isinstance(error, Exception):
-            raise TypeError(f"Refuse takes the exception that the caller is to get, not {error!r}")
+            raise TypeError(f"Refuse takes the exception that the caller is to get, not {show(error)}")
         self.error = error
 
 
@@ -87,6 +86,9 @@ class GenServer:
     __slots__ = ("_process",)
 
     _process: Process
+    # Whether texts are to leave out what messages to it carry.
+    _hides_arguments: ClassVar[bool] = False
+    _formats_messages: ClassVar[bool] = False
     _plain_spec: ClassVar[ChildSpec[Any] | None] = None
     _handlers: ClassVar[dict[Handler, Handler]] = {}
     # What runs a server of this class and what refers to it, if it is more than the usual.
@@ -95,6 +97,8 @@ class GenServer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._formats_messages = not _is_ours(cls.format_message)
+        cls._hides_arguments = cls._formats_messages or not _is_ours(cls.format_status)
         cls._handlers = {}
         check_declarations(cls)
         # Not when a message first needs it: what a call does must not depend on earlier calls, for
@@ -119,11 +123,21 @@ class GenServer:
 
     async def handle_continue(self, argument: Any) -> None:
         """Called with what `continue_with` was given, before the next message."""
-        raise UnhandledMessage(self._process.name, type(self), f"continue_with({argument!r})")
+        raise UnhandledMessage(
+            self._process.name, type(self), f"continue_with({show(self._process.shown_message(argument))})"
+        )
 
     async def handle_info(self, message: object) -> None:
         """Called with a message that was sent with `ServerRef.send`. Logs it, unless overridden."""
-        logger.warning("%s got %r, which it does not handle; define handle_info", self._process.name, message)
+        process = self._process
+        if admits(process.ref, "message"):
+            report(
+                process.ref,
+                "message",
+                "%s got %s, which it does not handle; define handle_info",
+                process.name,
+                show(process.shown_message(message), LOGGED),
+            )
 
     async def handle_timeout(self) -> None:
         """Called when the time given to `set_timeout` went by without a message."""
@@ -146,10 +160,25 @@ class GenServer:
     def format_status(self, state: dict[str, Any]) -> object:
         """What to show of the state in logs and in `sys.get_status`: the place to hide secrets.
 
+        A class that has one is taken to have secrets in its messages as well; see `format_message`.
+
         Args:
           state: the instance's attributes, a copy.
         """
         return state
+
+    def format_message(self, message: object) -> object:
+        """What to show of a message in logs, and in the events of `sys`: the place to hide secrets.
+
+        Unless overridden, it is the message; but in logs, where `format_status` is overridden, what the
+        message carries is left out, and ``Login.enter(...)`` is shown. Errors have no server to ask: where
+        either is overridden by the class that declares the handler, their texts leave that out as well.
+
+        Args:
+          message: what one of the handler methods builds; what `ServerRef.send` was given; an argument of
+            `continue_with`.
+        """
+        return hidden(message) if self._hides_arguments else message
 
     # To be called in callbacks.
 
@@ -196,6 +225,13 @@ class GenServer:
         crashes. Calling the server itself from it is fine.
         """
         self._process.start_task(async_fn, args)
+
+
+def _is_ours(method: object) -> bool:
+    return getattr(method, "__module__", "").startswith(_PACKAGE)
+
+
+_PACKAGE = f"{__name__.rpartition('.')[0]}."
 
 
 def resolve(server_class: type[GenServer], handler: Handler) -> Handler | None:

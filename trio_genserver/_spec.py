@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, T
 
 from ._mailbox import OVERFLOWS, Overflow, check_capacity
 from ._portable import PortableError
+from ._text import show
 
 if TYPE_CHECKING:
     from ._registry import ServerName
@@ -46,7 +47,7 @@ class InvalidSpec(PortableError, ValueError):
     """
 
     def __init__(self, field: str, value: object, wanted: str, *, of: str = "a child specification") -> None:
-        super().__init__(f"{field} of {of} must be {wanted}, not {value!r}")
+        super().__init__(f"{field} of {of} must be {wanted}, not {show(value)}")
         self.field = field
         self.value = value
 

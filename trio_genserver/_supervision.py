@@ -33,6 +33,7 @@ import trio
 
 from ._cancellation import is_cancellation
 from ._errors import InitIgnored, ServerNotRunning
+from ._log import ended, say_left_out
 from ._process import Process
 from ._process_state import ENDED, UNSET, OnExit
 from ._ref import ServerRef
@@ -40,6 +41,7 @@ from ._request import Request
 from ._restart import RestartWindow, wants_restart
 from ._server import GenServer
 from ._supervisor_errors import ChildStartFailed, RestartIntensityExceeded
+from ._text import show
 
 if TYPE_CHECKING:
     from ._spec import ChildSpec
@@ -343,6 +345,8 @@ class SupervisorProcess(Process):
             with self._waits_for(child, "shutdown"):
                 await child.process.wait_ended()
         child.status = then
+        if then == "stopped" and not self.ending:
+            say_left_out(child.ref)
 
     async def stop_in_reverse(self, children: Iterable[Child], then: ChildStatus = "stopped") -> None:
         """`stop_child` each, the last first."""
@@ -371,6 +375,10 @@ class SupervisorProcess(Process):
             shutdown = child.spec.shutdown
             grace = BRUTAL if shutdown == "brutal_kill" else shutdown
         child.process.kill("shutdown", grace)
+
+    def _say_what_was_left_out(self) -> None:
+        if self.table or self.ref._records is not None:
+            ended(self.ref, self.table)
 
     # Giving up.
 
@@ -402,7 +410,7 @@ class BaseSupervisorRef(ServerRef[S_co]):
         Raises:
           ServerNotRunning: the supervisor is not running (any more).
         """
-        return [child.info() for child in self._table("which_children()").values()]
+        return [child.info() for child in self._table("which_children").values()]
 
     def count_children(self) -> ChildCounts:
         """How many children there are.
@@ -410,15 +418,15 @@ class BaseSupervisorRef(ServerRef[S_co]):
         Raises:
           ServerNotRunning: the supervisor is not running (any more).
         """
-        children = self._table("count_children()").values()
+        children = self._table("count_children").values()
         active = sum(child.status == "running" for child in children)
         supervisors = sum(child.is_supervisor for child in children)
         return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
 
-    def _table(self, request: str) -> dict[object, Child]:
+    def _table(self, method: str, *args: object) -> dict[object, Child]:
         process = self._process
         if not process.alive:
-            raise ServerNotRunning(self.name, request)
+            raise ServerNotRunning(self.name, f"{method}({', '.join(map(show, args))})")
         return cast("SupervisorProcess", process).table
 
 
@@ -462,6 +470,7 @@ class BaseSupervisor(GenServer):
             await self._count_and_restart(child, reason)
         else:
             child.status = "stopped"
+            say_left_out(child.ref)
             self._child_finished(child)
 
     async def _try_again(self, child: Child) -> None:
@@ -495,8 +504,11 @@ class BaseSupervisor(GenServer):
         except InitIgnored:
             self._ignored(child)
             return True
-        except ChildStartFailed:
+        except ChildStartFailed as failure:
             child.status = "restarting"
+            if process.hooks.server_restart_failed:
+                error = failure.__cause__
+                process.hooks.tell("server_restart_failed", child.ref, error, self._window.count)
             if not child.retrying:
                 child.retrying = True
                 process.retries.append(child)

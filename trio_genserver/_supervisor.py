@@ -36,6 +36,7 @@ from ._supervisor_errors import (
     ChildRunning,
     ChildStartFailed,
 )
+from ._text import show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -111,14 +112,14 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
           ServerNotRunning: the supervisor is not running (any more).
           TypeError: the child is of another class.
         """
-        table = self._table(f"child({child_id!r})")
+        table = self._table("child", child_id)
         child = table.get(child_id)
         if child is None:
             raise ChildNotFound(self.name, child_id)
         server_class = unsubscripted(server_class)
         if server_class is not None and not issubclass(child.spec.server_class, server_class):
             raise TypeError(
-                f"the child {child_id!r} of {self.name} is a {child.spec.server_class.__name__}, "
+                f"the child {show(child_id)} of {self.name} is a {child.spec.server_class.__name__}, "
                 f"no {server_class.__name__}"
             )
         return child.ref

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ServerError
+from ._text import show
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
@@ -41,7 +42,7 @@ class ChildStartFailed(ChildError):
     """The child's start failed; what its ``__init__`` or `init` raised is the ``__cause__``."""
 
     def __init__(self, server: str, child: object, cause: BaseException) -> None:
-        super().__init__(f"{server} could not start {child!r}: {cause!r}", server=server, child=child)
+        super().__init__(f"{server} could not start {show(child)}: {show(cause)}", server=server, child=child)
         self.__cause__ = cause
 
 
@@ -56,8 +57,8 @@ class ChildAlreadyStarted(ChildError):
 
     def __init__(self, server: str, child: object, ref: ServerRef[Any]) -> None:
         super().__init__(
-            f"{server} has a child {child!r} that runs already; use `child({child!r})`, or give the new "
-            f"one another id: child_spec(...).replace(id=...)",
+            f"{server} has a child {show(child)} that runs already; use `child({show(child)})`, or give the "
+            f"new one another id: child_spec(...).replace(id=...)",
             server=server,
             child=child,
         )
@@ -69,7 +70,7 @@ class ChildAlreadyPresent(ChildError):
 
     def __init__(self, server: str, child: object) -> None:
         super().__init__(
-            f"{server} has a child {child!r} that does not run; restart_child starts it, delete_child "
+            f"{server} has a child {show(child)} that does not run; restart_child starts it, delete_child "
             f"forgets it",
             server=server,
             child=child,
@@ -80,7 +81,7 @@ class ChildNotFound(ChildError):
     """There is no child of this id, or none behind this reference."""
 
     def __init__(self, server: str, child: object) -> None:
-        super().__init__(f"{server} has no child {child!r}", server=server, child=child)
+        super().__init__(f"{server} has no child {show(child)}", server=server, child=child)
 
 
 class ChildRunning(ChildError):
@@ -88,7 +89,7 @@ class ChildRunning(ChildError):
 
     def __init__(self, server: str, child: object) -> None:
         super().__init__(
-            f"the child {child!r} of {server} runs; terminate_child ends it", server=server, child=child
+            f"the child {show(child)} of {server} runs; terminate_child ends it", server=server, child=child
         )
 
 
@@ -97,7 +98,7 @@ class ChildRestarting(ChildError):
 
     def __init__(self, server: str, child: object) -> None:
         super().__init__(
-            f"the child {child!r} of {server} is being restarted already; terminate_child gives that up",
+            f"the child {show(child)} of {server} is being restarted already; terminate_child gives that up",
             server=server,
             child=child,
         )
@@ -114,7 +115,7 @@ class MaxChildrenReached(ChildError):
 
     def __init__(self, server: str, child: object, max_children: int) -> None:
         super().__init__(
-            f"{server} has {max_children} children, its max_children; {child!r} was not started",
+            f"{server} has {max_children} children, its max_children; {show(child)} was not started",
             server=server,
             child=child,
         )
@@ -142,7 +143,7 @@ class RestartIntensityExceeded(ChildError):
         self, server: str, child: object, reason: object, max_restarts: int, max_seconds: float
     ) -> None:
         super().__init__(
-            f"{server} gave up: {child!r} ended ({reason!r}) after {max_restarts} restarts within "
+            f"{server} gave up: {show(child)} ended ({show(reason)}) after {max_restarts} restarts within "
             f"{max_seconds:g} s, which is all that max_restarts allows",
             server=server,
             child=child,

@@ -24,6 +24,7 @@ from ._errors import CallCycle, TaskStopped
 from ._process_state import UNSET
 from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request
 from ._request_collection import as_completed
+from ._text import name_of, show
 
 if TYPE_CHECKING:
     from ._process import Process
@@ -70,10 +71,10 @@ class Job:
 
     @property
     def name(self) -> str:
-        return getattr(self.async_fn, "__qualname__", repr(self.async_fn))
+        return name_of(self.async_fn)
 
     def __repr__(self) -> str:
-        return f"{self.name}({', '.join(map(repr, self.args))})"
+        return f"{self.name}({', '.join(map(show, self.args))})"
 
 
 class Task(Request[R]):
@@ -120,7 +121,7 @@ class Task(Request[R]):
 
     def __repr__(self) -> str:
         state = ("queued", "running", "done", "failed", "ignored")[self.state]
-        return f"<Task {self.message!r} of {self.process.name}, {state}>"
+        return f"<Task {show(self.message)} of {self.process.name}, {state}>"
 
     @property
     def async_fn(self) -> Callable[..., Awaitable[R]]:

@@ -31,6 +31,7 @@ from ._spec import ChildSpec, InvalidSpec, Shutdown, child_spec
 from ._start import open_server
 from ._supervisor_errors import MaxChildrenReached
 from ._task import Job, Task, callers_var
+from ._text import show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -99,7 +100,7 @@ class TaskSupervisorRef(ServerRef[T_co]):
         shutdown: Shutdown | None,
     ) -> Task[Any]:
         job = Job(async_fn, args)
-        return self._supervisor(f"start({job!r})")._start(job, is_linked=is_linked, shutdown=shutdown)
+        return self._supervisor("start", job)._start(job, is_linked=is_linked, shutdown=shutdown)
 
     @property
     def tasks(self) -> list[Task[Any]]:
@@ -117,17 +118,17 @@ class TaskSupervisorRef(ServerRef[T_co]):
           ServerNotRunning: the supervisor is not running (any more).
         """
         try:
-            supervisor = self._supervisor("wait_idle()")
+            supervisor = self._supervisor("wait_idle")
         except ServerNotRunning:
             await trio.lowlevel.checkpoint()
             raise
         await supervisor._wait_idle()
 
-    def _supervisor(self, request: str) -> TaskSupervisor:
+    def _supervisor(self, method: str, *args: object) -> TaskSupervisor:
         process: Process = self._process
         instance = process.instance
         if instance is None:
-            raise ServerNotRunning(self.name, request)
+            raise ServerNotRunning(self.name, f"{method}({', '.join(map(show, args))})")
         return cast("TaskSupervisor", instance)
 
 

@@ -29,6 +29,7 @@ from ._debug import DONE, Counts, Debug, Event, EventKind, ask_debug
 from ._errors import ServerError, ServerNotRunning
 from ._process_state import attributes
 from ._system import SystemRequest, ask
+from ._text import name_of, show
 
 if TYPE_CHECKING:
     from ._process import Process
@@ -154,7 +155,7 @@ async def replace_state(
         new: object = function(dict(old))
         if not isinstance(new, dict):
             raise TypeError(
-                f"the function given to replace_state must return the attributes in a dict, not {new!r}"
+                f"the function given to replace_state must return the attributes in a dict, not {show(new)}"
             )
         if "_process" in new:
             raise AttributeError("'_process' is no part of a server's state")
@@ -165,7 +166,7 @@ async def replace_state(
             raise
         return attributes(instance)
 
-    return await ask(ref, f"replace_state({_name_of(function)})", replace)
+    return await ask(ref, f"replace_state({name_of(function)})", replace)
 
 
 def _set_attributes(instance: object, state: dict[Any, Any]) -> None:
@@ -246,7 +247,7 @@ async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     process = ref._process
-    name = f"terminate({reason!r})"
+    name = f"terminate({show(reason)})"
     request = SystemRequest(process, name, lambda: process.stop_now(reason))
     with waiting_for(request):
         if not process.alive:
@@ -319,10 +320,10 @@ async def start_log(ref: ServerRef[Any], size: int = 10) -> None:
 
     def start(debug: Debug) -> None:
         if not isinstance(size, int) or size < 1:
-            raise ValueError(f"size is a number of events, from 1, not {size!r}")
+            raise ValueError(f"size is a number of events, from 1, not {show(size)}")
         debug.events = deque(debug.events or (), maxlen=size)
 
-    await ask_debug(ref, f"start_log({size!r})", start)
+    await ask_debug(ref, f"start_log({show(size)})", start)
 
 
 async def log(ref: ServerRef[Any]) -> list[Event]:
@@ -403,7 +404,7 @@ async def install(
         debug.functions[name] = (function, state)
         return True
 
-    return await ask_debug(ref, f"install({_name_of(function)})", add)
+    return await ask_debug(ref, f"install({name_of(function)})", add)
 
 
 async def remove(ref: ServerRef[Any], key: Hashable) -> bool:
@@ -415,8 +416,6 @@ async def remove(ref: ServerRef[Any], key: Hashable) -> bool:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    return await ask_debug(ref, f"remove({key!r})", lambda debug: debug.functions.pop(key, None) is not None)
-
-
-def _name_of(function: object) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
+    return await ask_debug(
+        ref, f"remove({show(key)})", lambda debug: debug.functions.pop(key, None) is not None
+    )

@@ -272,6 +272,7 @@ VALUES = {
     "Unfinished",  # what a handler returned, on its way to the server's task
     *("_Declared", "Startable"),  # for type checkers only
     *("OpenTelemetryInstrument", "_Way", "LoggingInstrument"),
+    *("CallbackName", "_Hidden", "_Writer", "Window"),  # texts, and how many of them the log has had
 }
 
 
