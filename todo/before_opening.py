@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -9,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from .errors import StorageFailed, WrongShard
+from .beside import JOURNAL, private_copy, refuse_log_alone, size_of
+from .errors import StorageFailed
 from .sqlite_errors import failure
 
 __all__ = ["check_permission", "look_before"]
@@ -35,29 +37,23 @@ def look_before(path: Path, check: Callable[[sqlite3.Connection], None], busy_se
     For a file that is then refused that would be a change.
 
     Args:
-      path: the file, which is there.
+      path: the file; if it is not there, or empty, nothing is read.
       check: raises if what a connection reads is not what is meant.
       busy_seconds: how long to wait for another process that holds it locked.
     """
-    log, size = Path(f"{path}-wal"), path.stat().st_size
-    if not size:
-        if log.exists() and log.stat().st_size:
-            raise WrongShard(path, f"the file is empty, and its log {log.name} is not")
-        return
-    journal = Path(f"{path}-journal")
-    if journal.exists() and journal.stat().st_size:
-        # It has to be rolled back before it can be read.
+    refuse_log_alone(path)
+    if not size_of(path):
         return
     try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=busy_seconds, isolation_level=None
-        )
-        try:
-            check(connection)
-        finally:
-            connection.close()
-    except sqlite3.OperationalError:
-        # Locked, or no place for the shared memory: opening it says so, with what helps.
+        with contextlib.ExitStack() as stack:
+            place = f"file:{quote(str(path))}?mode=ro"
+            if size_of(path.with_name(f"{path.name}{JOURNAL}")):
+                # It has to be rolled back before it can be read, which is a change.
+                place = stack.enter_context(private_copy(path)).as_uri()
+            connection = sqlite3.connect(place, uri=True, timeout=busy_seconds, isolation_level=None)
+            check(stack.enter_context(contextlib.closing(connection)))
+    except (sqlite3.OperationalError, OSError):
+        # Locked, or no place for the shared memory or a copy: opening it says so, with what helps.
         return
     except sqlite3.Error as error:
         raise failure(path, "opening the database", error) from error

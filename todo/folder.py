@@ -291,10 +291,10 @@ class Folder:
 
         Only after the new ones were compared with the old ones.
         """
-        before = _shards(self.path, self.description.generation)
+        before, count = _shards(self.path, self.description.generation), self.description.workers
         _put_in_force(self.path, description, _unfinished(self.path, description.generation))
         self.description = description
-        remove_shards(before)
+        remove_shards(before, count)
 
 
 class Backup:

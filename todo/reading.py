@@ -11,9 +11,8 @@ together with what lies beside it, and the copy is recovered.
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import sqlite3
-import tempfile
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from urllib.parse import quote
 from sqlite_utils import Database
 
 from . import schema
+from .beside import logs_beside, private_copy, refuse_log_alone
 from .errors import NotADatabase, StorageFailed, WrongShard
 from .shard import Shard
 from .sqlite_errors import failure
@@ -29,8 +29,6 @@ __all__ = ["SMALLEST", "open_for_reading"]
 
 SMALLEST: Final = 512
 """No SQLite database with a table is shorter, in bytes."""
-
-_BESIDE: Final = ("-wal", "-journal")
 
 
 def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
@@ -47,8 +45,9 @@ def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
       StorageFailed: the system does not let us.
     """
     try:
+        refuse_log_alone(path)
         size = path.stat().st_size
-        beside = [suffix for suffix in _BESIDE if _size(Path(f"{path}{suffix}"))]
+        logs = logs_beside(path)
     except FileNotFoundError:
         raise WrongShard(path, "the file is missing") from None
     except OSError as error:
@@ -59,20 +58,13 @@ def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
         raise WrongShard(path, "the file is empty")
     if size < SMALLEST:
         raise NotADatabase(path, f"it has {size} bytes, which is none")
-    if beside or _is_old(path):
-        return _open_copy(path, beside, identity)
+    if logs or _is_old(path):
+        return _open_copy(path, identity)
     try:
         shard = Shard(path, _connect(path))
     except sqlite3.Error as error:
         raise failure(path, "opening to read", error) from error
     return _checked(shard, identity)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -96,35 +88,27 @@ def _is_old(path: Path) -> bool:
         connection.close()
 
 
-def _open_copy(path: Path, beside: list[str], identity: str | None) -> Shard:
-    place = tempfile.TemporaryDirectory(prefix="todo-", ignore_cleanup_errors=True)
-    copy = Path(place.name) / path.name
-    try:
-        for suffix in ("", *beside):
-            shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
-    except OSError as error:
-        place.cleanup()
-        advice = (
-            "what a crash left beside it is put together in a copy of it; "
-            "set TMPDIR to a folder with room for it"
-        )
-        raise StorageFailed(path, f"copying it to {place.name} to read", error, advice=advice) from error
-    try:
-        # As SQLite recovers it: the copy is ours.
-        shard = Shard.open(copy, identity=identity)
-    except WrongShard as error:
-        place.cleanup()
-        raise WrongShard(path, error.why) from None
-    except NotADatabase as error:
-        place.cleanup()
-        raise NotADatabase(path, error.why) from None
-    except BaseException:
-        place.cleanup()
-        raise
-    shard.path = path
-    shard.database.conn.execute("PRAGMA query_only = ON")
-    shard.on_close = place.cleanup
-    return shard
+def _open_copy(path: Path, identity: str | None) -> Shard:
+    with contextlib.ExitStack() as stack:
+        try:
+            copy = stack.enter_context(private_copy(path))
+        except OSError as error:
+            advice = (
+                "what a crash left beside it is put together in a copy of it; "
+                "set TMPDIR to a folder with room for it"
+            )
+            raise StorageFailed(path, "copying it to read", error, advice=advice) from error
+        try:
+            # As SQLite recovers it: the copy is ours.
+            shard = Shard.open(copy, identity=identity)
+        except WrongShard as error:
+            raise WrongShard(path, error.why) from None
+        except NotADatabase as error:
+            raise NotADatabase(path, error.why) from None
+        shard.path = path
+        shard.database.conn.execute("PRAGMA query_only = ON")
+        shard.on_close = stack.pop_all().close
+        return shard
 
 
 def _checked(shard: Shard, identity: str | None) -> Shard:

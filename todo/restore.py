@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .beside import logs_beside
 from .errors import InconsistentFolder, NotAFolder, StorageFailed
 from .folder import MAX_WORKERS, Description, lock_folder, unlock_folder, write_description
 from .shard import Shard
@@ -26,7 +27,8 @@ class Restored(NamedTuple):
       shards: the folder of shards that counts now.
       entries: how many entries are in it.
       missing: shards that were not there; empty ones take their place.
-      set_aside: other folders of shards, by the names that they have now.
+      set_aside: other folders of shards, and logs of shards that were not there, by the names that they
+        have now.
     """
 
     shards: Path
@@ -87,15 +89,24 @@ def _restore(folder: Path, wanted: str | None, *, accept_missing: bool, dry_run:
     others = [shards for shards in looked if shards.folder.path != chosen.summary.folder.path]
     aside = [_aside(shards.folder.path) for shards in others]
     missing = [counts / f"{index}.db" for index in chosen.missing]
+    # SQLite would delete them.
+    logs = [
+        (counts / log.name, _aside(log))
+        for index in chosen.missing
+        for log in logs_beside(chosen.summary.folder.path / f"{index}.db")
+    ]
+    logs = [(log, counts / name.name) for log, name in logs]
     if not dry_run:
         for shards, name in zip(others, aside, strict=True):
             shards.folder.path.rename(name)
         if chosen.summary.folder.path != counts:
             chosen.summary.folder.path.rename(counts)
+        for log, name in logs:
+            log.rename(name)
         for index, file in zip(chosen.missing, missing, strict=True):
             Shard.open(file, identity=chosen.description.identity(index), create=True).close()
         write_description(folder, chosen.description)
-    return Restored(counts, chosen.summary.entries, missing, aside)
+    return Restored(counts, chosen.summary.entries, missing, aside + [name for _, name in logs])
 
 
 def _choose(
@@ -161,14 +172,14 @@ def _candidate(summary: Summary) -> _Candidate | str:
 def _takes_its_place(file: ShardFile) -> bool:
     """Whether a file that does not say where it belongs stays where it is: it is damaged, and holds who
     knows what, which its worker or `todo check` will tell."""
-    return file.number is None and not file.holds_nothing
+    return file.number is None and not file.holds_nothing and not file.log_alone
 
 
-def _aside(shards: Path) -> Path:
-    """A name under which a folder of shards counts for nothing, that nothing has yet."""
+def _aside(path: Path) -> Path:
+    """A name under which a folder of shards, or a log, counts for nothing, that nothing has yet."""
     number = 1
     while True:
-        name = shards.with_name(f"{shards.name}.{number}{SET_ASIDE}")
+        name = path.with_name(f"{path.name}.{number}{SET_ASIDE}")
         if not name.exists():
             return name
         number += 1

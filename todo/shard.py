@@ -23,6 +23,7 @@ from sqlite_utils import Database
 from . import schema
 from .batch import BatchWriter
 from .before_opening import check_permission, look_before
+from .beside import refuse_log_alone
 from .description import sync
 from .entry import Entry
 from .errors import NotADatabase, StorageError, StorageFailed, WrongShard
@@ -141,6 +142,7 @@ class Shard:
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         """Raise as `open` does if the file is not what is meant; it is not changed."""
+        refuse_log_alone(path)
         if not path.exists():
             if create:
                 return

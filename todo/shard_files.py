@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from .beside import JOURNAL, WAL, logs_beside, private_copy, size_of
 from .schema import MIGRATIONS
 
 __all__ = [
@@ -41,6 +42,7 @@ SET_ASIDE: Final = ".aside"
 _FOLDER: Final = re.compile(r"shards-([1-9][0-9]{0,17})(\.new|\.copy)?")
 _ASIDE: Final = re.compile(r"shards-[0-9]+(\.new|\.copy)?(\.[0-9]+)?\.aside")
 _FILE: Final = re.compile(r"(0|[1-9][0-9]{0,3})\.db")
+_LOG: Final = re.compile(rf"((?:0|[1-9][0-9]{{0,3}})\.db)(?:{WAL}|{JOURNAL})")
 _OURS: Final = re.compile(r"(0|[1-9][0-9]{0,3})\.db(-wal|-shm|-journal)?")
 _IDENTITY: Final = re.compile(r"shard ([0-9]+) of ([0-9]+), generation ([0-9]+), folder (.+)")
 
@@ -70,8 +72,12 @@ class ShardFolder(NamedTuple):
 
     @property
     def files(self) -> list[Path]:
-        """Its shard files, by number."""
-        found = [child for child in self.path.iterdir() if _FILE.fullmatch(child.name)]
+        """Its shard files, by number; also those that are missing and have left a log."""
+        found = {child for child in self.path.iterdir() if _FILE.fullmatch(child.name)}
+        for child in self.path.iterdir():
+            match = _LOG.fullmatch(child.name)
+            if match and size_of(child):
+                found.add(child.with_name(match[1]))
         return sorted(found, key=lambda path: int(path.stem))
 
 
@@ -84,6 +90,7 @@ class ShardFile(NamedTuple):
       lists: how many lists are in it.
       entries: how many entries are in it.
       problem: why it cannot be read; None: it can.
+      log_alone: whether the file is missing or empty, and its log has something in it.
     """
 
     path: Path
@@ -94,6 +101,7 @@ class ShardFile(NamedTuple):
     lists: int = 0
     entries: int = 0
     problem: str | None = None
+    log_alone: bool = False
 
     @property
     def holds_nothing(self) -> bool:
@@ -115,12 +123,15 @@ class Summary(NamedTuple):
     @property
     def text(self) -> str:
         """For the person who has to decide."""
-        number = len(self.files)
+        alone = sum(file.log_alone for file in self.files)
+        number = len(self.files) - alone
         text = f"{self.folder.path.name} with {number} file{'' if number == 1 else 's'}"
         text += f", {self.entries} {'entry' if self.entries == 1 else 'entries'}"
-        unreadable = sum(file.problem is not None for file in self.files)
+        unreadable = sum(file.problem is not None for file in self.files) - alone
         if unreadable:
             text += f", {unreadable} of them unreadable"
+        if alone:
+            text += f", {alone} {'log' if alone == 1 else 'logs'} without the file"
         return text
 
 
@@ -145,16 +156,25 @@ def look_at(shards: ShardFolder) -> Summary:
 
 
 def _look_at(path: Path) -> ShardFile:
-    if path.stat().st_size == 0 and not path.with_name(path.name + "-wal").exists():
-        return ShardFile(path)
+    logs = logs_beside(path)
+    if not size_of(path):
+        if not logs:
+            return ShardFile(path)
+        why = f"it is missing or empty, and its log {logs[0].name} is not"
+        return ShardFile(path, problem=why, log_alone=True)
     try:
-        log = path.with_name(f"{path.name}-wal")
-        # Without a log there is nothing that SQLite would have to put beside it to read it.
-        how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+        if not logs:
+            # There is nothing that SQLite would have to put beside it to read it.
+            with closing(sqlite3.connect(_immutable(path), uri=True)) as connection:
+                return _read(path, connection)
+        with private_copy(path) as copy, closing(sqlite3.connect(copy)) as connection:
             return _read(path, connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         return ShardFile(path, problem=str(error))
+
+
+def _immutable(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
 
 
 def _read(path: Path, connection: sqlite3.Connection) -> ShardFile:
@@ -173,14 +193,18 @@ def _read(path: Path, connection: sqlite3.Connection) -> ShardFile:
     return ShardFile(path, int(match[1]), int(match[2]), int(match[3]), match[4], lists, entries)
 
 
-def remove_shards(shards: Path) -> None:
+def remove_shards(shards: Path, count: int | None = None) -> None:
     """Delete a folder of shards: its shard files and SQLite's own beside them. Other files stay, and with
     them the folder.
 
     Only for shards that hold nothing, or of which a verified copy is in force.
+
+    Args:
+      count: only the first so many: one that lies there and never belonged to them has no copy. None: all.
     """
     for file in list(_ours(shards)):
-        file.unlink()
+        if count is None or int(file.name.partition(".")[0]) < count:
+            file.unlink()
     if not any(shards.iterdir()):
         shards.rmdir()
 
