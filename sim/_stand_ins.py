@@ -38,8 +38,13 @@ class OuterNursery:
         cancel_status: Any,
         finished: Callable[[Any, Outcome[object]], None],
         parent_task: Any = None,
+        in_order: Callable[[frozenset[Any]], frozenset[Any]] = frozenset,
+        instead: frozenset[Any] = frozenset(),
     ) -> None:
         self._spawn = spawn
+        self._in_order = in_order
+        # What is shown in place of no tasks at all.
+        self._instead = instead
         self._cancel_status = cancel_status
         self._finished = finished
         self._children: set[Any] = set()
@@ -53,7 +58,11 @@ class OuterNursery:
 
     @property
     def child_tasks(self) -> frozenset[Any]:
-        return frozenset(self._children)
+        recorder = Active.recorder
+        if recorder is not None:
+            # Which there are, steps of any task may change.
+            recorder.cancelled_all(recorder.tasks)
+        return self._in_order(frozenset(self._children)) or self._instead
 
     def start_soon(
         self, async_fn: Callable[..., Awaitable[object]], *args: object, name: object = None

@@ -65,7 +65,7 @@ class Kernel:
         self._findings = Findings()
         self._scheduler = Scheduler(runner, max_steps, recorder, self._findings)
         self._order = Order(lambda: self._scheduler.ids)
-        self._nurseries = OuterNurseries(runner, self._findings)
+        self._nurseries = OuterNurseries(runner, self._findings, self._order.ordered)
         self._threads = ThreadSimulation(self._spawn_background, self._strike_thread, self._findings.find)
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task)
@@ -249,11 +249,12 @@ class Kernel:
     # What tasks are started for that no task of the program starts.
 
     def _spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
-        """Start a task that stands for something outside Trio: a thread, the callback queue."""
+        """Start a task that stands for something outside Trio: a thread, or what Trio does at the end."""
         return self._runner.spawn_impl(async_fn, (), self._nurseries.background, name, system_task=True)
 
     def _spawn_callback_task(self, async_fn: Callable[[], Awaitable[None]]) -> Any:
-        return self._spawn_background(async_fn, "<TrioToken.run_sync_soon task>")
+        nursery, name = self._nurseries.callbacks, "<TrioToken.run_sync_soon task>"
+        return self._runner.spawn_impl(async_fn, (), nursery, name, system_task=True)
 
     def _strike_thread(self, name: str) -> tuple[FaultKind | None, float]:
         """What strikes a thread that the task of a name has started, and how long a delay is."""
@@ -308,7 +309,7 @@ class Kernel:
     def installed(self) -> Generator[None]:
         """Take the place of the runner's loop, and give it back."""
         scheduler, refuse = self._scheduler, self._findings.escaped
-        with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries.system, self._order):
+        with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries, self._order):
             Draws.choose = scheduler.draw
             Tasks.side = self._inner_steps
             try:

@@ -23,7 +23,8 @@ from sim._escapes import refused
 from sim._footprint import Recorder
 from sim._kernel._findings import Findings
 from sim._kernel._scheduler import Scheduler
-from sim._kernel._trio import CHECKPOINT, RESUME, RUN_CONTEXT, WAIT
+from sim._kernel._time import expire
+from sim._kernel._trio import CHECKPOINT, RESUME, RUN_CONTEXT, WAIT, running_task
 from sim._locks import RunIsOver, ThreadLock
 from sim._threads import THREADS, ThreadSimulation
 from sim._trace import short_name
@@ -63,7 +64,7 @@ class InnerSteps:
 
     def task(self) -> Any:
         """The task that is in the middle of a step of its own; None if there is none."""
-        return None if self._inside or self._scheduler.others < 0 else RUN_CONTEXT.task
+        return None if self._inside or self._scheduler.others < 0 else running_task()
 
     def point(self) -> None:
         """Before others can see what the task does: threads may get on first."""
@@ -163,7 +164,7 @@ class InnerSteps:
             RUN_CONTEXT.task = host
             if recorder is not None:
                 recorder.task = host
-        runner.deadlines.expire(scheduler.clock.now)
+        expire(runner.deadlines, scheduler.clock.now)
         if self._findings.first is not None:
             raise RunIsOver
         if self._interrupted():
@@ -193,6 +194,7 @@ class InnerSteps:
             return
         thread._schedule_points += 1
         if message is CHECKPOINT:
+            thread.custom_sleep_data = None
             thread._next_send_fn, thread._next_send = thread.coro.send, RESUME
             runner.runq.insert(place, thread)
             scheduler.others += was_before

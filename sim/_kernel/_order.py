@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 import trio
 
-from sim._kernel._trio import RUN_CONTEXT, CancelStatus, Deadlines
+from sim._kernel._trio import CancelStatus, Deadlines, running_task
 from sim.strategies import TaskId
 
 Key: TypeAlias = tuple[float, ...]
@@ -45,11 +45,15 @@ class Order:
         """By the identity, or by that which a task of the current step will get."""
         ids = self._ids()
         identity: Key | None = ids.get(task)
-        return identity if identity is not None else (*ids.get(RUN_CONTEXT.task, ()), *_LAST, task._counter)
+        return identity if identity is not None else (*ids.get(running_task(), ()), *_LAST, task._counter)
 
     def of_current_task(self) -> Key:
         """By the identity of the task whose step this is."""
-        return self.of_task(RUN_CONTEXT.task)
+        return self.of_task(running_task())
+
+    def ordered(self, tasks: frozenset[Any]) -> frozenset[Any]:
+        """The same tasks, which are gone through in order."""
+        return _OrderedFrozen(tasks, self.of_task)
 
     def of_status(self, status: Any) -> Key:
         """By the task that has entered the scope: the oldest of those that are in it."""
@@ -88,7 +92,7 @@ class Order:
             recalculate(status)
 
         def children(nursery: Any) -> frozenset[Any]:
-            return _OrderedFrozen(child_tasks.fget(nursery), self.of_task)
+            return self.ordered(child_tasks.fget(nursery))
 
         @functools.wraps(init)
         def made(limiter: Any, *args: Any, **kwargs: Any) -> None:

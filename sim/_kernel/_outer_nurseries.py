@@ -16,22 +16,34 @@ from sim.strategies import Operation
 
 
 class OuterNurseries:
-    """One for the scenario's own task, one for system tasks, one for what stands for things outside Trio.
+    """For the scenario's own task, for system tasks, for callbacks, for what stands for things outside Trio.
 
     Attributes:
         main: of the task that runs the scenario.
-        background: of tasks that stand for threads and the callback queue.
+        callbacks: of the task that runs callbacks. Under Trio there always is one, here only if it is needed;
+            whoever looks finds that of the run in which executions are made.
+        background: of tasks that stand for threads, and so are no tasks to the program.
         system: of the program's system tasks; they are cancelled when the scenario returns.
     """
 
-    def __init__(self, runner: Any, findings: Findings) -> None:
+    def __init__(
+        self, runner: Any, findings: Findings, in_order: Callable[[frozenset[Any]], frozenset[Any]]
+    ) -> None:
         spawn, first_task = runner.spawn_impl, runner.init_task
         self._findings = findings
         self._status: Any = fresh_cancel_status()
         self._system_scope: Any = None
-        self.main = OuterNursery(spawn, self._status, self._main_finished, first_task)
-        self.background = OuterNursery(spawn, self._status, findings.system_finished, first_task)
-        self.system = _SystemNursery(spawn, findings.system_finished, self._system_status, first_task)
+        idle = first_task._child_nurseries[0].child_tasks
+        self.main = OuterNursery(spawn, self._status, self._main_finished, first_task, in_order)
+        finished = findings.system_finished
+        self.callbacks = OuterNursery(spawn, self._status, finished, first_task, in_order, idle)
+        self.background = OuterNursery(spawn, self._status, finished, first_task, in_order)
+        self.system = _SystemNursery(spawn, finished, self._system_status, first_task, in_order)
+
+    @property
+    def tree(self) -> list[OuterNursery]:
+        """The nurseries of the first task, as Trio has them: what a walk from the root goes through."""
+        return [self.callbacks, self.system, self.main]
 
     @property
     def scope(self) -> Any:
@@ -55,7 +67,7 @@ class OuterNurseries:
     def renew(self) -> None:
         """After `cancel`: be as new."""
         self._status = fresh_cancel_status()
-        for nursery in (self.main, self.background):
+        for nursery in (self.main, self.callbacks, self.background):
             nursery._cancel_status = self._status
             nursery._children.clear()
 
@@ -88,9 +100,10 @@ class _SystemNursery(OuterNursery):
         finished: Callable[[Any, Outcome[object]], None],
         status: Callable[[], Any],
         parent_task: Any,
+        in_order: Callable[[frozenset[Any]], frozenset[Any]],
     ) -> None:
         self._status = status
-        super().__init__(spawn, None, finished, parent_task)
+        super().__init__(spawn, None, finished, parent_task, in_order)
 
     def _child_finished(self, task: Any, outcome: Outcome[object]) -> None:
         if Active.recorder is not None:

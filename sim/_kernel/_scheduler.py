@@ -18,6 +18,7 @@ from sim._clock import VirtualClock
 from sim._footprint import Recorder
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Findings
+from sim._kernel._time import expire, io_wait
 from sim._kernel._trio import CHECKPOINT, DETACH, FRAMES_TO_DROP, RESUME, RUN_CONTEXT, WAIT
 from sim._trace import Trace, location, short_name
 from sim.oracles.invariants import Invariants
@@ -174,7 +175,7 @@ class Scheduler:
     def move_clock(self, until: float) -> None:
         """Let time pass until a moment."""
         self.clock.now = max(self.clock.now, until)
-        self._runner.deadlines.expire(self.clock.now)
+        expire(self._runner.deadlines, self.clock.now)
 
     def wake_by_time(self) -> bool:
         """Nothing is runnable: let those go on that wait for that, or time pass.
@@ -187,6 +188,8 @@ class Scheduler:
         if idle:
             # The cushion is in real seconds, of which none pass here: the shortest comes first.
             cushion = idle.keys()[0][0]
+            with io_wait(runner.instruments, cushion):
+                pass
             while idle and idle.keys()[0][0] == cushion:
                 _, task = idle.popitem(0)
                 runner.reschedule(task)
@@ -195,10 +198,14 @@ class Scheduler:
                 deadline = runner.deadlines.next_deadline()
                 if deadline == math.inf:
                     return False
-                self.clock.now = max(self.clock.now, deadline)
-                runner.deadlines.expire(self.clock.now)
+                with io_wait(runner.instruments, self.clock.deadline_to_sleep_time(deadline)):
+                    self.clock.now = max(self.clock.now, deadline)
+                expire(runner.deadlines, self.clock.now)
+        # An abort function may have started some.
+        made = [self.name_child(ROOT, task) for task in runner.runq if task not in ids]
         runner.runq.sort(key=ids.__getitem__)
-        self.report_clock(woken=[ids[task] for task in runner.runq])
+        woken = [ids[task] for task in runner.runq]
+        self.report_clock(spawned=made, woken=[one for one in woken if one not in made] if made else woken)
         return True
 
     def report_clock(self, *, spawned: Sequence[TaskId] = (), woken: Sequence[TaskId] = ()) -> None:
@@ -332,6 +339,7 @@ class Scheduler:
                         # What runner.reschedule does, but to the front of the queue: alternative
                         # 0 is always to go on with the same task.
                         again = True
+                        task.custom_sleep_data = None
                         task._next_send_fn = task.coro.send
                         task._next_send = RESUME
                         if "task_scheduled" in instruments:
@@ -355,7 +363,7 @@ class Scheduler:
                         task._next_send_fn = task.coro.throw
 
                 if deadlines._heap and deadlines._heap[0][0] <= clock.now:
-                    deadlines.expire(clock.now)
+                    expire(deadlines, clock.now)
                 fault = ""
                 if faults is not None and (faults.left or recorder is not None):
                     # Whom the step has started may be struck before its own first step.

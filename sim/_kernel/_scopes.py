@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 import trio
 
 from sim._escapes import belongs_to_the_run
-from sim._kernel._trio import RUN_CONTEXT
+from sim._kernel._trio import running_task
 from sim._trace import is_machinery, place
 
 _SCOPE: Any = trio.CancelScope
@@ -153,7 +153,7 @@ class Scopes:
         timeout = scope._deadline < math.inf or scope in self._timeouts
         self._open[scope] = Opening(
             self._owner(frame),
-            RUN_CONTEXT.task,
+            running_task(),
             place(frame, frame.f_lineno),
             nursery,
             fails,

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from sim._clock import VirtualClock
 from sim._kernel._order import Order
+from sim._kernel._outer_nurseries import OuterNurseries
 from sim._kernel._trio import RUN_CONTEXT, FastInstruments
-from sim._stand_ins import AsyncGeneratorSet, NoInput, OuterNursery
+from sim._stand_ins import AsyncGeneratorSet, NoInput
 
 _REPLACED: Final = (
     "runq",
@@ -28,12 +29,15 @@ _REPLACED: Final = (
 
 @contextlib.contextmanager
 def taken_over(
-    runner: Any, clock: VirtualClock, io_manager: NoInput, system_nursery: OuterNursery, order: Order
+    runner: Any, clock: VirtualClock, io_manager: NoInput, nurseries: OuterNurseries, order: Order
 ) -> Generator[None]:
     """Have a runner without tasks, in which time is virtual and sets have an order, until the block ends."""
     task = RUN_CONTEXT.task
     before = {name: getattr(runner, name) for name in _REPLACED}
     alive = runner.asyncgens.alive
+    # Whoever walks the tree of tasks from its root comes to those of the execution, and to no others.
+    host_nurseries = runner.init_task._child_nurseries
+    runner.init_task._child_nurseries = nurseries.tree
     runner.clock = clock
     runner.io_manager = io_manager
     runner.waiting_for_idle = type(runner.waiting_for_idle)()
@@ -42,7 +46,7 @@ def taken_over(
     runner.deadlines = order.deadlines()
     runner._locals = {}
     runner.instruments = FastInstruments()
-    runner.system_nursery = system_nursery
+    runner.system_nursery = nurseries.system
     runner.asyncgens.alive = AsyncGeneratorSet(order.of_current_task)
     try:
         with order.kept():
@@ -51,6 +55,7 @@ def taken_over(
         for name, value in before.items():
             setattr(runner, name, value)
         runner.asyncgens.alive = alive
+        runner.init_task._child_nurseries = host_nurseries
         RUN_CONTEXT.task = task
 
 

@@ -138,6 +138,11 @@ def check_trio() -> None:
         )
 
 
+def running_task() -> Any:
+    """The task whose step it is; None if it is nobody's, as when a deadline passes."""
+    return getattr(RUN_CONTEXT, "task", None)
+
+
 class _Resume:
     """What a task is sent after a checkpoint. One for all: unlike `outcome.Value` it may be
     unwrapped any number of times."""

@@ -28,6 +28,7 @@ from sim._errors import only_cancelled
 from sim._footprint import Recorder
 from sim._kernel._dependence._cancellation import beneath
 from sim._kernel._dependence._wrap import Wrapper, making, reading
+from sim._kernel._trio import running_task
 from sim.strategies import Operation
 
 _KIND = "nursery"
@@ -75,7 +76,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     @functools.wraps(spawn)
     def spawned(self: Any, async_fn: Any, args: Any, nursery: Any, *rest: Any, **options: Any) -> Any:
         if recorder.noting and isinstance(nursery, _NURSERY):
-            task = trio.lowlevel.current_task()
+            task = running_task()
             own = task is nursery._parent_task or task in nursery._children
             if own:
                 recorder.touched(nursery, _KIND, Operation.UPDATE)
