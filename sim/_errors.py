@@ -180,6 +180,21 @@ class ThreadBlocked(ScenarioFailure):
         self.stack = tuple(stack)
 
 
+class ThreadCrashed(ScenarioFailure):
+    """A thread that the program has started itself raised, and nobody handles that; the error is the cause.
+
+    Python prints such an error and goes on. A scenario that wants that sets `threading.excepthook`.
+
+    Attributes:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__(f"the thread {name} raised {error!r}")
+        self.name = name
+        self.__cause__ = error
+
+
 class Nondeterminism(ScenarioFailure):
     """The same choices led to two different runs, so this failure cannot be replayed.
 

@@ -11,9 +11,10 @@ virtual time where the attempt fails. So it also works in real threads, and afte
 from __future__ import annotations
 
 import _thread
+import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -56,17 +57,32 @@ class Tasks:
     side: TaskSide | None = None
 
 
+class Numbers:
+    """Those that the next locks of the execution get."""
+
+    left: Iterator[int] = itertools.count()
+
+
 class ThreadLock:
     """Stands for `threading.Lock`.
 
     Args:
         real: the lock that holds the state.
         private: nobody else knows it before its owner waits in it, so that taking it is no schedule point.
+
+    Attributes:
+        number: how many locks were made in the execution before.
+        waited_for_as: what a report calls it.
+        relation: how a report puts who has it.
     """
+
+    waited_for_as = "a lock of threads"
+    relation = "held by"
 
     def __init__(self, real: Any = None, *, private: bool = False) -> None:
         self._real: Any = _real_lock() if real is None else real
         self.private = private
+        self.number: int = next(Numbers.left)
         self._waiting: list[Any] = []
         # The simulated thread or the task that has taken it last, for reports.
         self.owner: Any = None

@@ -13,7 +13,6 @@ Threads that do not belong to the run, as a metrics exporter of the host process
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import importlib
 import os
@@ -21,7 +20,6 @@ import random
 import select
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -34,6 +32,8 @@ from sim._datetime import virtual_now
 from sim._escapes import belongs_to_the_run, guarding
 from sim._kept_random import KeptRandom, kept_generators
 from sim._lookups import lookups
+from sim._numbered import numbered
+from sim._own_threads import hook_of_threads_kept, own_threads
 from sim._thread_primitives import older_locks_adopted, thread_primitives
 from sim._threads import in_thread, sleep_in_thread
 
@@ -77,6 +77,7 @@ class PinnedSources:
         self._seeded = False
         self._kept: list[KeptRandom] = []
         self._host = random.Random(0)
+        self._number_anew: Callable[[], None] = lambda: None
 
     def reset(self) -> None:
         """Begin an execution."""
@@ -88,6 +89,7 @@ class PinnedSources:
             kept.begin_run()
         _tempfile._name_sequence = None
         _uuid._last_timestamp = None
+        self._number_anew()
 
     def _stream(self, purpose: str) -> str:
         """What to seed a generator with; the same for the same choice."""
@@ -110,7 +112,7 @@ class PinnedSources:
         # Whoever does not belong to the run goes on with the numbers of before.
         self._host.setstate(random.getstate())
         names, timestamp = _tempfile._name_sequence, _uuid._last_timestamp
-        replacements = [*self._clocks(), *self._random_sources(), *_threads(), *lookups(), *_selects()]
+        replacements = [*self._clocks(), *self._random_sources(), *own_threads(), *lookups(), *_selects()]
         replacements += thread_primitives()
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
@@ -123,7 +125,12 @@ class PinnedSources:
         for owner, name, replacement in replacements:
             setattr(owner, name, replacement)
         try:
-            with virtual_now(self._wall_seconds), older_locks_adopted(_is_left_alone):
+            with (
+                virtual_now(self._wall_seconds),
+                older_locks_adopted(_is_left_alone),
+                hook_of_threads_kept(),
+                numbered() as self._number_anew,
+            ):
                 yield
         finally:
             for owner, name, original in originals:
@@ -224,18 +231,6 @@ class PinnedSources:
 
 def _is_left_alone(module_name: str) -> bool:
     return module_name.partition(".")[0] in _LEFT_ALONE
-
-
-def _threads() -> Iterator[Replacement]:
-    """A way to start a thread that says so to the hook: Python 3.11 does not."""
-    for owner, name, event in (
-        (_thread, "start_new_thread", "_thread.start_new_thread"),
-        (threading, "_start_new_thread", "_thread.start_new_thread"),
-        (threading, "_start_joinable_thread", "_thread.start_joinable_thread"),
-    ):
-        start = getattr(owner, name, None)
-        if start is not None:
-            yield owner, name, _announced(start, event)
 
 
 def _selects() -> Iterator[Replacement]:

@@ -1,4 +1,4 @@
-"""Threads of `trio.to_thread.run_sync`, simulated: what runs in one is a step like any other.
+"""Threads of `trio.to_thread.run_sync`, and the program's own, simulated: they make steps like any task.
 
 A thread becomes a task of the simulation. Its function runs in the step in which a strategy picks that task,
 up to where it ends or calls back into Trio; so other tasks get on before it and after it, in every order,
@@ -15,7 +15,7 @@ threads is not what this simulator is for; it is about tasks.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from typing import Any, Final, TypeGuard
 
 import outcome
@@ -24,6 +24,7 @@ import trio
 from sim._errors import ThreadBlocked
 from sim._footprint import Active
 from sim._locks import Call, LockWait, Point, RunIsOver
+from sim._own_threads import OwnThread, executor_queue
 from sim._trace import short_name
 from sim._worker import Outcome, Worker, current_worker
 from sim.faults import FaultKind, InjectedFailure
@@ -64,10 +65,12 @@ class ThreadSimulation:
         # As in Trio's cache, the one that was idle for the shortest time is taken first.
         self._idle: list[Worker] = []
         self.tasks: set[Any] = set()
+        self._own: dict[Any, OwnThread] = {}
 
     def begin_execution(self) -> None:
         """No thread was started yet."""
         self.tasks = set()
+        self._own = {}
 
     def start(
         self,
@@ -92,14 +95,54 @@ class ThreadSimulation:
                 await trio.sleep(seconds)
             deliver(result)
 
-        task = self._spawn(thread, f"<thread: {name}>")
-        self.tasks.add(task)
+        task = self._start(thread, name)
         recorder, register = Active.recorder, task_register(fn)
-        if recorder is not None:
-            recorder.touched(self, THREADS, Operation.UPDATE)
         if recorder is not None and register is not None:
             recorder.made(register, THREAD)
             recorder.threads[task] = register
+
+    def start_own(self, thread: OwnThread) -> None:
+        """Start a thread of the program's own."""
+        worker = thread.worker = Worker()
+        # Whoever waits for its end needs to know whose that is.
+        thread.end.owner = worker
+
+        async def live() -> None:
+            try:
+                await self._run(thread.run, thread.name, worker)
+            finally:
+                thread.is_over()
+
+        self._own[self._start(live, thread.name)] = thread
+
+    def find(self, finding: BaseException) -> None:
+        """What is wrong with a thread."""
+        self._find(finding)
+
+    def own(self) -> list[OwnThread]:
+        """The program's own, in the order in which they were started."""
+        return list(self._own.values())
+
+    def idle(self) -> list[Worker]:
+        """Real threads that have nothing to do."""
+        return self._idle
+
+    def held_open_by(self, tasks: Collection[Any]) -> list[Any]:
+        """Those of the tasks that a program which has come to its end goes on for: all but daemon threads."""
+        own = self._own
+        return [task for task in tasks if task not in own or not own[task].daemon]
+
+    def executors_only(self, tasks: Collection[Any]) -> bool:
+        """Whether all of the tasks are threads of executors, which a program's end lets end."""
+        own = self._own
+        return all(task in own and executor_queue(own[task]) is not None for task in tasks)
+
+    def _start(self, async_fn: Callable[[], Awaitable[object]], name: str) -> Any:
+        task = self._spawn(async_fn, f"<thread: {name}>")
+        self.tasks.add(task)
+        if Active.recorder is not None:
+            Active.recorder.touched(self, THREADS, Operation.UPDATE)
+        return task
 
     def stop(self) -> None:
         """End the real threads, at the end of an exploration."""
@@ -107,8 +150,13 @@ class ThreadSimulation:
             worker.stop()
         self._idle.clear()
 
-    async def _run(self, fn: Callable[[], Any], name: str) -> Outcome:
-        worker = self._idle.pop() if self._idle else Worker()
+    async def _run(self, fn: Callable[[], Any], name: str, own: Worker | None = None) -> Outcome:
+        """Run a function in a thread.
+
+        Args:
+            own: that thread, which ends with the function; else it is one that others have had.
+        """
+        worker = own or (self._idle.pop() if self._idle else Worker())
         said: object = None
         try:
             said = worker.begin(fn, name)
@@ -122,14 +170,21 @@ class ThreadSimulation:
         except GeneratorExit:
             # The execution is over, and this task thrown away.
             if _see_out(worker, said):
-                self._idle.append(worker)
+                self._leave(worker, own)
             raise
         except ThreadBlocked as blocked:
             # Its thread is left where it is; whatever it does later is nobody's.
             self._find(blocked)
             return outcome.Error(blocked)
-        self._idle.append(worker)
+        self._leave(worker, own)
         return said
+
+    def _leave(self, worker: Worker, own: Worker | None) -> None:
+        """A function has come to its end."""
+        if own is None:
+            self._idle.append(worker)
+        else:
+            worker.stop()
 
 
 def task_register(fn: Any) -> object | None:

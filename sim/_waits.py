@@ -127,8 +127,8 @@ class _Graph:
             return _Wait("another thread or task to wake it")
         holder = lock.owner
         return _Wait(
-            "a lock of threads",
-            _HELD,
+            lock.waited_for_as,
+            lock.relation,
             [
                 other
                 for other in self._frames

@@ -133,6 +133,13 @@ class Worker:
         """Answer what it has asked for, and let it go on; returns as `begin` does."""
         return self._exchange(answer)
 
+    @property
+    def identity(self) -> int:
+        """What `threading.get_ident` gives in it."""
+        identity = self._thread.ident
+        assert identity is not None
+        return identity
+
     def frames(self) -> list[tuple[FrameType, int]]:
         """The lines that its thread is in, outermost first."""
         frames: list[tuple[FrameType, int]] = []
@@ -146,7 +153,8 @@ class Worker:
         """End the thread, which must be between two functions."""
         self._given = _JOIN
         self._turn.release()
-        self._thread.join()
+        with unguarded():
+            self._thread.join()
 
     def ask(self, request: object) -> Any:
         """Give the turn to the simulator until it answers; returns or raises what it answers."""
@@ -179,9 +187,7 @@ class Worker:
             ThreadBlocked: it does not.
             KeyboardInterrupt: Ctrl-C was pressed.
         """
-        identity = self._thread.ident
-        assert identity is not None
-        clock = time.pthread_getcpuclockid(identity)
+        clock = time.pthread_getcpuclockid(self.identity)
         began, used, idle = _real_seconds(), _clock_gettime(clock), 0
         while not self._others_turn.acquire(timeout=_LOOK):
             now_used = _clock_gettime(clock)

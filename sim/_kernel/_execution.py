@@ -44,6 +44,7 @@ from sim._kernel._takeover import renew, taken_over
 from sim._kernel._trio import RUN_CONTEXT, threads_replaced
 from sim._locks import Tasks
 from sim._logs import gathered
+from sim._own_threads import OwnThreads, executors_go_on, let_executors_end
 from sim._pinned import PinnedSources
 from sim._stand_ins import CallbackQueue, NoInput
 from sim._threads import THREADS, ThreadSimulation
@@ -70,6 +71,8 @@ class Kernel:
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task)
         self._recursion = RecursionRoom()
+        # Nothing is left but threads of executors, and these were told to end.
+        self._exiting = False
         self._interrupts = Interrupts(runner)
         self._inner_steps = InnerSteps(
             runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
@@ -162,6 +165,7 @@ class Kernel:
         self._findings.begin()
         self._nurseries.begin()
         self._threads.begin_execution()
+        self._exiting = False
         scheduler.begin(strategy, trace)
         if scheduler.faults is not None:
             scheduler.faults.begin_execution()
@@ -179,7 +183,7 @@ class Kernel:
             scheduler.step_until_idle(strategy, trace)
             if findings.first is not None:
                 return
-            if scheduler.wake_by_time():
+            if not self._only_daemons_left() and scheduler.wake_by_time():
                 scheduler.find_overdue(scheduler.clock.elapsed)
             elif not self._finish_up():
                 if not isinstance(findings.root, Error):
@@ -195,13 +199,35 @@ class Kernel:
             True if there is more to be stepped.
         """
         runner = self._runner
-        left = runner.tasks - {self._callbacks.task}
+        over = self._findings.root is not None
+        left = list(runner.tasks - {self._callbacks.task})
+        if over:
+            left = self._threads.held_open_by(left)
+        if left and over and not self._exiting and self._threads.executors_only(left):
+            self._exit()
+            return True
         if left:
-            waiting = describe_waits(list(left), self._scheduler.ids.__getitem__)
-            over = self._findings.root is not None
+            waiting = describe_waits(left, self._scheduler.ids.__getitem__)
             self._findings.find(LeakedTasks(waiting) if over else Deadlock(waiting))
             return False
         return self._close_generators()
+
+    def _only_daemons_left(self) -> bool:
+        """Whether a program would end here: not for anything that waits for time to pass."""
+        if self._findings.root is None:
+            return False
+        left = self._runner.tasks - {self._callbacks.task}
+        return bool(left) and not self._threads.held_open_by(left)
+
+    def _exit(self) -> None:
+        """Do what the end of a program does to executors."""
+        self._exiting = True
+
+        async def exit_program() -> None:
+            let_executors_end()
+
+        task = self._spawn_background(exit_program, "<end of the program>")
+        self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
 
     def _close_generators(self) -> bool:
         """Start to close the async generators that were left half-way, if there are any."""
@@ -239,6 +265,8 @@ class Kernel:
                 self._close_generators,
                 self._order.deadlines,
             )
+        if self._exiting:
+            executors_go_on()
         # What is called between two executions comes from the finalizers of what the last one has left.
         self._callbacks.done = True
         if runner.tasks:
@@ -311,7 +339,7 @@ class Kernel:
         scheduler, refuse = self._scheduler, self._findings.escaped
         with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries, self._order):
             Draws.choose = scheduler.draw
-            Tasks.side = self._inner_steps
+            Tasks.side, OwnThreads.starter = self._inner_steps, self._threads
             try:
                 with (
                     self._recursion.kept(),
@@ -325,7 +353,7 @@ class Kernel:
                     yield
             finally:
                 Draws.choose = None
-                Tasks.side = None
+                Tasks.side = OwnThreads.starter = None
                 self._threads.stop()
 
 

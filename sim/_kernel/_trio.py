@@ -18,8 +18,8 @@ import trio._threads as _trio_threads
 from outcome import capture
 from trio._core._instrumentation import Instruments as _TrioInstruments
 
-from sim._errors import UnsupportedTrio
-from sim._escapes import belongs_to_the_run
+from sim._errors import Escape, UnsupportedTrio
+from sim._escapes import belongs_to_the_run, guarding, refused
 from sim._threads import Reply, ThreadCount
 from sim._trace import short_name
 from sim._worker import current_worker
@@ -120,6 +120,7 @@ def check_trio() -> None:
         if not hasattr(owner, name)
         and name not in {field.name for field in getattr(owner, "__attrs_attrs__", ())}
     ]
+    missing += [name for name in ("trio._core._run.setup_runner",) if not hasattr(_trio_run, "setup_runner")]
     missing += [
         f"trio._threads.{name}"
         for name in (
@@ -241,7 +242,20 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
         else:
             start_really(cache, fn, deliver, name)
 
+    set_up_really = _trio_run.setup_runner
+
+    def setup_runner(*args: Any, **kwargs: Any) -> Any:
+        if guarding() and belongs_to_the_run() and not trio.lowlevel.in_trio_run():
+            raise refused(
+                Escape(
+                    "trio.run in a thread of the run",
+                    "its time and files would be real; start tasks with trio.from_thread or with a portal",
+                )
+            )
+        return set_up_really(*args, **kwargs)
+
     replacements = (
+        (_trio_run, "setup_runner", setup_runner),
         # Not the function, which programs import by its name.
         (_THREAD_CACHE, "start_thread_soon", start_thread_soon),
         (module, "_send_message_to_trio", send_message),

@@ -5,7 +5,6 @@ import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -36,10 +35,6 @@ async def real_process() -> None:
 
 async def trio_process() -> None:
     await trio.run_process([sys.executable, "-c", ""])
-
-
-async def real_thread() -> None:
-    threading.Thread(target=print).start()
 
 
 async def real_sleep() -> None:
@@ -73,7 +68,6 @@ async def random_device() -> None:
         trio_tcp,
         real_process,
         trio_process,
-        real_thread,
         real_sleep,
         real_file_descriptor,
     ],
