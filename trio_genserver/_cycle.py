@@ -14,6 +14,8 @@ somewhere, and then the call can be answered, or comes back to the caller, and t
 - A request whose handler is given a `From` waits for the main loop while that handler runs, and then for the
   task that the handler started with it, if there is one. Else it may be answered by anybody, which ends the
   search.
+- Who waits for the start or the end of a server waits for that server as well: `open_server` in a handler,
+  `stop`, `wait_stopped`, `Monitor.wait`, a supervisor, and one that is to have the name of another that ends.
 - A handler that waits for several calls at a time, in a nursery of its own, is taken to need all of them,
   and one that waits with a time limit to wait for good. Either could be freed otherwise, by a cancellation;
   but that is what a cycle looks like to those who run into one, and they are better told.
@@ -42,6 +44,7 @@ __all__ = [
     "Execution",
     "current_execution",
     "cycle_of_pending",
+    "fail_waits_for",
     "refuse_cycle",
     "waiting_for",
 ]
@@ -136,6 +139,29 @@ def cycle_of_pending(child: Execution) -> list[str] | None:
         if way is None:
             return None
     return None if way is None else [child.server.name, *way]
+
+
+def fail_waits_for(execution: Execution, awaited: Execution) -> None:
+    """`execution` is to wait for `awaited`, and is not to be refused: refuse what closes a cycle on that way.
+
+    Those requests to `execution` for which `awaited` waits, over some calls, fail with `CallCycle`.
+    """
+    ways: list[tuple[Execution, list[str]]] = [(awaited, [execution.name, awaited.name])]
+    seen = {awaited}
+    while ways:
+        waiter, names = ways.pop()
+        for each in list(waiter.waiting or ()):
+            # Of several of which one is enough, each fails by itself, and the last makes the wait fail.
+            for request in each.requests if isinstance(each, AnyOf) else (each,):
+                following = request.executor
+                if following is execution:
+                    # What stands for the wait for an end cannot be answered.
+                    if request.unanswered and request.waiter is not None:
+                        cycle = [*names, execution.name]
+                        request.fail(CallCycle(request.process.name, request.message, cycle))
+                elif following is not None and following not in seen:
+                    seen.add(following)
+                    ways.append((following, [*names, following.name]))
 
 
 def _stuck(awaited: Request[Any] | AnyOf, caller: Execution, seen: set[Execution]) -> list[str] | None:

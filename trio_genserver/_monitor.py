@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import trio
 
+from ._cycle import waiting_for
+from ._errors import CallCycle
 from ._process import Process
 from ._process_state import ENDED
-from ._request import Info
+from ._request import Info, Request
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
@@ -126,11 +128,17 @@ class Monitor:
 
         Raises:
           trio.ClosedResourceError: the monitor was removed, before or meanwhile.
+          CallCycle: called by a server that the one that it watches waits for, or is.
         """
         if self.down is None and not self._removed:
             if self._changed is None:
                 self._changed = trio.Event()
-            await self._changed.wait()
+            try:
+                with waiting_for(Request(self._process, "monitor(...).wait()")):
+                    await self._changed.wait()
+            except CallCycle:
+                await trio.lowlevel.checkpoint()
+                raise
         else:
             await trio.lowlevel.checkpoint()
         if self.down is None:

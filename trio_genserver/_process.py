@@ -22,11 +22,20 @@ import trio.lowlevel
 
 from ._awaiting import await_callback
 from ._cancellation import is_cancellation
-from ._cycle import execution_var
-from ._errors import AlreadyStarted, BadReturnValue, InitIgnored, InitStopped, ServerCrashed, ServerStopped
+from ._cycle import execution_var, waiting_for
+from ._errors import (
+    AlreadyStarted,
+    BadReturnValue,
+    CallCycle,
+    InitIgnored,
+    InitStopped,
+    ServerCrashed,
+    ServerStopped,
+)
 from ._log import admits, ended, report
 from ._process_loop import NEEDS_NURSERY, Loop
 from ._process_state import ENDED, RUNNING, STARTING, UNSET
+from ._request import Request
 from ._restart import is_orderly
 from ._server import GenServer, Ignore, Stop
 from ._text import CallbackName
@@ -150,12 +159,21 @@ class Process(Loop):
             if holder.alive:
                 self._start_failed(AlreadyStarted(self.name, via.key, holder.ref))
                 return
-            awaited = holder.call_on_exit(lambda _process, _reason: self.wake())
-            self.idle = True
             try:
-                await trio.lowlevel.wait_task_rescheduled(self._abort_park)
-            finally:
-                holder.forget_on_exit(awaited)
+                # The end of that one may wait, over some calls, for whoever starts this one.
+                with waiting_for(Request(holder, f"the end of {holder.name}")):
+                    await self._wait_for_exit(holder)
+            except CallCycle as error:
+                self._start_failed(error)
+                return
+
+    async def _wait_for_exit(self, holder: Process) -> None:
+        awaited = holder.call_on_exit(lambda _process, _reason: self.wake())
+        self.idle = True
+        try:
+            await trio.lowlevel.wait_task_rescheduled(self._abort_park)
+        finally:
+            holder.forget_on_exit(awaited)
 
     async def _init(self) -> bool:
         try:
@@ -302,6 +320,30 @@ class Process(Loop):
         finally:
             if self.timeout_scope is not None:
                 self.cancelled_outside()
+
+    async def start_awaited(self, nursery: trio.Nursery) -> None:
+        """`start`, for somebody who cannot go on meanwhile, and may be a server himself."""
+        if execution_var.get() is None:
+            await self.start(nursery)
+        else:
+            with waiting_for(Request(self, f"the start of {self.name}")):
+                await self.start(nursery)
+
+    async def wait_ended_awaited(self, what: str) -> None:
+        """`wait_ended`, the same.
+
+        Raises:
+          CallCycle: it waits for whoever waits for it.
+        """
+        if execution_var.get() is None:
+            await self.wait_ended()
+            return
+        try:
+            with waiting_for(Request(self, what)):
+                await self.wait_ended()
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
 
     async def wait_ended(self) -> None:
         """Wait until nothing of it is left. A checkpoint."""

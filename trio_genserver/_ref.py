@@ -402,9 +402,12 @@ class ServerRef(Generic[S_co]):
 
         Returns:
           the reason: ``"normal"``, ``"shutdown"``, what `stop` was given, or the exception it crashed with.
+
+        Raises:
+          CallCycle: called by a server that this one waits for, or is.
         """
         process = self._process
-        await process.wait_ended()
+        await process.wait_ended_awaited("wait_stopped()")
         return process.reason
 
     def _as_cast(self, message: Any, method: str) -> Cast[Any]:

@@ -83,6 +83,10 @@ class ChildSpec(Generic[S_co]):
     overflow: Overflow
     via: ServerName[Any] | None = None
 
+    def _shown(self) -> str:
+        """For texts of errors and the log: what a child is given may be secret."""
+        return f"<child_spec of {self.server_class.__name__}, id {show(self.id)}>"
+
     def replace(self, **changes: Any) -> ChildSpec[S_co]:
         """A copy with `changes` made to the fields named in `ChildSpec`.
 

@@ -53,7 +53,7 @@ async def start_server(nursery: trio.Nursery, server: Any, /, *args: Any, **kwar
       Exception: what its ``__init__`` or `init` raised; `nursery` is not concerned by it.
     """
     ref = make(as_spec(server, args, kwargs))
-    await ref._process.start(nursery)
+    await ref._process.start_awaited(nursery)
     return ref
 
 
@@ -114,11 +114,11 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
         async with trio.open_nursery() as nursery:
             ref = make(spec)
             process = ref._process
-            await process.start(nursery)
+            await process.start_awaited(nursery)
             yield ref
             process.stop_in_order("normal")
             if process.state != ENDED:
-                await process.wait_ended()
+                await process.wait_ended_awaited("the end of its block")
     except BaseExceptionGroup as group:
         failure = lone(group)
     if failure is not None:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, ca
 import trio
 
 from ._cancellation import is_cancellation
+from ._cycle import fail_waits_for
 from ._errors import InitIgnored, ServerNotRunning
 from ._log import ended, say_left_out
 from ._process import Process
@@ -343,6 +344,8 @@ class SupervisorProcess(Process):
             child.status = "stopping"
             self._kill(child)
             with self._waits_for(child, "shutdown"):
+                # Those that its `terminate` waits for; a cancellation does not reach them.
+                fail_waits_for(self, child.process)
                 await child.process.wait_ended()
         child.status = then
         if then == "stopped" and not self.ending:

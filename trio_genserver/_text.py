@@ -178,12 +178,13 @@ class _Writer:
         if self.left < 0:
             raise _Full
 
-    def write(self, value: Any) -> None:
-        cls: type[object] = type(value)
+    def write(self, value: object) -> None:
         # By the method and not by the class: a subclass that leaves it alone is shown like its base.
-        way = _WAYS.get(cls.__repr__)
+        way = _WAYS.get(type(value).__repr__)
         if way is None and _is_message(value):
             way = _message
+        if way is None and callable(getattr(type(value), "_shown", None)):
+            way = _own
         if way is None:
             try:
                 text = repr(value)
@@ -276,6 +277,11 @@ def _dict(writer: _Writer, value: dict[object, object]) -> None:
 
 def _exception(writer: _Writer, value: BaseException) -> None:
     writer.all_of(f"{type(value).__name__}(", value.args, ")")
+
+
+def _own(writer: _Writer, value: Any) -> None:
+    """What of this package has a `_shown` shows less than its `repr` does."""
+    writer.put(value._shown())
 
 
 def _message(writer: _Writer, value: Any) -> None:
