@@ -154,7 +154,27 @@ class Escape(ScenarioFailure):
         self.what = what
 
 
-class ThreadBlocked(ScenarioFailure):
+class _Blocked(ScenarioFailure):
+    """Base of `ThreadBlocked` and `TaskBlocked`."""
+
+    _who: ClassVar = ""
+
+    def __init__(self, name: str, blocked: bool, stack: Sequence[str]) -> None:
+        lines = "".join(f"\n    {line}" for line in stack)
+        what = (
+            "waits for something outside the simulation, which stands still meanwhile"
+            if blocked
+            else "has not come back, and the time of the exploration is up"
+        )
+        super().__init__(
+            f"the {self._who} {name} {what}; make what it waits for in the scenario, or replace it there\n"
+            f"  the stack of the {self._who}:{lines}"
+        )
+        self.name = name
+        self.stack = tuple(stack)
+
+
+class ThreadBlocked(_Blocked):
     """A thread waits for something that is outside the simulation, so that nothing will wake it.
 
     What threads wait for with the means of `threading`, `queue` and `concurrent.futures` is simulated. A lock
@@ -165,19 +185,18 @@ class ThreadBlocked(ScenarioFailure):
         stack: where it waits, as ``file:line in function``, outermost first.
     """
 
-    def __init__(self, name: str, blocked: bool, stack: Sequence[str]) -> None:
-        lines = "".join(f"\n    {line}" for line in stack)
-        what = (
-            "waits for something outside the simulation, which stands still meanwhile"
-            if blocked
-            else "has not come back, and the time of the exploration is up"
-        )
-        super().__init__(
-            f"the thread {name} {what}; make what it waits for in the scenario, or replace it there\n"
-            f"  the stack of the thread:{lines}"
-        )
-        self.name = name
-        self.stack = tuple(stack)
+    _who = "thread"
+
+
+class TaskBlocked(_Blocked):
+    """A step of a task does not end: it waits for something that is outside the simulation.
+
+    Attributes:
+        name: of the task.
+        stack: where it waits, as ``file:line in function``, outermost first.
+    """
+
+    _who = "task"
 
 
 class ThreadCrashed(ScenarioFailure):

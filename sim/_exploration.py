@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from sim._choices import ChoiceLog
-from sim._errors import ThreadBlocked
+from sim._errors import TaskBlocked, ThreadBlocked
 from sim._examination import Examination, innermost
 from sim._kernel import Ended, Kernel
 from sim._result import Failure
@@ -185,8 +185,8 @@ class Exploration:
         self._examined.add(token)
         found = log
         trace, error, besides = Trace(), innermost(raised), ""
-        # Each run in which a thread blocks takes real time, and leaves a thread behind.
-        blocked = isinstance(error, ThreadBlocked)
+        # Each run in which a thread or a task blocks takes real time, and a thread is left behind.
+        blocked = isinstance(error, ThreadBlocked | TaskBlocked)
         try:
             trace, log, nondeterminism = examination.repeat(log, ended)
             if nondeterminism is None and self.executions > 1 and not blocked:

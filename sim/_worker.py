@@ -33,21 +33,21 @@ _new_lock: Final = _thread.allocate_lock
 
 # Real seconds between two looks at a thread that does not come back; without progress in so many looks, it
 # waits for something that is outside the simulation.
-_LOOK: Final = 0.2
-_PATIENCE: Final = 10
+LOOK: Final = 0.2
+PATIENCE: Final = 10
 # How long a thread may compute when an exploration's time is up.
-_GRACE: Final = 5.0
+GRACE: Final = 5.0
 # What a thread that waits may use of the processor between two looks, in seconds.
-_IDLE: Final = 0.001
+IDLE: Final = 0.001
 
 
 class Watch:
-    """What ends the wait for a thread that does not come back, besides the thread.
+    """What ends the wait for a thread, or for a task, that does not come back, besides itself.
 
     Attributes:
         until: when the time of the exploration is up.
         interrupted: whether Ctrl-C was pressed.
-        found: a thread of this exploration has blocked before: less patience is needed with the next.
+        found: one of this exploration has blocked before: less patience is needed with the next.
     """
 
     def __init__(self) -> None:
@@ -56,28 +56,28 @@ class Watch:
         self.found = False
 
 
-_watch: Final = Watch()
+watch: Final = Watch()
 
 
 @contextlib.contextmanager
 def watched(interrupted: Callable[[], bool]) -> Generator[None]:
     """Give up threads that do not come back also when ``interrupted`` says so, until the block ends."""
-    before = _watch.interrupted, _watch.found
-    _watch.interrupted, _watch.found = interrupted, False
+    before = watch.interrupted, watch.found
+    watch.interrupted, watch.found = interrupted, False
     try:
         yield
     finally:
-        _watch.interrupted, _watch.found = before
+        watch.interrupted, watch.found = before
 
 
 @contextlib.contextmanager
 def time_limited(until: float) -> Generator[None]:
     """Do not wait much longer than until a moment, in real seconds, for threads that compute."""
-    before, _watch.until = _watch.until, until
+    before, watch.until = watch.until, until
     try:
         yield
     finally:
-        _watch.until = before
+        watch.until = before
 
 
 @final
@@ -172,7 +172,7 @@ class Worker:
         self._given = given
         self._turn.release()
         try:
-            if not self._others_turn.acquire(timeout=_LOOK):
+            if not self._others_turn.acquire(timeout=LOOK):
                 self._watch()
         except BaseException:
             self._lost = True
@@ -189,17 +189,17 @@ class Worker:
         """
         clock = time.pthread_getcpuclockid(self.identity)
         began, used, idle = _real_seconds(), _clock_gettime(clock), 0
-        while not self._others_turn.acquire(timeout=_LOOK):
+        while not self._others_turn.acquire(timeout=LOOK):
             now_used = _clock_gettime(clock)
-            idle = idle + 1 if now_used - used < _IDLE else 0
+            idle = idle + 1 if now_used - used < IDLE else 0
             used, now = now_used, _real_seconds()
-            blocked = idle >= (1 if _watch.found else _PATIENCE)
-            overdue = now > _watch.until and now - began > _GRACE
-            interrupted = _watch.interrupted is not None and _watch.interrupted()
+            blocked = idle >= (1 if watch.found else PATIENCE) and not waits_for_disk(self._thread.native_id)
+            overdue = now > watch.until and now - began > (LOOK if watch.found else GRACE)
+            interrupted = watch.interrupted is not None and watch.interrupted()
             if blocked or overdue or interrupted:
                 if interrupted:
                     raise KeyboardInterrupt
-                _watch.found = True
+                watch.found = True
                 raise ThreadBlocked(
                     self._thread.name,
                     blocked,
@@ -220,6 +220,19 @@ class Worker:
                 if self._lost:
                     return
                 self._others_turn.release()
+
+
+def waits_for_disk(thread: int | None) -> bool:
+    """Whether a thread is in a system call that waits for a disk, where the system tells.
+
+    Args:
+        thread: as `threading.get_native_id` gives it.
+    """
+    try:
+        with open(f"/proc/self/task/{thread}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "D"
+    except OSError:
+        return False
 
 
 def _is_of_this_package(frame: FrameType) -> bool:

@@ -42,6 +42,7 @@ from sim._kernel._recursion import RecursionRoom
 from sim._kernel._scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
 from sim._kernel._takeover import renew, taken_over
 from sim._kernel._trio import RUN_CONTEXT, threads_replaced
+from sim._kernel._watchdog import Watchdog
 from sim._locks import Tasks
 from sim._logs import gathered
 from sim._own_threads import OwnThreads, executors_go_on, let_executors_end
@@ -74,6 +75,7 @@ class Kernel:
         # Nothing is left but threads of executors, and these were told to end.
         self._exiting = False
         self._interrupts = Interrupts(runner)
+        self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts)
         self._inner_steps = InnerSteps(
             runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
         )
@@ -349,6 +351,7 @@ class Kernel:
                     threads_replaced(self._threads.start),
                     self._interrupts.noted(),
                     watched(self._interrupts.pending),
+                    self._watchdog.watching(),
                 ):
                     yield
             finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any
 
@@ -19,11 +19,17 @@ class Interrupts:
 
     Args:
         runner: of the Trio run, which notes it where no `KeyboardInterrupt` can be raised at once.
+
+    Attributes:
+        heard: whether its signal comes to the handler of this object.
+        taken: asked first, with where the signal came in: whether it is no Ctrl-C at all.
     """
 
     def __init__(self, runner: Any) -> None:
         self._runner = runner
         self._raised = False
+        self.heard = False
+        self.taken: Callable[[FrameType | None], bool] = lambda _: False
 
     def pending(self) -> bool:
         """Whether Ctrl-C was pressed, and nobody has been told with `check`."""
@@ -49,6 +55,8 @@ class Interrupts:
             return
 
         def note(signum: int, frame: FrameType | None) -> None:
+            if self.taken(frame):
+                return
             try:
                 handler(signum, frame)
             except KeyboardInterrupt:
@@ -56,8 +64,10 @@ class Interrupts:
                 raise
 
         signal.signal(signal.SIGINT, note)
+        self.heard = True
         try:
             yield
         finally:
+            self.heard = False
             if signal.getsignal(signal.SIGINT) is note:
                 signal.signal(signal.SIGINT, handler)

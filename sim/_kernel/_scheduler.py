@@ -54,7 +54,7 @@ class Scheduler:
         clock: the time of the execution.
         log: its choices so far.
         ids: of each task, which it is: the same in all executions that choose the same.
-        steps: how many were made.
+        steps: how many were made, the current one included.
         max_steps: how many may be.
         strategy: makes the choices; None between executions, and while one is cleaned up after.
         invariants: looked at after each step.
@@ -79,7 +79,8 @@ class Scheduler:
         self.clock = VirtualClock()
         self.log = ChoiceLog()
         self.ids: dict[Any, TaskId] = {}
-        self.steps = 0
+        self.steps: int = 0
+        self.inner_steps: int = 0
         self.strategy: Strategy | None = None
         self.invariants = Invariants(lambda: self.clock.elapsed)
         self.faults: FaultInjector | None = None
@@ -289,6 +290,7 @@ class Scheduler:
                 if steps == max_steps:
                     raise BudgetUsedUp
                 steps += 1
+                self.steps = steps
                 context.task = task
                 if choose_task is not None:
                     previous = ids[task]
