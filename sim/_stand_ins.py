@@ -79,10 +79,17 @@ class CallbackQueue:
 
     Trio runs what is queued in a task of its own. So does this one, one callback a step, in a task
     that exists only once there was something to run: most programs never use it.
+
+    Args:
+        spawn_task: starts that task.
+        is_over: whether nothing but that task is left of the run.
     """
 
-    def __init__(self, spawn_task: Callable[[Callable[[], Awaitable[None]]], Any]) -> None:
+    def __init__(
+        self, spawn_task: Callable[[Callable[[], Awaitable[None]]], Any], is_over: Callable[[], bool]
+    ) -> None:
         self._spawn_task = spawn_task
+        self._is_over = is_over
         # With each job, whether it is in _once as well, and of which thread it comes. Only those in _once
         # need be hashable.
         self._jobs: deque[tuple[Callable[..., object], tuple[Any, ...], bool, object]] = deque()
@@ -96,6 +103,9 @@ class CallbackQueue:
         if self.done:
             # The execution is over; what still calls is a finalizer, which has nobody to tell.
             return
+        # A callback that queues itself again would do so for ever.
+        if self._is_called_back() and self._is_over():
+            raise trio.RunFinishedError("the scenario and all of its tasks have ended")
         outside_threads(lambda: self._add(sync_fn, args, idempotent))
 
     def _add(self, sync_fn: Callable[..., object], args: tuple[Any, ...], idempotent: bool) -> None:
@@ -113,6 +123,11 @@ class CallbackQueue:
         elif self._parked:
             self._parked = False
             trio.lowlevel.reschedule(self.task)
+
+    def _is_called_back(self) -> bool:
+        if self.task is None or not trio.lowlevel.in_trio_task():
+            return False
+        return trio.lowlevel.current_task() is self.task
 
     def size(self) -> int:
         return len(self._jobs)

@@ -29,7 +29,7 @@ from sim._choices import ChoiceLog
 from sim._draw import Active as Draws
 from sim._errors import Deadlock, LeakedTasks, StepBudgetExceeded, WrongUse
 from sim._escapes import guarded
-from sim._footprint import Recorder
+from sim._footprint import Active, Recorder
 from sim._kernel._cleanup import cancel_everything, close_by_force
 from sim._kernel._dependence import recorded
 from sim._kernel._faults import FaultInjector
@@ -54,7 +54,7 @@ from sim._waits import describe_waits
 from sim._worker import watched
 from sim.faults import FaultKind, FaultPlan
 from sim.oracles.invariants import Invariants
-from sim.strategies import ROOT, ChoiceKind, RepetitionDiverged, Strategy
+from sim.strategies import ROOT, ChoiceKind, Operation, RepetitionDiverged, Strategy
 
 
 class Kernel:
@@ -70,7 +70,7 @@ class Kernel:
         self._nurseries = OuterNurseries(runner, self._findings, self._order.ordered)
         self._threads = ThreadSimulation(self._spawn_background, self._strike_thread, self._findings.find)
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
-        self._callbacks = CallbackQueue(self._spawn_callback_task)
+        self._callbacks = CallbackQueue(self._spawn_callback_task, self._is_over_but_for_callbacks)
         self._recursion = RecursionRoom()
         # Nothing is left but threads of executors, and these were told to end.
         self._exiting = False
@@ -173,7 +173,7 @@ class Kernel:
             scheduler.faults.begin_execution()
         self._pinned.reset()
         if self._callbacks.used:
-            self._callbacks = CallbackQueue(self._spawn_callback_task)
+            self._callbacks = CallbackQueue(self._spawn_callback_task, self._is_over_but_for_callbacks)
         self._callbacks.done = False
         renew(runner, self._order)
         runner.entry_queue = self._callbacks
@@ -232,20 +232,44 @@ class Kernel:
         self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
 
     def _close_generators(self) -> bool:
-        """Start to close the async generators that were left half-way, if there are any."""
+        """Nobody can go on: start to close the async generators that were left half-way, if there are any."""
+        task = self._start_closing_generators()
+        if task is None:
+            return False
+        self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
+        return True
+
+    def _start_closing_generators(self) -> Any:
+        """Start a task that closes the async generators that were left half-way; None if there are none."""
         runner = self._runner
         # Only those that nobody is in: another is closed by the task that is.
         generators = [one for one in runner.asyncgens.alive.take() if not one.ag_running]
         if not generators:
-            return False
+            return None
 
         async def close_generators() -> None:
             for generator in generators:
                 await runner.asyncgens._finalize_one(generator, name_asyncgen(generator))
 
-        task = self._spawn_background(close_generators, "<closing of async generators>")
-        self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
-        return True
+        return self._spawn_background(close_generators, "<closing of async generators>")
+
+    def _is_over_but_for_callbacks(self) -> bool:
+        """Whether the scenario is over, and so are all tasks but the one for callbacks, one of which asks."""
+        scheduler, recorder = self._scheduler, Active.recorder
+        if scheduler.strategy is None:
+            # It is cleaned up after.
+            return True
+        if recorder is not None:
+            recorder.touched(self._nurseries.system, "system nursery", Operation.READ)
+        if self._findings.root is None:
+            return False
+        if recorder is not None:
+            # Whether there are others, each step of theirs may change.
+            recorder.cancelled_all(recorder.tasks)
+        if self._runner.tasks - {self._callbacks.task}:
+            return False
+        # As long as callbacks go on, nobody else comes to it.
+        return self._start_closing_generators() is None
 
     def _busiest(self) -> str:
         name: str = max(self._runner.tasks, key=lambda task: task._schedule_points).name

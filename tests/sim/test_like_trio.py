@@ -1,6 +1,6 @@
 """Small things that programs see under Trio, and see under the simulator too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -278,3 +278,113 @@ def test_the_tree_of_the_run_around_is_as_it_was() -> None:
 
     assert sim.explore(scenario).failures
     assert trio.run(walks_the_tree)
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+@pytest.mark.parametrize("left", ["nothing", "a generator", "a system task", "a thread"])
+def test_a_callback_that_queues_itself_again_ends_with_the_run(idempotent: bool, left: str) -> None:
+    ended: list[bool] = []
+    # Kept, so that they are closed at the end of the run and no sooner.
+    begun: list[AsyncGenerator[int]] = []
+    closed: list[bool] = []
+
+    async def scenario() -> None:
+        token = trio.lowlevel.current_trio_token()
+        ended.append(False)
+        closed.clear()
+
+        def again() -> None:
+            assert not ended[-1]
+            try:
+                token.run_sync_soon(again, idempotent=idempotent)
+            except trio.RunFinishedError:
+                ended[-1] = True
+                assert closed or left == "nothing"
+
+        async def numbers() -> AsyncGenerator[int]:
+            try:
+                yield 1
+            finally:
+                closed.append(True)
+
+        async def ends_late() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.lowlevel.checkpoint()
+                    closed.append(True)
+
+        def in_a_thread() -> None:
+            closed.append(True)
+
+        if left == "a generator":
+            begun.append(numbers())
+            await anext(begun[-1])
+        elif left == "a system task":
+            trio.lowlevel.spawn_system_task(ends_late)
+        elif left == "a thread":
+            await trio.to_thread.run_sync(in_a_thread)
+        again()
+        await trio.lowlevel.checkpoint()
+
+    if left != "a thread":
+        trio.run(scenario)
+    for strategy in ("random", "pos"):
+        sim.explore(scenario, strategy, max_executions=20).check()
+    assert len(ended) >= 40
+    assert all(ended)
+
+
+def queues_itself_again(times: int) -> Callable[[set[int]], Callable[[], Any]]:
+    def make(seen: set[int]) -> Callable[[], Any]:
+        async def scenario() -> None:
+            token, made = trio.lowlevel.current_trio_token(), sim.Shared(0)
+
+            def again() -> None:
+                made.set(made.get() + 1)
+                if made.get() < times:
+                    try:
+                        token.run_sync_soon(again)
+                    except trio.RunFinishedError:
+                        seen.add(made.get())
+
+            async def ends() -> None:
+                await trio.lowlevel.checkpoint()
+                seen.add(-made.get())
+
+            trio.lowlevel.spawn_system_task(ends)
+            again()
+            await trio.lowlevel.checkpoint()
+
+        return scenario
+
+    return make
+
+
+def test_dpor_covers_when_a_callback_can_no_longer_be_queued() -> None:
+    make = queues_itself_again(4)
+    assert outcomes(make, "dpor") == outcomes(make, "dfs")
+    assert outcomes(make, "dfs") >= {-1, -4, 2, 3}
+
+
+def test_a_run_that_fails_while_a_callback_queues_itself_again_is_cleaned_up() -> None:
+    refused: list[bool] = []
+
+    async def scenario() -> None:
+        token = trio.lowlevel.current_trio_token()
+
+        def again() -> None:
+            try:
+                token.run_sync_soon(again)
+            except trio.RunFinishedError:
+                refused.append(True)
+
+        again()
+        sim.always(lambda: trio.current_time() < 10_001, "it is early")
+        await trio.lowlevel.checkpoint()
+        trio.lowlevel.current_clock().jump(5)  # type: ignore[attr-defined]
+        await trio.sleep_forever()
+
+    assert sim.explore(scenario, shrink_failures=False).failures
+    assert refused
