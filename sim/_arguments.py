@@ -9,10 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Set
+from typing import Any, NoReturn, TypeVar
 
 from sim._errors import WrongType, WrongUse
+
+T = TypeVar("T")
 
 
 def whole_number(name: str, value: object, *, at_least: int | None = None) -> None:
@@ -27,12 +29,14 @@ def whole_number(name: str, value: object, *, at_least: int | None = None) -> No
         raise WrongUse(f"{name} must be at least {at_least}, not {value}")
 
 
-def number(name: str, value: object) -> None:
-    """Refuse what is neither int nor float, and what is not a number."""
+def number(name: str, value: object, *, at_least: float | None = None) -> None:
+    """Refuse what is neither int nor float, and what is not a number, or too small."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         _refuse(name, "a number", value)
     if math.isnan(value):
         raise WrongUse(f"{name} must be a number, not {value}")
+    if at_least is not None and value < at_least:
+        raise WrongUse(f"{name} must be at least {at_least:g}, not {value:g}")
 
 
 def flag(name: str, value: object) -> None:
@@ -57,6 +61,31 @@ def function(name: str, value: object) -> None:
     """Refuse what cannot be called."""
     if not callable(value):
         _refuse(name, "a function", value)
+
+
+def condition(name: str, value: object) -> None:
+    """Refuse what is no function, or one whose answer would have to be awaited: a coroutine is always true.
+
+    Raises:
+        WrongType: with the name of the argument, and what it was given.
+    """
+    if not callable(value) or inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
+        _refuse(name, "a plain function without arguments", value)
+
+
+def answer(name: str, value: T) -> T:
+    """Refuse a coroutine as what a condition has answered; gives anything else back."""
+    if inspect.iscoroutine(value):
+        value.close()
+        _refuse(f"what {name} returns", "a value, which is true or false", value)
+    return value
+
+
+def options(name: str, value: object) -> None:
+    """Refuse what has no first, second and so on."""
+    given: Any = value
+    if isinstance(value, Mapping | Set) or not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
+        _refuse(name, "a sequence", given)
 
 
 def instance(name: str, value: object, *classes: type[Any]) -> None:
@@ -105,10 +134,10 @@ def scenario(value: object) -> None:
         ) from None
 
 
-def optional(check: Callable[..., None], name: str, value: object, **bounds: Any) -> None:
+def optional(check: Callable[..., None], name: str, value: object, *classes: Any, **bounds: Any) -> None:
     """Make a check of whatever is not None."""
     if value is not None:
-        check(name, value, **bounds)
+        check(name, value, *classes, **bounds)
 
 
 def _named(cls: type[Any]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from sim import _arguments as arguments
 from sim._errors import WrongUse
 
 
@@ -23,10 +24,17 @@ class FailuresOf:
     Attributes:
         path: the file.
         key: what the scenario goes by there.
+
+    Raises:
+        WrongType: one of them is of a wrong type.
     """
 
     path: str | os.PathLike[str]
     key: str
+
+    def __post_init__(self) -> None:
+        arguments.file_path("path", self.path)
+        arguments.text("key", self.key)
 
 
 class FailureDatabase:

@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from sim import _arguments as arguments
+
 T = TypeVar("T")
 
 MOST_ALTERNATIVES: Final = 1 << 20
 """More than any strategy could make sense of; a larger number is a mistake."""
+
+
+# Sequences, of which nothing need be asked.
+_KNOWN: Final = (list, tuple, range)
 
 
 class Active:
@@ -33,7 +39,10 @@ def choose(options: Sequence[T]) -> T:
 
     Raises:
         ValueError: there is none, or more than a million.
+        WrongType: they are in no order, as those of a set, or there is no telling how many.
     """
+    if type(options) not in _KNOWN:
+        arguments.options("options", options)
     if not 0 < len(options) <= MOST_ALTERNATIVES:
         raise ValueError(f"choose takes 1 to {MOST_ALTERNATIVES:,} options, not {len(options):,}")
     if Active.choose is None:

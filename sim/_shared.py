@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from sim import _arguments as arguments
 from sim._footprint import Active
 from sim.strategies import Operation
 
@@ -27,11 +28,16 @@ class Shared(Generic[T]):
     Args:
         value: what it holds at first.
         name: how reports call it.
+
+    Raises:
+        WrongType: the name is no string.
     """
 
     __slots__ = ("__weakref__", "_value", "name")
 
     def __init__(self, value: T, *, name: str | None = None) -> None:
+        if name is not None:
+            arguments.text("name", name)
         self._value = value
         self.name = name
         if Active.recorder is not None:

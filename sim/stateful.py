@@ -25,6 +25,8 @@ import trio
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from sim import _arguments as checks
+from sim._errors import WrongType
 from sim.hypothesis import Schedule, schedules
 from sim.oracles.history import History
 from sim.oracles.linearizability import assert_linearizable
@@ -74,7 +76,11 @@ def operation(
 
     Raises:
         InvalidStateMachine: the method is not async, or has other parameters than `arguments`.
+        WrongType: what is given by position is no exception class, or what is given by name no strategy.
     """
+    checks.exceptions("raises", raises)
+    for parameter, strategy in arguments.items():
+        checks.instance(parameter, strategy, st.SearchStrategy)
 
     def declare(
         method: Callable[Concatenate[MachineT, P], Awaitable[R]],
@@ -194,7 +200,9 @@ def run_sequential(
         BaseException: what the smallest failing program ended with: `sim.NotLinearizable`, an exception
             of an operation, a finding of the simulator.
         InvalidStateMachine: the machine has no operations or no model.
+        WrongType, WrongUse: the machine is no class of them, or `max_operations` no number, or below 1.
     """
+    _check(machine, max_operations, settings)
     _run(machine, _calls(machine, max_operations).map(Program), settings)
 
 
@@ -220,7 +228,11 @@ def run_parallel(
         BaseException: what the smallest failing program ended with: `sim.NotLinearizable`, an exception
             of an operation, a finding of the simulator.
         InvalidStateMachine: the machine has no operations or no model, or `max_branches` is below 2.
+        WrongType, WrongUse: as from `run_sequential`.
     """
+    _check(machine, max_operations, settings)
+    checks.whole_number("max_branches", max_branches)
+    checks.flag("cancel", cancel)
     if max_branches < 2:
         raise InvalidStateMachine("max_branches must be at least 2: with one, nothing is concurrent")
     calls = _calls(machine, max_operations)
@@ -232,6 +244,13 @@ def run_parallel(
     branches = st.lists(branch, min_size=2, max_size=max_branches).map(tuple)
     parts = st.tuples(calls, branches, cancelled, calls)
     _run(machine, parts.map(lambda drawn: Program(*drawn)), settings)
+
+
+def _check(machine: object, max_operations: object, chosen: object) -> None:
+    if not (isinstance(machine, type) and issubclass(machine, StateMachine)):
+        raise WrongType(f"machine must be a class derived from StateMachine, not {machine!r}")
+    checks.whole_number("max_operations", max_operations, at_least=1)
+    checks.optional(checks.instance, "settings", chosen, settings)
 
 
 def _run(machine: type[StateMachine], programs: st.SearchStrategy[Program], chosen: settings | None) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, final
 
 import trio
 
+from sim import _arguments as arguments
 from sim._footprint import Active
 from sim._portable import PortableError
 from sim.strategies import Operation as Access
@@ -181,7 +182,9 @@ class OpenOperation:
 
         Raises:
             OperationEnded: its outcome was recorded before.
+            WrongType: it is no exception but a class of them, say.
         """
+        arguments.instance("exception", exception, BaseException)
         self._end(Raised(type(exception), str(exception)))
 
     def refused(self) -> None:
@@ -291,9 +294,17 @@ class History:
             client: who does it; the name of the Trio task unless given.
             raises: exceptions that are answers (`KeyError` of a missing key, say). Every other
                 exception passes through as well, and leaves the outcome unknown.
+
+        Raises:
+            WrongType: the name or the client is no string, or ``raises`` is no class of exceptions.
         """
+        arguments.text("name", name)
+        if raises != ():
+            arguments.exceptions("raises", raises)
         if client is None:
             client = self._current_client()
+        else:
+            arguments.text("client", client)
         opened = OpenOperation(
             self, name, _snapshot(args), client, raises, called=self.next_event(Access.READ)
         )
@@ -312,7 +323,9 @@ class History:
 
         Raises:
             BaseException: whatever `function` raises.
+            WrongType: as from `operation`, or ``function`` cannot be called.
         """
+        arguments.function("function", function)
         with self.operation(name, *args, raises=raises) as operation:
             return operation.returned(await function(*args))
 

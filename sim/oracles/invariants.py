@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
+from sim import _arguments as arguments
 from sim._errors import ScenarioFailure
 from sim._footprint import Active as Footprint
 from sim.strategies import Operation as Access
@@ -71,8 +72,11 @@ def always(condition: Callable[[], object], promise: str) -> None:
 
     Raises:
         NotAlways: it does not hold now. If it ceases to hold later, that is the finding of the run.
+        WrongType: the condition is no plain function, or the promise no string.
     """
-    if not condition():
+    arguments.condition("condition", condition)
+    arguments.text("promise", promise)
+    if not arguments.answer("condition", condition()):
         raise NotAlways(promise, "that promised it")
     if _Active.invariants is not None:
         _Active.invariants.watch(_Watched(condition, promise, _ALWAYS))
@@ -87,9 +91,16 @@ def eventually(condition: Callable[[], object], promise: str, *, within: float =
         condition: a function without arguments, of what the tasks share.
         promise: what it says, for the reader: "the cache is refreshed".
         within: in how many seconds of virtual time from now; before the end of the run unless given.
+
+    Raises:
+        WrongType, WrongUse: the condition is no plain function, the promise no string, or `within` no number
+            of seconds.
     """
+    arguments.condition("condition", condition)
+    arguments.text("promise", promise)
+    arguments.number("within", within, at_least=0)
     invariants = _Active.invariants
-    if invariants is not None and not condition():
+    if invariants is not None and not arguments.answer("condition", condition()):
         invariants.watch(_Watched(condition, promise, _EVENTUALLY, invariants.now() + within))
 
 
@@ -104,10 +115,16 @@ def sometimes(condition: Callable[[], object] | bool, what: str) -> None:
         condition: a function without arguments, looked at now and after every step; or a bool, which says
             whether it is true here.
         what: its name: "a reader found the cache empty". The same name in several places is one thing.
+
+    Raises:
+        WrongType: the condition is neither a plain function nor a bool, or the name no string.
     """
+    if not isinstance(condition, bool):
+        arguments.condition("condition", condition)
+    arguments.text("what", what)
     invariants = _Active.invariants
     if invariants is not None:
-        held = bool(condition() if callable(condition) else condition)
+        held = bool(arguments.answer("condition", condition()) if callable(condition) else condition)
         invariants.name(what, held=held)
         if not held and callable(condition):
             invariants.watch(_Watched(condition, what, _SOMETIMES))

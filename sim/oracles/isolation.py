@@ -31,6 +31,7 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 
 import trio
 
+from sim import _arguments as arguments
 from sim._explore import explore
 from sim._footprint import Active
 from sim._shared import Shared
@@ -122,7 +123,13 @@ def find_interference(scenario: Scenario, executions: int = 20, seed: int = 0) -
 
     Returns:
         one interference for each pair of places; empty if none was seen, which is no proof.
+
+    Raises:
+        WrongType, WrongUse: as from `sim.explore`.
     """
+    arguments.scenario(scenario)
+    arguments.whole_number("executions", executions, at_least=1)
+    arguments.whole_number("seed", seed)
     watch = _Watch(seed)
     with watch.sends():
         explore(scenario, watch, executions, max_failures=executions)

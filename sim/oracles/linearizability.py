@@ -8,20 +8,20 @@ breaks it carries the smallest part that shows it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from sim import _arguments as arguments
 from sim._portable import PortableError
 from sim.oracles.history import History, Operation
 from sim.oracles.history_table import render_violation
-from sim.oracles.models import WHOLE
+from sim.oracles.models import WHOLE, Model
 from sim.oracles.smallest_violation import all_but_forgotten, failing_prefix, smallest_failing_part
 from sim.oracles.wing_gong_lowe import DEFAULT_MAX_STEPS, SearchResult, search
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
-
-    from sim.oracles.models import Model
+    from collections.abc import Hashable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,11 @@ def check_linearizability(
         SearchBudgetExceeded: a key was not decided within `max_steps`.
         StateNotHashable: a state of the model is not hashable.
         UnknownOperation: the model has no method for an operation of the history.
+        WrongType: the history is none, or the model is no instance of one: `sim.models.Map` without ``()``.
     """
-    operations = history.operations if isinstance(history, History) else tuple(history)
+    arguments.instance("model", model, Model)
+    arguments.whole_number("max_steps", max_steps, at_least=1)
+    operations = history.operations if isinstance(history, History) else _operations(history)
     parts = _partition(operations, model)
     results = {key: search(part, model, max_steps) for key, part in parts.items()}
     failing = [key for key, result in results.items() if not result.linearizable]
@@ -151,10 +154,20 @@ def assert_linearizable(
         SearchBudgetExceeded: a key was not decided within `max_steps`.
         StateNotHashable: a state of the model is not hashable.
         UnknownOperation: the model has no method for an operation of the history.
+        WrongType: as for `check_linearizability`.
     """
     verdict = check_linearizability(history, model, max_steps=max_steps)
     if not verdict:
         raise NotLinearizable(verdict)
+
+
+def _operations(history: Iterable[Operation]) -> tuple[Operation, ...]:
+    """What a history that is no `History` consists of."""
+    arguments.instance("history", history, History, Iterable)
+    operations = tuple(history)
+    for operation in operations:
+        arguments.instance("what history is made of", operation, Operation)
+    return operations
 
 
 def _partition(operations: Iterable[Operation], model: Model[Any]) -> dict[Hashable, list[Operation]]:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, Type
 
 import trio
 
+from sim import _arguments as arguments
 from sim._portable import PortableError
 from sim.oracles.history import ANY, UNKNOWN, Operation, Raised
 
@@ -300,6 +301,7 @@ class Queue(Model[_Waiting]):
     initial: _Waiting = ()
 
     def __init__(self, capacity: float = math.inf) -> None:
+        arguments.number("capacity", capacity, at_least=0)
         self._capacity = capacity
 
     def put(self, state: _Waiting, value: Hashable) -> Step[_Waiting]:
@@ -330,6 +332,7 @@ class Counter(Model[int]):
     read_only = frozenset({"read"})
 
     def __init__(self, initial: int = 0) -> None:
+        arguments.whole_number("initial", initial)
         self.initial = initial
 
     def increment(self, state: int, by: int = 1) -> Step[int]:

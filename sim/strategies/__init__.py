@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from sim import _arguments as arguments
 from sim.strategies._base import (
     ABANDON,
     CLOCK,
@@ -96,7 +97,10 @@ def make_strategy(name: str, seed: int) -> Strategy:
 
     Raises:
         ValueError: there is no such strategy, it takes no number, or not that one.
+        WrongType: the name is no string, or the seed no whole number.
     """
+    arguments.text("name", name)
+    arguments.whole_number("seed", seed)
     base, colon, number = name.partition(":")
     if base not in STRATEGIES:
         raise ValueError(f"there is no strategy {base!r}; there are {', '.join(sorted(STRATEGIES))}")

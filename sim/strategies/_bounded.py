@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sim import _arguments as arguments
 from sim.strategies._base import ChoiceKind, TaskId
 from sim.strategies._dfs import DepthFirst
 
@@ -34,6 +35,7 @@ class _Bounded(DepthFirst):
 
     def __init__(self, seed: int = 0, bound: int = DEFAULT_BOUND) -> None:
         super().__init__(seed)
+        arguments.whole_number("bound", bound)
         if bound < 0:
             raise ValueError(f"a bound is 0 or more, not {bound}")
         self._bound = bound

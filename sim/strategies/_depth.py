@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import final
 
+from sim import _arguments as arguments
 from sim.strategies._base import CUT, ChoiceKind, Execution, Step, Strategy, TaskId
 
 
@@ -37,6 +38,8 @@ class DepthBounded(Strategy):
     wants_identities = True
 
     def __init__(self, inner: Strategy, depth: int) -> None:
+        arguments.instance("inner", inner, Strategy)
+        arguments.whole_number("depth", depth)
         if depth < 1:
             raise ValueError(f"a depth is at least 1, not {depth}")
         self._inner = inner

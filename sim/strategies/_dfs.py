@@ -6,6 +6,7 @@ the others are measured against, and enough for a handful of tasks.
 
 from __future__ import annotations
 
+from sim import _arguments as arguments
 from sim.strategies._base import ChoiceDiverged, ChoiceKind, Execution, Strategy
 
 
@@ -13,6 +14,7 @@ class DepthFirst(Strategy):
     """Enumerate all choice sequences in lexicographic order, the quiet run first."""
 
     def __init__(self, seed: int = 0) -> None:
+        arguments.whole_number("seed", seed)
         del seed
         # The path of the current execution: for each choice, the index taken and the number of
         # alternatives. Between executions: the prefix to be taken by the next one.

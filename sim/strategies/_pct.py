@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
+from sim import _arguments as arguments
 from sim.strategies._base import ChoiceKind, Execution, Strategy, TaskId
 from sim.strategies._fault_sampler import FaultSampler
 
@@ -33,6 +34,8 @@ class PCT(Strategy):
     wants_identities = True
 
     def __init__(self, seed: int = 0, depth: int = DEFAULT_DEPTH) -> None:
+        arguments.whole_number("seed", seed)
+        arguments.whole_number("depth", depth)
         if depth < 1:
             raise ValueError(f"the depth of a bug is at least 1, not {depth}")
         self._random = Random(seed)

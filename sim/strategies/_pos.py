@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from sim import _arguments as arguments
 from sim.strategies._base import ChoiceKind, Strategy, TaskId
 from sim.strategies._fault_sampler import FaultSampler
 
@@ -28,6 +29,7 @@ class PartialOrderSampling(Strategy):
     wants_identities = True
 
     def __init__(self, seed: int = 0) -> None:
+        arguments.whole_number("seed", seed)
         self._random = Random(seed).random
         self._faults = FaultSampler(self._random)
         # Of each task, the priority of its next step.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
+from sim import _arguments as arguments
 from sim.strategies._base import ChoiceKind, Strategy
 from sim.strategies._fault_sampler import FaultSampler
 
@@ -16,6 +17,7 @@ class RandomWalk(Strategy):
     """Choose uniformly, from a generator of its own that is seeded once an exploration."""
 
     def __init__(self, seed: int = 0) -> None:
+        arguments.whole_number("seed", seed)
         self._random = Random(seed).random
         self._faults = FaultSampler(self._random)
 

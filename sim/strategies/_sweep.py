@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final, TypeAlias, final
 
+from sim import _arguments as arguments
 from sim.strategies._base import ChoiceKind, Execution, Strategy
 
 SCHEDULES: Final = 5
@@ -31,6 +32,9 @@ class Sweep(Strategy):
     """
 
     def __init__(self, seed: int = 0, schedules: int = SCHEDULES, at_most: int = 1, budget: int = 0) -> None:
+        arguments.whole_number("seed", seed)
+        for name, number in (("schedules", schedules), ("at_most", at_most), ("budget", budget)):
+            arguments.whole_number(name, number)
         if schedules < 1:
             raise ValueError(f"a sweep is of at least 1 schedule, not {schedules}")
         self._seeds = range(seed, seed + schedules)

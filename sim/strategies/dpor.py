@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, cast, final
 
+from sim import _arguments as arguments
 from sim.strategies._base import (
     ABANDON,
     CLOCK,
@@ -36,6 +37,7 @@ class Dpor(Strategy):
     wants_footprints: ClassVar[bool] = True
 
     def __init__(self, seed: int = 0) -> None:
+        arguments.whole_number("seed", seed)
         del seed
         self._search = OptimalDpor()
         self._failed = 0
