@@ -11,6 +11,7 @@ Everything else goes the long way: hand over, park, be answered.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import trio
@@ -38,6 +39,31 @@ R = TypeVar("R")
 
 _checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
 _schedule_point = trio.lowlevel.cancel_shielded_checkpoint
+_enable_ki_protection = trio.lowlevel.enable_ki_protection
+_disable_ki_protection = trio.lowlevel.disable_ki_protection
+
+
+# An interrupt from the keyboard (SIGINT) may come between any two steps of the caller. Were it raised in the
+# middle of a message's way, the server would be left in a state in which nobody wakes it. So what senders
+# call is protected, as Trio's own channels are, and hears of it at the next checkpoint of the main task; but
+# not the handler that a caller runs: it is the user's, and may be what the interrupt is meant for.
+
+
+@_disable_ki_protection
+def _run_one(function: Callable[..., Any], instance: object, argument: object) -> Any:
+    return function(instance, argument)
+
+
+@_disable_ki_protection
+def _run(function: Callable[..., Any], instance: object, args: tuple[object, ...]) -> Any:
+    return function(instance, *args)
+
+
+@_disable_ki_protection
+def _run_noreply(
+    function: Callable[..., Any], instance: object, request: Request[Any], args: tuple[object, ...]
+) -> Any:
+    return function(instance, From(request), *args)
 
 
 class ServerRef(Generic[S_co]):
@@ -86,6 +112,7 @@ class ServerRef(Generic[S_co]):
         """
         return self._process.dropped
 
+    @_enable_ki_protection
     async def call(self, message: Call[S_co, R]) -> R:
         """Send `message` and wait for its reply. A checkpoint, also when it raises.
 
@@ -121,9 +148,9 @@ class ServerRef(Generic[S_co]):
                     args = message.args
                     if len(args) == 1:
                         # The commonest, without unpacking.
-                        reply = run(handler.function, process.instance, args[0])
+                        reply = run(_run_one, handler.function, process.instance, args[0])
                     else:
-                        reply = run(handler.function, process.instance, *args)
+                        reply = run(_run, handler.function, process.instance, args)
                 except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
                     raised = error
                 if raised is not None:
@@ -206,7 +233,7 @@ class ServerRef(Generic[S_co]):
         awaitable: Any = None
         try:
             run = process.task.context.run  # type: ignore[union-attr]  # it is parked
-            returned = run(handler.function, process.instance, From(request), *message.args)
+            returned = run(_run_noreply, handler.function, process.instance, request, message.args)
             if is_awaitable(returned):
                 awaitable = returned
             elif returned is not None:
@@ -235,6 +262,7 @@ class ServerRef(Generic[S_co]):
         with waiting_for(request):
             return await request.park()
 
+    @_enable_ki_protection
     def send_request(self, message: Call[S_co, R], *, label: object = None) -> Request[R]:
         """Send `message` and return a handle, to collect the reply with later. Not a checkpoint.
 
@@ -279,6 +307,7 @@ class ServerRef(Generic[S_co]):
             raise process.full(request)
         return request
 
+    @_enable_ki_protection
     async def cast(self, message: Cast[S_co]) -> None:
         """Hand `message` over and go on; wait only for room in the mailbox. A checkpoint.
 
@@ -294,6 +323,7 @@ class ServerRef(Generic[S_co]):
             message = self._as_cast(message, "cast")
         await self._hand_over(message)
 
+    @_enable_ki_protection
     def cast_nowait(self, message: Cast[S_co]) -> None:
         """`cast`, without waiting for room. Not a checkpoint.
 
@@ -316,10 +346,12 @@ class ServerRef(Generic[S_co]):
                 return
         self._hand_over_nowait(message)
 
+    @_enable_ki_protection
     async def send(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast`."""
         await self._hand_over(Info(message))
 
+    @_enable_ki_protection
     def send_nowait(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast_nowait`."""
         self._hand_over_nowait(Info(message))
@@ -365,6 +397,7 @@ class ServerRef(Generic[S_co]):
             process.hooks.tell("message_sent", process.ref, item)
         return item
 
+    @_enable_ki_protection
     async def stop(self, reason: object = "normal") -> None:
         """Stop the server when it has handled what is in its mailbox now, and wait until it has ended.
 

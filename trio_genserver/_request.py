@@ -198,6 +198,7 @@ class Request(Envelope, Generic[R]):
 
     # The caller's side.
 
+    @trio.lowlevel.enable_ki_protection
     async def park(self) -> R:
         """Wait as the only one: what `ServerRef.call` does. Being cancelled gives the request up."""
         if self.state <= BEGUN:
@@ -231,6 +232,7 @@ class Request(Envelope, Generic[R]):
         """Whether `check` would return or raise an answer: replied, failed, or abandoned."""
         return self.state > BEGUN
 
+    @trio.lowlevel.enable_ki_protection
     async def wait(self) -> R:
         """Wait for the reply. Cancelling the wait leaves the request in flight: wait again, or `abandon`.
 
@@ -270,6 +272,7 @@ class Request(Envelope, Generic[R]):
         if self._notify is not None and notify in self._notify:
             self._notify.remove(notify)
 
+    @trio.lowlevel.enable_ki_protection
     def abandon(self) -> None:
         """Give the request up: not handled if it was not begun, its reply dropped if it was.
 
@@ -384,6 +387,7 @@ class From(Generic[R_contra]):
     def __repr__(self) -> str:
         return f"<From {show(self._request)}>"
 
+    @trio.lowlevel.enable_ki_protection
     def reply(self, value: R_contra) -> None:
         """Answer with `value`. Not a checkpoint. If the caller has given up, or the server has ended, the
         answer is dropped.
@@ -395,6 +399,7 @@ class From(Generic[R_contra]):
         self._check_thread()
         self._request.reply(value)
 
+    @trio.lowlevel.enable_ki_protection
     def reply_error(self, error: BaseException) -> None:
         """Answer with an error, which the caller's `call` raises. The server is not concerned by it.
 
