@@ -23,10 +23,13 @@ from typing import Any, Final
 
 from .errors import OperationRefused, StorageError
 from .list import TodoList
-from .operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
+from .operations import AddEntries, DeleteEntry, Note, Operation, ReplaceEntry
 from .rows import COLUMNS, row_of
 
-__all__ = ["BatchWriter"]
+__all__ = ["PUT_NOTE", "BatchWriter"]
+
+PUT_NOTE: Final = "INSERT OR REPLACE INTO shard (key, value) VALUES (?, ?)"
+"""Has a note remembered, in the place of what was noted under its key."""
 
 _INSERT: Final = (
     f"INSERT INTO entries (list_id, {', '.join(COLUMNS)})"
@@ -75,7 +78,7 @@ class BatchWriter:
           sqlite3.Error: nothing of the batch counts as done.
         """
         try:
-            if self._insert(operations):
+            if not any(_note_of(operation) for operation in operations) and self._insert(operations):
                 return [None] * len(operations)
             with self._transaction():
                 return self._write_all(operations)
@@ -112,6 +115,7 @@ class BatchWriter:
                 end += 1
             neighbours = operations[begin:end]
             if len(neighbours) > 1 and self._insert(neighbours):
+                self._connection.executemany(PUT_NOTE, filter(None, map(_note_of, neighbours)))
                 outcomes += [None] * len(neighbours)
             else:
                 outcomes += [
@@ -171,6 +175,8 @@ class BatchWriter:
                 ).lastrowid
                 assert list_id is not None
             self._insert_rows((list_id, *row_of(entry)) for entry in operation.entries)
+            if operation.note is not None:
+                self._connection.execute(PUT_NOTE, operation.note)
         self._remember(operation.list, list_id)
 
     def _replace(self, operation: ReplaceEntry) -> str | None:
@@ -234,3 +240,7 @@ class BatchWriter:
                 execute("RELEASE operation")
             raise
         execute("RELEASE operation")
+
+
+def _note_of(operation: Operation) -> Note | None:
+    return operation.note if isinstance(operation, AddEntries) else None

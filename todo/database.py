@@ -134,6 +134,22 @@ class Database:
             heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last), failed), key=_by_day)
         )
 
+    async def notes(self, prefix: str, *, failed: list[StorageError] | None = None) -> list[dict[str, str]]:
+        """For each shard what it remembers, see `todo.shard_notes.read_notes`.
+
+        Args:
+          failed: see `lists`.
+        """
+        return await self._ask_all(DatabaseWorker.notes(prefix), failed)
+
+    async def forget_notes(self, prefix: str, *, failed: list[StorageError] | None = None) -> None:
+        """Have all shards forget, see `todo.shard_notes.forget_notes`.
+
+        Args:
+          failed: see `lists`.
+        """
+        await self._ask_all(DatabaseWorker.forget_notes(prefix), failed)
+
     async def check(self) -> list[list[str]]:
         """For each shard what is wrong with it, in words; empty if nothing is."""
         return await self._ask_all(DatabaseWorker.check())

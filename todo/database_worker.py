@@ -17,7 +17,7 @@ after a failed read it goes on: one bad list must not use up the restarts of all
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -28,8 +28,9 @@ from trio_genserver import From, GenServer, handle_call
 
 from .errors import StorageError
 from .list import TodoList
-from .operations import Operation
+from .operations import Note, Operation
 from .shard import Found, ListSummary, Shard
+from .shard_notes import forget_notes, read_notes, take_notes
 from .sqlite_errors import needs_reopening
 from .worker_thread import DedicatedThread, WorkerThread
 
@@ -141,6 +142,21 @@ class DatabaseWorker(GenServer):
         """See `Shard.backup`."""
         self._enqueue((cast("From[Any]", from_), None, partial(_backup, target)))
 
+    @handle_call(noreply=True)
+    def notes(self, from_: From[dict[str, str]], prefix: str) -> None:
+        """See `todo.shard_notes.read_notes`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_notes, prefix)))
+
+    @handle_call(noreply=True)
+    def take_notes(self, from_: From[None], notes: Sequence[Note]) -> None:
+        """See `todo.shard_notes.take_notes`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_take_notes, notes)))
+
+    @handle_call(noreply=True)
+    def forget_notes(self, from_: From[None], prefix: str) -> None:
+        """See `todo.shard_notes.forget_notes`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_forget_notes, prefix)))
+
     def _enqueue(self, job: _Job) -> None:
         self._waiting.append(job)
         if len(self._waiting) == 1:
@@ -237,3 +253,15 @@ def _between(first: datetime.date, last: datetime.date, shard: Shard) -> list[Fo
 
 def _backup(target: Path, shard: Shard) -> None:
     shard.backup(target)
+
+
+def _notes(prefix: str, shard: Shard) -> dict[str, str]:
+    return read_notes(shard, prefix)
+
+
+def _take_notes(notes: Sequence[Note], shard: Shard) -> None:
+    take_notes(shard, notes)
+
+
+def _forget_notes(prefix: str, shard: Shard) -> None:
+    forget_notes(shard, prefix)

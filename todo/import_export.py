@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import trio
 
 from .entry import Entry, check_list_name
-from .errors import BadLine, NoSuchList, StorageError
+from .errors import BadLine, InvalidListName, NoSuchList, StorageError
 from .formats import DEFAULT_LIST, Listed
+from .formats.listed import Placed
+from .import_notes import ImportNotes
 from .server import TodoServer
 from .system import System
 
-__all__ = ["Import", "export_lists", "import_listed", "require_list"]
+__all__ = ["Import", "export_lists", "import_listed", "require_list", "with_lists"]
 
 # Lists at a time. Each is one request to its server, and requests to one shard share transactions.
 _AT_A_TIME = 64
@@ -26,14 +28,44 @@ class Import:
     """What an import did.
 
     Attributes:
-      imported: how many entries were added.
+      imported: how many entries were added, together with `before`.
       lists: the names of the lists they were added to, sorted.
       bad: the lines that were no entries.
+      before: how many of them an earlier run of the same import, which was interrupted, had added.
     """
 
     imported: int
     lists: list[str]
     bad: list[BadLine]
+    before: int = 0
+
+
+def with_lists(
+    read: Iterable[Listed | BadLine], *, default_list: str = DEFAULT_LIST, by_project: bool = False
+) -> Iterator[Listed | BadLine]:
+    """What was read, and to each entry that names no list the one that it goes to.
+
+    Args:
+      read, default_list, by_project: see `import_listed`.
+
+    Raises:
+      InvalidListName: `default_list` can be no list's name; or a project, of an entry of which it is not
+        known where it was read. Where it is known, that is a `BadLine`.
+    """
+    default_list = check_list_name(default_list)
+    for item in read:
+        if isinstance(item, BadLine) or item.list is not None:
+            yield item
+            continue
+        project = next(iter(item.entry.projects), None) if by_project else None
+        try:
+            name = default_list if project is None else check_list_name(project)
+        except InvalidListName as error:
+            if not isinstance(item, Placed):
+                raise
+            yield item.bad(str(error))
+        else:
+            yield Listed(name, item.entry)
 
 
 async def import_listed(
@@ -44,8 +76,12 @@ async def import_listed(
     by_project: bool = False,
     skip_bad: bool = False,
     progress: Callable[[int], object] = lambda _: None,
+    tell: Callable[[Import], object] = lambda _: None,
 ) -> Import:
     """Add what was read, each list in the order of its entries, many lists at the same time.
+
+    If it is interrupted, also by the death of the process, the next run with the same entries takes it up,
+    and adds none twice. One that came to its end adds them again.
 
     Args:
       read: from a reader of `todo.formats`.
@@ -53,36 +89,59 @@ async def import_listed(
       by_project: entries that name no list and have a ``+project`` go to the list of that name.
       skip_bad: add the rest if a line is bad; if not, one bad line means that nothing is added.
       progress: called with how many entries more are on disk.
+      tell: called with what was done, before it counts as told: killed before `tell` returns, the next run
+        takes it up, and finds all done.
 
     Raises:
-      InvalidListName: `default_list`, or a project, can be no list's name; nothing was added.
+      InvalidListName: see `with_lists`; nothing was added.
       StorageError: the database failed; what was counted by `progress` is on disk.
     """
     bad: list[BadLine] = []
     lists: dict[str, list[Entry]] = {}
-    for item in read:
+    for item in with_lists(read, default_list=default_list, by_project=by_project):
         if isinstance(item, BadLine):
             bad.append(item)
-            continue
-        name = item.list
-        if name is None:
-            projects = item.entry.projects if by_project else ()
-            name = check_list_name(projects[0] if projects else default_list)
-        lists.setdefault(name, []).append(item.entry)
+        else:
+            assert item.list is not None
+            lists.setdefault(item.list, []).append(item.entry)
     if bad and not skip_bad:
-        return Import(0, [], bad)
+        done = Import(0, [], bad)
+        tell(done)
+        return done
+    notes = ImportNotes(system.database, lists)
+    # Of two that are the same, the second begins when the first is over: it adds everything again.
+    async with system.importing(notes.digest):
+        return await _import(system, lists, bad, notes, progress, tell)
+
+
+async def _import(
+    system: System,
+    lists: dict[str, list[Entry]],
+    bad: list[BadLine],
+    notes: ImportNotes,
+    progress: Callable[[int], object],
+    tell: Callable[[Import], object],
+) -> Import:
+    await notes.read()
     slots = trio.Semaphore(_AT_A_TIME)
 
     async def add(name: str, entries: Sequence[Entry]) -> None:
         async with slots:
-            for begin in range(0, len(entries), _A_REQUEST):
+            for begin in range(notes.stored(name), len(entries), _A_REQUEST):
                 part = entries[begin : begin + _A_REQUEST]
-                progress(len(await system.call(name, TodoServer.add_entries(part))))
+                note = notes.note(name, begin + len(part))
+                progress(len(await system.call(name, TodoServer.add_entries(part, note))))
 
+    before = sum(notes.stored(name) for name in lists)
+    progress(before)
     async with trio.open_nursery() as nursery:
         for name, entries in lists.items():
             nursery.start_soon(add, name, entries)
-    return Import(sum(map(len, lists.values())), sorted(lists), bad)
+    await notes.finish()
+    done = Import(sum(map(len, lists.values())), sorted(lists), bad, before)
+    tell(done)
+    await notes.forget()
+    return done
 
 
 async def require_list(system: System, name: str) -> None:

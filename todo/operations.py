@@ -7,11 +7,23 @@ errors and traces. An operation is applied as a whole or not at all.
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .entry import Entry
 
-__all__ = ["AddEntries", "DeleteEntry", "Operation", "ReplaceEntry"]
+__all__ = ["AddEntries", "DeleteEntry", "Note", "Operation", "ReplaceEntry"]
+
+
+class Note(NamedTuple):
+    """What a shard is to remember together with a change: how far an import has come, say.
+
+    Attributes:
+      key: under which; what was noted under it before is forgotten.
+      value: what.
+    """
+
+    key: str
+    value: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,10 +33,12 @@ class AddEntries:
     Attributes:
       list: the name of the list.
       entries: with ids that the list has not.
+      note: is on disk if and only if they are.
     """
 
     list: str
     entries: tuple[Entry, ...]
+    note: Note | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

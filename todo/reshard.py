@@ -16,6 +16,7 @@ from trio_genserver import stable_hash
 
 from .errors import ReshardFailed, StorageError
 from .folder import Description, Folder
+from .import_notes import copy_notes
 from .list import TodoList
 from .shard import Shard
 
@@ -45,6 +46,9 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
                 # Only to be read: whatever comes of it, they stay as they are.
                 old = [stack.enter_context(folder.read_shard(index)) for index in range(before)]
                 folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
+                with folder.open_rewritten(description, 0) as first:
+                    # Whoever takes up an import asks all shards.
+                    copy_notes(old, first)
                 written = _compare(folder, description, old)
         except (StorageError, OSError) as error:
             raise ReshardFailed(folder.path, str(error)) from error

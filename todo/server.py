@@ -37,7 +37,7 @@ from .database_worker import DatabaseWorker
 from .entry import Entry
 from .errors import BadInput, InvalidEntry, OperationRefused, StorageError
 from .list import TodoList
-from .operations import AddEntries, DeleteEntry, Operation, ReplaceEntry
+from .operations import AddEntries, DeleteEntry, Note, Operation, ReplaceEntry
 
 __all__ = ["TodoServer"]
 
@@ -118,7 +118,7 @@ class TodoServer(GenServer):
         return added
 
     @handle_call(cast=True)
-    async def add_entries(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    async def add_entries(self, entries: Iterable[Entry], note: Note | None = None) -> tuple[Entry, ...]:
         """Add many at once: all of them, or none.
 
         Others go on meanwhile, but for this list's next message, and for changes of the lists of the same
@@ -127,6 +127,7 @@ class TodoServer(GenServer):
 
         Args:
           entries: read in the server; what that raises, the caller gets, and nothing is added.
+          note: what the list's shard is to remember if they are added, in the same transaction.
 
         Returns:
           them, with the ids that the list gave them.
@@ -153,7 +154,7 @@ class TodoServer(GenServer):
             if len(piece) == A_PIECE:
                 await trio.lowlevel.checkpoint()
         if added:
-            await self._save(AddEntries(self.name, tuple(added)), changed)
+            await self._save(AddEntries(self.name, tuple(added), note), changed)
         return tuple(added)
 
     @handle_call(cast=True)

@@ -68,6 +68,18 @@ class System:
         self.supervisor = tree.supervisor
         self.database = tree.database
         self.cache = tree.cache
+        self._importing: dict[str, trio.Lock] = {}
+
+    @asynccontextmanager
+    async def importing(self, digest: str) -> AsyncGenerator[None]:
+        """Keep others from the import of that digest while the block lasts."""
+        lock = self._importing.setdefault(digest, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._importing.pop(digest, None)
 
     async def call(self, name: str, message: Call[TodoServer, R]) -> R:
         """``cache.server(name)`` and then ``call(message)``, also if the server expires in between.

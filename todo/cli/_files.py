@@ -11,7 +11,7 @@ import click
 
 from todo.errors import BadLine, StorageError
 from todo.formats import DEFAULT_LIST, READERS, WRITERS, Listed, format_of, icalendar
-from todo.import_export import Import, export_lists, import_listed
+from todo.import_export import Import, export_lists, import_listed, with_lists
 from todo.system import System
 
 from ._main import NOT_DONE, Options, command, fail, tell_failures, with_system
@@ -34,42 +34,56 @@ def import_command(
     kind = format_ or format_of(file)
     if kind not in READERS:
         raise click.UsageError(f"{kind} can be written, not read")
-    read = [
-        _undecoded(item) if isinstance(item, BadLine) else item
-        for item in READERS[kind](_text_of(file), file)
-    ]
+    found = with_lists(
+        READERS[kind](_text_of(file), file),
+        default_list=DEFAULT_LIST if name is None else name,
+        by_project=by_project,
+    )
+    read = [_undecoded(item) if isinstance(item, BadLine) else item for item in found]
 
     async def use(system: System) -> Import:
         good = sum(isinstance(item, Listed) for item in read)
         with click.progressbar(
             length=good, label="importing", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
-            return await import_listed(
-                system,
-                read,
-                default_list=name or DEFAULT_LIST,
-                by_project=by_project,
-                skip_bad=skip_bad,
-                progress=bar.update,
-            )
+
+            def tell(result: Import) -> None:
+                bar.render_finish()
+                _tell_import(options, result)
+
+            return await import_listed(system, read, skip_bad=skip_bad, progress=bar.update, tell=tell)
 
     if not skip_bad and any(isinstance(item, BadLine) for item in read):
         # Nothing is going to be imported, so no folder needs to be made.
         result = Import(0, [], [item for item in read if isinstance(item, BadLine)])
+        _tell_import(options, result)
+        click.secho("todo: nothing was imported; --skip-bad imports the rest", fg="red", err=True)
     else:
         result = with_system(options, use, create=True)
+    if result.bad:
+        sys.exit(NOT_DONE)
+
+
+def _tell_import(options: Options, result: Import) -> None:
+    """Say what an import did; when it returns, it was said."""
     for bad in result.bad:
         click.secho(f"todo: {bad}", fg="yellow", err=True)
     if options.as_json:
         bad_lines = [{"line": bad.line, "why": bad.why, "text": bad.text} for bad in result.bad]
-        print_json({"imported": result.imported, "lists": result.lists, "bad": bad_lines})
+        fields: dict[str, object] = {
+            "imported": result.imported,
+            "lists": result.lists,
+            "bad": bad_lines,
+        }
+        # Said only where there is something to say, for programs that know the other three.
+        print_json(fields | ({"imported_before": result.before} if result.before else {}))
     else:
         entries, lists = counted(result.imported, "entry", "entries"), len(result.lists)
         click.echo(f"{entries} in {counted(lists, 'list', 'lists')} imported")
-    if result.bad:
-        if not skip_bad:
-            click.secho("todo: nothing was imported; --skip-bad imports the rest", fg="red", err=True)
-        sys.exit(NOT_DONE)
+    if result.before:
+        found = counted(result.before, "entry was", "entries were")
+        click.secho(f"todo: {found} there already, from a run that was interrupted", fg="yellow", err=True)
+    sys.stdout.flush()
 
 
 def _text_of(file: str) -> str:

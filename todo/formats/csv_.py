@@ -17,7 +17,7 @@ from typing import Any
 from todo.errors import BadInput, BadLine
 
 from ._fields import FIELDS, IGNORED, from_fields, no_such_field, to_fields
-from .listed import Listed, Read
+from .listed import Listed, Placed, Read
 
 __all__ = ["read", "write"]
 
@@ -53,7 +53,8 @@ def read(text: str, source: str = "todo.csv") -> Read:
             if not any(row):
                 continue
             try:
-                yield from_fields(_fields(header, row))
+                listed = from_fields(_fields(header, row))
+                yield Placed.at(listed, source, reader.line_num + begun - 1, ",".join(row))
             except BadInput as error:
                 yield BadLine(source, reader.line_num + begun - 1, ",".join(row), str(error))
     except csv.Error as error:

@@ -9,7 +9,7 @@ from typing import cast
 from todo.errors import BadInput, BadLine
 
 from ._fields import FIELDS, IGNORED, from_fields, no_such_field, to_fields
-from .listed import Listed, Read
+from .listed import Listed, Placed, Read
 
 __all__ = ["read", "write"]
 
@@ -52,7 +52,8 @@ def read(text: str, source: str = "todo.json") -> Read:
             for name in sorted(fields.keys() - FIELDS - IGNORED - told):
                 told.add(name)
                 yield BadLine(source, number, shortened(whole), no_such_field(name), unit="entry")
-            yield from_fields({name: value for name, value in fields.items() if name in FIELDS})
+            listed = from_fields({name: value for name, value in fields.items() if name in FIELDS})
+            yield Placed.at(listed, source, number, shortened(whole), unit="entry")
         except BadInput as error:
             yield BadLine(source, number, shortened(whole), str(error), unit="entry")
 

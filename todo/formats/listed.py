@@ -24,4 +24,28 @@ class Listed(NamedTuple):
     entry: Entry
 
 
+class Placed(Listed):
+    """One that was read from a file: it knows where it stands there, and is equal to one that does not.
+
+    Attributes:
+      source, line, text, unit: as those of `BadLine`.
+    """
+
+    source: str
+    line: int
+    text: str
+    unit: str
+
+    @classmethod
+    def at(cls, listed: Listed, source: str, line: int, text: str, *, unit: str = "line") -> Placed:
+        """`listed`, as it stands in a file."""
+        placed = cls(*listed)
+        placed.source, placed.line, placed.text, placed.unit = source, line, text, unit
+        return placed
+
+    def bad(self, why: str) -> BadLine:
+        """That what stands there cannot be imported."""
+        return BadLine(self.source, self.line, self.text, why, unit=self.unit)
+
+
 Read: TypeAlias = "Iterator[Listed | BadLine]"

@@ -29,7 +29,7 @@ from urllib.parse import quote, unquote
 from todo.entry import Entry, check_list_name
 from todo.errors import BadInput, BadLine
 
-from .listed import Listed, Read
+from .listed import Listed, Placed, Read
 
 __all__ = ["read", "write"]
 
@@ -55,7 +55,7 @@ def read(text: str, source: str = "todo.txt") -> Read:
         if not line.strip():
             continue
         try:
-            yield _parse(line.strip(" "))
+            yield Placed.at(_parse(line.strip(" ")), source, number, line)
         except BadInput as error:
             yield BadLine(source, number, line, str(error))
 

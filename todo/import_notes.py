@@ -1,0 +1,108 @@
+"""How an import that was interrupted is taken up again, and adds nothing twice.
+
+An import is known by a digest of what it adds: the lists and, in their order, the entries. With each piece
+that is added to a list its shard notes, in the same transaction, how many of them there are now. A second run
+of the same import begins after those. When all are there that is noted as well, once and durably, before the
+other notes are removed; that last note goes only when whoever asked was told. From then on the same import
+is another one, and adds again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from .database import Database
+from .database_worker import DatabaseWorker
+from .entry import Entry
+from .errors import StorageError
+from .operations import Note
+from .rows import row_of
+from .shard import Shard
+from .shard_notes import read_notes, take_notes
+
+__all__ = ["ImportNotes", "copy_notes"]
+
+_PREFIX = "import "
+
+
+class ImportNotes:
+    """The notes of one import.
+
+    Args:
+      database: where they are.
+      lists: what is to be added, by list.
+    """
+
+    def __init__(self, database: Database, lists: Mapping[str, Sequence[Entry]]) -> None:
+        self.digest = _digest_of(lists)
+        self._database = database
+        self._lists = lists
+        self._stored: dict[str, int] = {}
+        self._prefix = f"{_PREFIX}{self.digest} "
+        self._finished = f"{self._prefix}finished"
+
+    async def read(self) -> None:
+        """Find out how far an earlier run has come. A shard that cannot be used says nothing; its lists
+        cannot be added to, either."""
+        failed: list[StorageError] = []
+        for notes in await self._database.notes(self._prefix, failed=failed):
+            if self._finished in notes:
+                self._stored = {name: len(entries) for name, entries in self._lists.items()}
+                return
+            for name in self._lists:
+                # After a reshard the old one of a list may lie in another shard than the new one.
+                count = int(notes.get(self._key(name), 0))
+                self._stored[name] = max(self._stored.get(name, 0), count)
+
+    def stored(self, name: str) -> int:
+        """How many of the entries of a list are there already."""
+        return self._stored.get(name, 0)
+
+    def note(self, name: str, count: int) -> Note:
+        """That so many of the entries of a list are there."""
+        return Note(self._key(name), str(count))
+
+    async def finish(self) -> None:
+        """Note that all are there, and forget how far each list has come."""
+        if not self._lists:
+            return
+        # In a shard that has just been written to.
+        worker = self._database.worker_for(min(self._lists))
+        await worker.call(DatabaseWorker.take_notes([Note(self._finished, "yes")]))
+        await self._database.forget_notes(f"{self._prefix}list ", failed=[])
+
+    async def forget(self) -> None:
+        """Whoever asked was told: the same once more is another import."""
+        await self._database.forget_notes(self._prefix, failed=[])
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}list {name}"
+
+
+def copy_notes(sources: Iterable[Shard], target: Shard) -> None:
+    """Have the notes of all imports in `target` as well: for rewriting a folder.
+
+    Raises:
+      StorageError: a file failed.
+    """
+    found: dict[str, str] = {}
+    for shard in sources:
+        for key, value in read_notes(shard, _PREFIX).items():
+            before = found.get(key)
+            found[key] = value if before is None or not value.isdecimal() else _larger(before, value)
+    take_notes(target, [Note(key, value) for key, value in found.items()])
+
+
+def _larger(one: str, other: str) -> str:
+    return max(one, other, key=int)
+
+
+def _digest_of(lists: Mapping[str, Sequence[Entry]]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(lists):
+        digest.update(json.dumps([name, len(lists[name])]).encode())
+        for entry in lists[name]:
+            digest.update(json.dumps(row_of(entry)[1:]).encode())
+    return digest.hexdigest()
