@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import trio
 from outcome import Error, Outcome, Value
 
 from ._awaiting import await_callback
+from ._blocks import block, raise_alone
+from ._start import lone
 from ._text import name_of, show
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ def amap(
 
     async def call(item: T) -> R:
         if timeout == math.inf:
-            return cast("R", await await_callback("amap", async_fn, _name(async_fn), item))
+            return cast("R", await await_callback("amap", async_fn, name_of(async_fn), item))
         with trio.fail_after(timeout):
-            return cast("R", await await_callback("amap", async_fn, _name(async_fn), item))
+            return cast("R", await await_callback("amap", async_fn, name_of(async_fn), item))
 
     return _mapped(call, items, max_concurrency, ordered)
 
@@ -104,7 +105,7 @@ def amap_nolink(
     async def call(item: T) -> Settled[T, R]:
         with trio.move_on_after(timeout) as scope:
             try:
-                value = await await_callback("amap_nolink", async_fn, _name(async_fn), item)
+                value = await await_callback("amap_nolink", async_fn, name_of(async_fn), item)
                 return Settled(item, Value(cast("R", value)))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's outcome
                 return Settled(item, Error(error))
@@ -112,10 +113,6 @@ def amap_nolink(
         return Settled(item, Error(trio.TooSlowError(f"{show(item)} took longer than {timeout:g} s")))
 
     return _mapped(call, items, max_concurrency, ordered)
-
-
-def _name(async_fn: Callable[..., object]) -> str:
-    return name_of(async_fn)
 
 
 def _check(max_concurrency: int, timeout: float) -> None:
@@ -163,7 +160,7 @@ class _Results(Generic[Out]):
         return slot.result
 
 
-@asynccontextmanager
+@block
 async def _mapped(
     call: Callable[[Any], Awaitable[Out]],
     items: Iterable[Any] | AsyncIterable[Any],
@@ -192,21 +189,30 @@ async def _mapped(
                 nursery.start_soon(run, item, slot, send.clone())
 
     failure: BaseException
+    raised: Exception | None = None
     try:
         # The channel is closed last, when nobody is left who would send.
         with receive:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(feed)
-                yield _Results(receive, places)
+                try:
+                    yield _Results(receive, places)
+                except Exception as error:  # noqa: BLE001 - it is raised below; why, see open_server
+                    raised = error
                 nursery.cancel_scope.cancel(reason="the block of an amap is over")
     except BaseExceptionGroup as group:
         # One failure comes out as itself: the nursery is no concern of the user's.
-        if len(group.exceptions) != 1:
-            raise
-        failure = group.exceptions[0]
+        failure = lone(group, raised)
     else:
-        return
-    raise failure
+        if raised is None:
+            return
+        failure = raised
+    raised = None
+    try:
+        raise_alone(failure)
+    finally:
+        # This frame is in its traceback.
+        del failure
 
 
 async def _each(

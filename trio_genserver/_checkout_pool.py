@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
 import outcome
@@ -25,6 +24,7 @@ import trio
 import trio.lowlevel
 
 from ._awaiting import await_callback
+from ._blocks import block
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
 from ._log import admits, report
 from ._process import Process
@@ -158,7 +158,7 @@ class CheckoutPoolRef(ServerRef[Any], Generic[S]):
         """
         return self._checkout(wait)
 
-    @asynccontextmanager
+    @block
     async def _checkout(self, wait: bool) -> AsyncGenerator[ServerRef[S]]:
         try:
             pool = self._pool("checkout()")
@@ -284,7 +284,13 @@ class CheckoutPool(GenServer, Generic[S]):
             for _ in range(self._size):
                 starting.start_soon(start)
         if errors:
-            raise errors[0]
+            error = errors[0]
+            try:
+                raise error
+            finally:
+                # This frame is in its traceback, and so is that of each start.
+                errors.clear()
+                del error
 
     @property
     def _nursery(self) -> trio.Nursery:

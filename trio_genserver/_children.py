@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 import trio.lowlevel
@@ -21,6 +21,7 @@ from ._cycle import Execution, cycle_of_pending, execution_var
 from ._errors import CallCycle
 from ._request import From, Request
 from ._server import Refuse, Stop
+from ._text import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,6 +101,7 @@ class Child(Execution):
                 # The server ends; its `_end` answers, when it knows why. Nobody else's turn comes.
                 if request is not None:
                     self.process.defer(request)
+                self._let_go()
                 raise
             if request is not None:
                 self.process.defer(request, error)
@@ -112,6 +114,15 @@ class Child(Execution):
                     self.process.drop(request, "late reply")
             self.process._handled(self.item)
         self.tasks.ended(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Its request knows it, its context does: nothing is to live on by that."""
+        request, self.request = self.request, None
+        self.item = cast("Item", None)
+        if request is not None and not request.unanswered:
+            request.executor = None
+        execution_var.set(None)
 
 
 class ChildTasks:
@@ -220,13 +231,13 @@ class OwnTask(Execution):
         self.task = trio.lowlevel.current_task()
         execution_var.set(self)
         try:
-            name = getattr(self.async_fn, "__qualname__", repr(self.async_fn))
-            await await_callback(self.process.name, self.async_fn, name, *self.args)
+            await await_callback(self.process.name, self.async_fn, name_of(self.async_fn), *self.args)
         except BaseException as error:
             if is_cancellation(error):
                 raise
             self.process.crashed(error, None)
         finally:
+            execution_var.set(None)
             for duty in self._duties():
                 if duty.executor is self:
                     # It may have passed it on.

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
+from ._blocks import block
 from ._errors import InitIgnored
 from ._message import handle_call
 from ._ref import ServerRef
@@ -245,7 +245,7 @@ def open_dynamic_supervisor(
     )
 
 
-@asynccontextmanager
+@block
 async def _open(spec: ChildSpec[DynamicSupervisor]) -> AsyncGenerator[DynamicSupervisorRef]:
     async with open_server(spec) as ref:
         yield ref

@@ -8,9 +8,9 @@ caller and server.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+from ._blocks import block
 from ._message import handle_call
 from ._pool import stable_hash
 from ._ref import ServerRef
@@ -238,7 +238,7 @@ def open_partition_supervisor(
     return _open(spec)
 
 
-@asynccontextmanager
+@block
 async def _open(spec: ChildSpec[PartitionSupervisor]) -> AsyncGenerator[PartitionSupervisorRef[Any]]:
     async with open_server(spec) as ref:
         yield ref

@@ -32,9 +32,10 @@ from ._errors import (
     ServerCrashed,
     ServerStopped,
 )
+from ._kept import kept
 from ._log import admits, ended, report
 from ._process_loop import NEEDS_NURSERY, Loop
-from ._process_state import ENDED, RUNNING, STARTING, UNSET
+from ._process_state import ENDED, NONE_DEFERRED, RUNNING, STARTING, UNSET, End
 from ._request import Request
 from ._restart import is_orderly
 from ._server import GenServer, Ignore, Stop
@@ -52,7 +53,10 @@ _set_process = GenServer.__dict__["_process"].__set__
 class Process(Loop):
     """One incarnation of a server: its life."""
 
-    __slots__ = ()
+    __slots__ = ("raises",)
+
+    # What it crashed with, on its way to the nursery.
+    raises: BaseException | None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start it in `nursery` and wait until `init` has finished.
@@ -72,13 +76,15 @@ class Process(Loop):
             return trio.lowlevel.Abort.FAILED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if cancelled and self.state == ENDED:
-            cancelled[0]()
-        if self.start_error is not None:
-            try:
-                raise self.start_error
-            finally:
-                self.start_error = None
+        error, self.start_error = self.start_error, None
+        try:
+            if cancelled and self.state == ENDED:
+                cancelled[0]()
+            if error is not None:
+                raise error
+        finally:
+            # This frame is in its traceback.
+            del error
 
     def _started(self) -> None:
         self.state = RUNNING
@@ -91,6 +97,7 @@ class Process(Loop):
     async def run(self) -> None:
         """The whole life, as the body of a Trio task."""
         self.task = trio.lowlevel.current_task()
+        self.raises = None
         execution_var.set(self)
         try:
             await self._live()
@@ -108,8 +115,14 @@ class Process(Loop):
             except BaseException as error:
                 if not is_cancellation(error) or self.crash is None:
                     raise
-        if self.crash is not None and not self.supervised and self.start_error is None:
-            raise self.crash
+        execution_var.set(None)
+        crash, self.raises = self.raises, None
+        if crash is not None:
+            try:
+                raise crash
+            finally:
+                # This frame is in its traceback.
+                del crash
 
     async def _live(self) -> None:
         spec = self.spec
@@ -229,11 +242,14 @@ class Process(Loop):
                 self._fail(request)
             else:
                 request.crash(cause)
+        # Who has given up is still among them.
+        self.deferred = NONE_DEFERRED
         if self.start_error is None and self.starter is not None and self.crash is not None:
             self.start_error = self.crash
         self.state = ENDED
         self.instance = None
         self.nursery = None
+        self.children = None
         if self.on_exit is not None:
             for tell in list(self.on_exit):
                 tell(self, self.reason)
@@ -247,7 +263,23 @@ class Process(Loop):
                 self.start_error = InitStopped(self.name, self.reason)
             trio.lowlevel.reschedule(starter)
         if self._ended is not None:
-            self._ended.set()
+            end, self._ended = self._ended, None
+            end.crash, end.reason = self.crash, self.reason
+            end.reached.set()
+        self._keep_copies()
+        self.forget_ref()
+
+    def _keep_copies(self) -> None:
+        """All have been told why it ended. What is raised now is in no cycle with those who can ask later."""
+        crash = self.crash
+        if crash is not None and not self.supervised and self.start_error is None:
+            self.raises = crash
+        if crash is not None:
+            self.crash = kept(crash)
+        if self.reason is crash:
+            self.reason = self.crash
+        elif self.reason is self.start_error and self.start_error is not None:
+            self.reason = kept(self.start_error)
 
     def _say_what_was_left_out(self) -> None:
         if self.ref._records is not None:
@@ -329,34 +361,35 @@ class Process(Loop):
             with waiting_for(Request(self, f"the start of {self.name}")):
                 await self.start(nursery)
 
-    async def wait_ended_awaited(self, what: str) -> None:
+    async def wait_ended_awaited(self, what: str) -> End:
         """`wait_ended`, the same.
 
         Raises:
           CallCycle: it waits for whoever waits for it.
         """
         if execution_var.get() is None:
-            await self.wait_ended()
-            return
+            return await self.wait_ended()
         try:
             with waiting_for(Request(self, what)):
-                await self.wait_ended()
+                return await self.wait_ended()
         except CallCycle:
             await trio.lowlevel.checkpoint()
             raise
 
-    async def wait_ended(self) -> None:
+    async def wait_ended(self) -> End:
         """Wait until nothing of it is left. A checkpoint."""
         if self.state == ENDED:
             await trio.lowlevel.checkpoint()
-            return
+            return End(self.crash, self.reason)
         if self._ended is None:
-            self._ended = trio.Event()
-        await self._ended.wait()
+            self._ended = End(None, UNSET)
+        end = self._ended
+        await end.reached.wait()
+        return end
 
-    def check_end(self, request: str, reason: object) -> None:
+    def check_end(self, end: End, request: str, reason: object) -> None:
         """Raise, as OTP's ``stop`` does, if it did not end for `reason`, nor for another orderly one."""
-        if self.crash is not None:
-            raise ServerCrashed(self.name, request, self.crash)
-        if self.reason != reason and not is_orderly(self.reason):
-            raise ServerStopped(self.name, request, self.reason)
+        if end.crash is not None:
+            raise ServerCrashed(self.name, request, end.crash)
+        if end.reason != reason and not is_orderly(end.reason):
+            raise ServerStopped(self.name, request, end.reason)

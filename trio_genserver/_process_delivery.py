@@ -87,10 +87,11 @@ class Delivery(ProcessState):
         """`item` is not taken: the error for its sender. Everybody else knows."""
         assert self.mailbox is not None
         self.drop(item, "mailbox full")
-        error = MailboxFull(self.name, message_of(item), self.mailbox.capacity)
+        message, capacity = message_of(item), self.mailbox.capacity
         if isinstance(item, Request):
-            item.fail(error)
-        return error
+            # An error of its own: it is not to be in a cycle with the one that is raised.
+            item.fail(MailboxFull(self.name, message, capacity))
+        return MailboxFull(self.name, message, capacity)
 
     def deliver_always(self, item: Item) -> None:
         """Hand `item` over or leave it in the mailbox, also beyond its bound.

@@ -346,22 +346,28 @@ class Loop(Delivery):
     async def _finish(self, unfinished: Unfinished) -> None:
         """The rest of a handler that did not look like an async one."""
         handler, request, item = unfinished.handler, unfinished.request, unfinished.item
+        message, awaitable = unfinished.message, unfinished.awaitable
+        # This frame is in the traceback of what is raised.
+        del unfinished
         try:
-            reply = await unfinished.awaitable
+            try:
+                reply = await awaitable
+            finally:
+                del awaitable
             if handler.noreply:
-                self._check_noreply(handler, request, unfinished.message, reply)
+                self._check_noreply(handler, request, message, reply)
             elif request is not None:
                 if request.unanswered:
                     request.reply(reply)
                 else:
                     self.drop(item, "late reply")
             elif reply is not None and handler.message_type is Cast:
-                raise BadReturnValue(self.name, handler.name, unfinished.message, reply)
+                raise BadReturnValue(self.name, handler.name, message, reply)
         except BaseException as error:
             if is_cancellation(error):
                 self.current = item
                 raise
-            self._raised(error, item, unfinished.message)
+            self._raised(error, item, message)
             return
         self._handled(item)
 

@@ -8,6 +8,7 @@ to its messages, in `_process` its life. Most of what is asked for here is left 
 from __future__ import annotations
 
 import math
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from ._children import ChildTasks, OwnTask
 from ._cycle import Execution, execution_var
 from ._errors import InitStopped
 from ._instrument import current_hooks
+from ._kept import kept
 from ._mailbox import Mailbox
 from ._message import Call, Cast, Handler
 from ._request import Envelope, Request
@@ -41,6 +43,7 @@ __all__ = [
     "RUNNING",
     "STARTING",
     "UNSET",
+    "End",
     "Item",
     "OnEnding",
     "OnExit",
@@ -67,6 +70,22 @@ BATCH = 8
 STEP = 50e-6
 
 
+class End:
+    """How a server has ended, for those who have waited for that.
+
+    Attributes:
+      crash: what it crashed with; None: it did not.
+      reason: why it ended.
+    """
+
+    __slots__ = ("crash", "reached", "reason")
+
+    def __init__(self, crash: BaseException | None, reason: object) -> None:
+        self.crash = crash
+        self.reason = reason
+        self.reached = trio.Event()
+
+
 class ProcessState(Execution):
     """The state of one incarnation of a server.
 
@@ -85,6 +104,8 @@ class ProcessState(Execution):
     __slots__ = (
         "__weakref__",
         "_ended",
+        "_ref",
+        "_weak_ref",
         "attention",
         "budget",
         "children",
@@ -106,7 +127,6 @@ class ProcessState(Execution):
         "on_exit",
         "parked",
         "reason",
-        "ref",
         "since",
         "spec",
         "start_error",
@@ -132,7 +152,7 @@ class ProcessState(Execution):
         on_exit: OnExit | None = None,
     ) -> None:
         self.spec = spec
-        self.ref = ref
+        self._ref: ServerRef[Any] | None = ref
         self.supervised = supervised
         self.on_exit: dict[OnExit, None] | None = None if on_exit is None else {on_exit: None}
         self.on_ending: dict[OnEnding, None] | None = None
@@ -171,8 +191,8 @@ class ProcessState(Execution):
         self.system: deque[SystemRequest[Any]] | None = None
         self.timeout_scope: trio.CancelScope | None = None
         self.unfinished: Unfinished | None = None
-        self.deferred: Mapping[Request[Any], BaseException | None] = _NONE
-        self._ended: trio.Event | None = None
+        self.deferred: Mapping[Request[Any], BaseException | None] = NONE_DEFERRED
+        self._ended: End | None = None
 
     def __repr__(self) -> str:
         state = ("starting", "running", "ending", "ended")[self.state]
@@ -194,6 +214,23 @@ class ProcessState(Execution):
     def alive(self) -> bool:
         """Whether it takes messages."""
         return self.state <= RUNNING
+
+    @property
+    def ref(self) -> ServerRef[Any]:
+        """What refers to it. While it lives, `self.ref` needs no other holder."""
+        ref = self._ref
+        if ref is None:
+            ref = self._weak_ref()
+            if ref is None:
+                # Nobody has it any more; this one is as good.
+                ref = (self.spec.server_class._ref_class or _ref_class())(self.name)
+                ref._process = self.server
+        return ref
+
+    def forget_ref(self) -> None:
+        """It has ended: who has its reference keeps it alive, and it does not keep that."""
+        self._weak_ref = weakref.ref(self.ref)
+        self._ref = None
 
     def drop(self, item: Item | Call[Any, Any], why: str) -> None:
         self.dropped += 1
@@ -331,6 +368,10 @@ class ProcessState(Execution):
             self.nursery.cancel_scope.cancel(reason=f"{self.name} crashed: {show(error)}")
         self.wake()
 
+    def known_crash(self) -> BaseException | None:
+        """What it has crashed with, for somebody who comes too late; a copy of his own."""
+        return None if self.crash is None else kept(self.crash)
+
     def shown_state(self) -> object:
         """The state as `format_status` shows it; if that raises, what it raised."""
         instance = self.instance
@@ -425,6 +466,12 @@ class ProcessState(Execution):
             self.on_ending.pop(tell, None)
 
 
+def _ref_class() -> type[ServerRef[Any]]:
+    from ._ref import ServerRef
+
+    return ServerRef
+
+
 def attributes(instance: object) -> dict[str, Any]:
     """The state of a server: what it has put into itself, in slots or not."""
     state: dict[str, Any] = {}
@@ -444,4 +491,4 @@ def message_of(item: Any) -> object:
 _NO_STATE = frozenset((*GenServer.__slots__, "__dict__", "__weakref__"))
 
 # What all servers share that have deferred nothing; so nothing can be put into it.
-_NONE: Mapping[Request[Any], BaseException | None] = MappingProxyType({})
+NONE_DEFERRED: Mapping[Request[Any], BaseException | None] = MappingProxyType({})

@@ -216,7 +216,7 @@ class ServerRef(Generic[S_co]):
     def _check(self, process: Process, message: Any) -> None:
         if not process.alive:
             process.drop(message, "not running")
-            raise ServerNotRunning(process.name, message) from process.crash
+            raise ServerNotRunning(process.name, message) from process.known_crash()
         if message.handler not in process.handlers:
             process.resolve(message)
 
@@ -296,7 +296,7 @@ class ServerRef(Generic[S_co]):
         if not process.alive:
             process.drop(message, "not running")
             error = ServerNotRunning(process.name, message)
-            error.__cause__ = process.crash
+            error.__cause__ = process.known_crash()
             request.never_sent(error)
             return request
         if handler is None:
@@ -418,17 +418,16 @@ class ServerRef(Generic[S_co]):
             raise ServerNotRunning(process.name, f"stop({show(reason)})")
         if execution_var.get() is None:
             process.stop_in_order(reason)
-            await process.wait_ended()
-            process.check_end(f"stop({show(reason)})", reason)
+            process.check_end(await process.wait_ended(), f"stop({show(reason)})", reason)
             return
         try:
             with waiting_for(Request(process, f"stop({show(reason)})")):
                 process.stop_in_order(reason)
-                await process.wait_ended()
+                end = await process.wait_ended()
         except CallCycle:
             await trio.lowlevel.checkpoint()
             raise
-        process.check_end(f"stop({show(reason)})", reason)
+        process.check_end(end, f"stop({show(reason)})", reason)
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.
@@ -439,9 +438,7 @@ class ServerRef(Generic[S_co]):
         Raises:
           CallCycle: called by a server that this one waits for, or is.
         """
-        process = self._process
-        await process.wait_ended_awaited("wait_stopped()")
-        return process.reason
+        return (await self._process.wait_ended_awaited("wait_stopped()")).reason
 
     def _as_cast(self, message: Any, method: str) -> Cast[Any]:
         if message.__class__ is CallOrCast:

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import trio
 
+from ._blocks import block
 from ._errors import AlreadyRegistered, NotRegistered, ServerNotRunning
 from ._log import emit
 from ._process import Process
@@ -232,7 +233,7 @@ class BaseRegistry(Generic[S]):
         """
         return self._locked(key)
 
-    @asynccontextmanager
+    @block
     async def _locked(self, key: Hashable) -> AsyncGenerator[None]:
         lock = self._locks.get(key)
         if lock is None:

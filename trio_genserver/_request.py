@@ -26,6 +26,7 @@ from ._errors import (
     ServerCrashed,
     ServerStopped,
 )
+from ._kept import hold_no_frames, kept
 from ._log import emit
 from ._text import show
 
@@ -150,7 +151,9 @@ class Request(Envelope, Generic[R]):
         waiter = self.waiter
         if isinstance(waiter, trio.lowlevel.Task):
             self.waiter = None
-            trio.lowlevel.reschedule(waiter, outcome.Error(error))
+            trio.lowlevel.reschedule(waiter, outcome.Error(self.take_error()))
+        else:
+            self._hold_error(error)
         self._tell()
         if self.process.hooks.message_replied:
             self.process.hooks.tell("message_replied", self.process.ref, self)
@@ -159,6 +162,16 @@ class Request(Envelope, Generic[R]):
         """Fail with `error` before anybody, an instrument or one that waits, knows of the request."""
         self.state = FAILED
         self._answer = error
+
+    def _hold_error(self, error: BaseException) -> None:
+        """Nobody waits: keep `error` until it is asked for, which may be never."""
+        hold_no_frames(error)
+
+    def take_error(self) -> BaseException:
+        """What it has failed with, to be raised; each time another, as who raises it may hold the request."""
+        error = cast("BaseException", self._answer)
+        self._answer = kept(error)
+        return error
 
     def crash(self, cause: BaseException) -> None:
         """The server crashed: fail with an error of this caller's own, so that no two share one."""
@@ -184,6 +197,9 @@ class Request(Envelope, Generic[R]):
                 # It has ended, and whoever answers for it cannot know.
                 self.process.drop(self, "late reply")
                 return
+        if self.state == FAILED:
+            # It is raised elsewhere.
+            first = kept(first)
         raise AlreadyReplied(self.process.name, self.message, first, answer)
 
     def _tell(self) -> None:
@@ -222,7 +238,7 @@ class Request(Envelope, Generic[R]):
         if self.state == REPLIED:
             return cast("R", self._answer)
         if self.state == FAILED:
-            raise self._answer
+            raise self.take_error()
         if self.state == GIVEN_UP:
             raise RequestAbandoned(self.process.name, self.message)
         raise trio.WouldBlock

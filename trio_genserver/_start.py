@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import trio
 
+from ._blocks import block, raise_alone
+from ._kept import is_same_failure
 from ._process import Process
 from ._process_state import ENDED
 from ._ref import ServerRef
 from ._spec import ChildSpec, as_spec
+from ._text import show
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -79,8 +81,11 @@ async def run_server(
     except BaseExceptionGroup as group:
         failure = lone(group)
     if failure is not None:
-        # Out here, where the group is not its context; `from None` would take away its own cause.
-        raise failure
+        try:
+            raise_alone(failure)
+        finally:
+            # This frame is in its traceback.
+            del failure
 
 
 @overload
@@ -107,29 +112,50 @@ def open_server(server: Any, /, *args: Any, **kwargs: Any) -> AbstractAsyncConte
     return _open(as_spec(server, args, kwargs))
 
 
-@asynccontextmanager
+@block
 async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
     failure: BaseException | None = None
+    raised: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
             ref = make(spec)
             process = ref._process
             await process.start_awaited(nursery)
-            yield ref
-            process.stop_in_order("normal")
-            if process.state != ENDED:
-                await process.wait_ended_awaited("the end of its block")
+            try:
+                yield ref
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                # As the nursery would do with it; but a nursery puts what its block raised, while a task of
+                # it waits, into a reference cycle.
+                raised = error
+                nursery.cancel_scope.cancel(reason=f"the block of {process.name} raised {show(error)}")
+            else:
+                process.stop_in_order("normal")
+                if process.state != ENDED:
+                    await process.wait_ended_awaited("the end of its block")
     except BaseExceptionGroup as group:
-        failure = lone(group)
+        failure = lone(group, raised)
+    else:
+        failure = raised
+    raised = None
     if failure is not None:
-        # Out here, where the group is not its context; `from None` would take away its own cause.
-        raise failure
+        try:
+            raise_alone(failure)
+        finally:
+            # This frame is in its traceback.
+            del failure
 
 
-def lone(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception in `group`, if there is only one; the nursery is no concern of the user's."""
+def lone(group: BaseExceptionGroup[BaseException], raised: Exception | None = None) -> BaseException:
+    """The one exception in `group`, if there is only one; the nursery is no concern of the user's.
+
+    Args:
+      raised: what the block raised, which was kept from the nursery.
+    """
+    if raised is not None:
+        group = BaseExceptionGroup(group.message, [*group.exceptions, raised])
     # What the server crashed with may come out of the block as well, if that raised it again.
-    if len({id(error) for error in group.exceptions}) != 1:
+    first, *others = group.exceptions
+    if not all(is_same_failure(first, error) for error in others):
         return group
     # A group in there is the user's own, and stays one.
-    return group.exceptions[0]
+    return first

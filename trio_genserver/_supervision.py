@@ -34,6 +34,7 @@ import trio
 from ._cancellation import is_cancellation
 from ._cycle import fail_waits_for
 from ._errors import InitIgnored, ServerNotRunning
+from ._kept import kept
 from ._log import ended, say_left_out
 from ._process import Process
 from ._process_state import ENDED, UNSET, OnExit
@@ -199,7 +200,12 @@ class SupervisorProcess(Process):
     async def run(self) -> None:
         await super().run()
         if self.gave_up is not None and not self.supervised:
-            raise self.gave_up
+            error, self.gave_up = self.gave_up, None
+            try:
+                raise error
+            finally:
+                # This frame is in its traceback.
+                del error
 
     async def _live(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -387,12 +393,15 @@ class SupervisorProcess(Process):
 
     def give_up(self, child: Child, reason: object, window: RestartWindow) -> None:
         """One end too many: this supervisor ends, and says why."""
+        if isinstance(reason, BaseException):
+            # The child keeps its own.
+            reason = kept(reason)
         error = RestartIntensityExceeded(
             self.name, child.spec.id, reason, window.max_restarts, window.max_seconds
         )
         process = child.process
         if isinstance(process, SupervisorProcess) and process.gave_up is not None:
-            error.__cause__ = process.gave_up
+            error.__cause__ = kept(process.gave_up)
         self.gave_up = error
         if self.hooks.server_crashed:
             self.hooks.tell("server_crashed", self.ref, error, None, self.shown_state())

@@ -16,10 +16,10 @@ supervisor gives up: it ends its children and itself, and leaves the decision to
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
+from ._blocks import block
 from ._errors import InitIgnored
 from ._message import handle_call
 from ._ref import ServerRef
@@ -447,7 +447,7 @@ def open_supervisor(
     )
 
 
-@asynccontextmanager
+@block
 async def _open(spec: ChildSpec[Supervisor]) -> AsyncGenerator[SupervisorRef]:
     async with open_server(spec) as ref:
         yield ref

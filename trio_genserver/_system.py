@@ -47,10 +47,10 @@ class SystemRequest(Request[R]):
             self.reply(value)
 
     def reply(self, value: R) -> None:
-        self._settle(REPLIED, value, outcome.Value(value))
+        self._settle(REPLIED, value)
 
     def fail(self, error: BaseException) -> None:
-        self._settle(FAILED, error, outcome.Error(error))
+        self._settle(FAILED, error)
 
     def abandon(self) -> None:
         if self.unanswered:
@@ -59,11 +59,12 @@ class SystemRequest(Request[R]):
                 with suppress(ValueError):  # it is being served
                     self.process.system.remove(self)
 
-    def _settle(self, state: int, answer: object, result: outcome.Outcome[Any]) -> None:
+    def _settle(self, state: int, answer: object) -> None:
         self.state = state
         self._answer = answer
         waiter, self.waiter = self.waiter, None
         if isinstance(waiter, trio.lowlevel.Task):
+            result = outcome.Error(self.take_error()) if state == FAILED else outcome.Value(answer)
             trio.lowlevel.reschedule(waiter, result)
 
 

@@ -20,9 +20,10 @@ from outcome import Error, Outcome, Value
 from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import Execution, execution_var, waiting_for
-from ._errors import CallCycle, TaskStopped
+from ._errors import CallCycle, RequestAbandoned, TaskStopped
+from ._kept import kept, without_own_frames
 from ._process_state import UNSET
-from ._request import BEGUN, GIVEN_UP, Countdown, Info, Request
+from ._request import BEGUN, FAILED, GIVEN_UP, Countdown, Info, Request
 from ._request_collection import as_completed
 from ._text import name_of, show
 
@@ -136,9 +137,11 @@ class Task(Request[R]):
         """How it ended, as in `outcome`: its value, or its exception; None if it has not."""
         if not self.done:
             return None
+        if self.state == FAILED:
+            return Error(self.take_error())
         try:
             return Value(self.check())
-        except BaseException as error:  # noqa: BLE001 - it is the task's, and returned
+        except RequestAbandoned as error:
             return Error(error)
 
     async def poll(self, seconds: float = 0.0) -> Outcome[R] | None:
@@ -275,6 +278,7 @@ class Task(Request[R]):
             self._failed(error)
         finally:
             self._supervisor._forget(self)
+            execution_var.set(None)
             self._runs = False
             if self._over is not None:
                 self._over.set()
@@ -288,11 +292,17 @@ class Task(Request[R]):
         process = self.process
         if process.hooks.task_crashed:
             process.hooks.tell("task_crashed", self, error)
-        if self.unanswered:
-            self.fail(error)
         # An interrupt from the keyboard is nobody's to keep.
-        if self.is_linked or not isinstance(error, Exception):
+        ends_all = self.is_linked or not isinstance(error, Exception)
+        if self.unanswered:
+            # What the supervisor raises is not to be in a cycle with a task that somebody holds.
+            self.fail(kept(error) if ends_all else error)
+        if ends_all:
             process.crashed(error, self.message)
+
+    def _hold_error(self, error: BaseException) -> None:
+        # The frames of its function do not know this task, and are of use to who looks for the reason.
+        without_own_frames(error)
 
     def _end_by(self, deadline: float) -> None:
         self._scope.deadline = min(self._scope.deadline, deadline)

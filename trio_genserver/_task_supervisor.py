@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, TypeVarTuple, Unpack, cast
 
 import trio
 import trio.lowlevel
 
+from ._blocks import block, raise_alone
 from ._cycle import execution_var
 from ._errors import ServerNotRunning
 from ._process_state import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown, child_spec
-from ._start import open_server
+from ._start import lone, open_server
 from ._supervisor_errors import MaxChildrenReached
 from ._task import Job, Task, callers_var
 from ._text import show
@@ -272,7 +272,7 @@ def open_task_supervisor(
     return _open(spec.replace(name=name))
 
 
-@asynccontextmanager
+@block
 async def _open(spec: ChildSpec[TaskSupervisor]) -> AsyncGenerator[TaskSupervisorRef]:
     try:
         async with open_server(spec) as ref:
@@ -283,9 +283,13 @@ async def _open(spec: ChildSpec[TaskSupervisor]) -> AsyncGenerator[TaskSuperviso
                 await supervisor._wait_idle()
     except BaseExceptionGroup as group:
         # The same failure comes twice if the block waited for the task: from the wait, and from the task.
-        if len({id(error) for error in group.exceptions}) > 1:
+        failure = lone(group)
+        if failure is group:
             raise
-        failure = group.exceptions[0]
     else:
         return
-    raise failure
+    try:
+        raise_alone(failure)
+    finally:
+        # This frame is in its traceback.
+        del failure

@@ -254,8 +254,8 @@ async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
             await trio.lowlevel.cancel_shielded_checkpoint()
             raise ServerNotRunning(process.name, request.message)
         process.run_system(request)
-        await process.wait_ended()
-    process.check_end(f"sys.{name}", reason)
+        end = await process.wait_ended()
+    process.check_end(end, f"sys.{name}", reason)
 
 
 # Debugging.

@@ -271,6 +271,8 @@ VALUES = {
     *("PortableError", "Unpicklable"),  # a base of exceptions that has no attributes; a value from a pickle
     "Unfinished",  # what a handler returned, on its way to the server's task
     *("_Declared", "Startable"),  # for type checkers only
+    "End",  # written before it is reached, and looked at after
+    "_Block",  # what a block does in its own task
     *("OpenTelemetryInstrument", "_Way", "LoggingInstrument"),
     *("CallbackName", "_Hidden", "_Writer", "Window"),  # texts, and how many of them the log has had
 }
