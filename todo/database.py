@@ -154,19 +154,32 @@ class Database:
         """For each shard what is wrong with it, in words; empty if nothing is."""
         return await self._ask_all(DatabaseWorker.check())
 
-    async def backup(self, targets: Sequence[Path]) -> None:
+    async def backup(self, targets: Sequence[Path], *, failed: list[StorageError] | None = None) -> None:
         """Copy each shard to its target; others go on writing meanwhile. Consistent a shard, not between
         them.
 
+        Args:
+          targets: for each shard the file, which is not there.
+          failed: the errors of shards that cannot be copied are put in here. None: the first is raised, when
+            the others are copied.
+
         Raises:
-          StorageFailed: one could not be written.
+          StorageError: one cannot be read, or its copy not be written.
         """
+        errors: list[StorageError] = []
         requests = [
             worker.send_request(DatabaseWorker.backup(target))
             for worker, target in zip(self.workers, targets, strict=True)
         ]
         for request in requests:
-            await request.wait()
+            try:
+                await request.wait()
+            except StorageError as error:
+                errors.append(error)
+        if failed is not None:
+            failed += errors
+        elif errors:
+            raise errors[0]
 
     async def _ask_all(
         self, message: Call[DatabaseWorker, R], failed: list[StorageError] | None = None

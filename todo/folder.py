@@ -23,6 +23,7 @@ after a kill.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -312,6 +313,14 @@ class Backup:
     def shard_path(self, index: int) -> Path:
         """Where the copy of shard number `index` goes."""
         return _copying(self.path, self.description.generation) / f"{index}.db"
+
+    def discard(self) -> None:
+        """Remove what was copied. What somebody else has put there stays."""
+        shards = _copying(self.path, self.description.generation)
+        remove_shards(shards)
+        # Not if it is not empty.
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def finish(self) -> None:
         """All shards are written: let the copy be a folder."""

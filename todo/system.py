@@ -97,17 +97,33 @@ class System:
                 if error.server != server.name:
                     raise
 
-    async def backup(self, target: str | os.PathLike[str]) -> None:
+    async def backup(
+        self, target: str | os.PathLike[str], *, failed: list[StorageError] | None = None
+    ) -> None:
         """Copy the whole database into a new folder, which can be opened like this one; others go on
         meanwhile.
 
         Each shard is copied as of one moment, not all as of the same.
 
+        Args:
+          target: the new folder.
+          failed: the errors of shards that cannot be copied are put in here, and the others are copied. In
+            the copy these shards are missing, which whoever needs their lists is told, and `todo check`
+            finds. None: one such error means that there is no copy.
+
         Raises:
-          StorageError: the folder is there already, or could not be written.
+          StorageError: the folder is there already, or could not be written, or nothing could be copied;
+            nothing is left of it.
         """
-        copy = self.folder.begin_backup(Path(target))
-        await self.database.backup([copy.shard_path(index) for index in range(len(self.database.workers))])
+        copy = await trio.to_thread.run_sync(self.folder.begin_backup, Path(target))
+        targets = [copy.shard_path(index) for index in range(len(self.database.workers))]
+        errors: list[StorageError] = []
+        await self.database.backup(targets, failed=errors)
+        if errors and (failed is None or len(errors) == len(targets)):
+            await trio.to_thread.run_sync(copy.discard)
+            raise errors[0]
+        if failed is not None:
+            failed += errors
         await trio.to_thread.run_sync(copy.finish)
 
 

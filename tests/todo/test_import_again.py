@@ -202,9 +202,11 @@ def test_what_could_not_be_told_is_not_done_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.torture
-def test_killed_at_random_the_next_run_adds_what_is_missing(tmp_path: Path) -> None:
+def test_killed_at_random_the_next_run_adds_what_is_missing(
+    tmp_path: Path, dose: Callable[[int], int]
+) -> None:
     draw = random.Random(30)
-    lengths = {f"list {n}": draw.choice([1, 3, 700, 2500]) for n in range(40)}
+    lengths = {f"list {n}": draw.choice([1, 3, 700, 1500]) for n in range(40)}
     file = tmp_path / "todo.txt"
     file.write_text(
         "".join(
@@ -212,7 +214,7 @@ def test_killed_at_random_the_next_run_adds_what_is_missing(tmp_path: Path) -> N
         )
     )
     killed = 0
-    for number in range(60):
+    for number in range(dose(20)):
         place = tmp_path / f"db {number}"
         command = [sys.executable, "-m", "todo", "--folder", str(place), "import", str(file)]
         runs = 0
@@ -230,4 +232,4 @@ def test_killed_at_random_the_next_run_adds_what_is_missing(tmp_path: Path) -> N
             killed += 1
         assert {name: len(titles) for name, titles in titles_in(place).items()} == lengths
         shutil.rmtree(place)
-    assert killed > 20
+    assert killed

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from todo.check import check
+from todo.errors import StorageError
 from todo.reshard import reshard
 from todo.restore import restore
 
-from ._main import NOT_DONE, Options, command, with_system
+from ._main import NOT_DONE, Options, command, tell_failures, with_system
 from ._output import counted, print_json
 
 
@@ -82,10 +84,23 @@ def _paths(value: Path | list[Path]) -> str | list[str]:
 
 @command()
 @click.argument("target", type=click.Path(path_type=Path))
-def backup(options: Options, target: Path) -> None:
-    """Copy the whole database into the new folder TARGET."""
-    with_system(options, lambda system: system.backup(os.fspath(target)), reading=True)
+@click.option(
+    "--skip-bad", is_flag=True, help="Copy the rest if a shard cannot be read; else there is no copy."
+)
+def backup(options: Options, target: Path, skip_bad: bool) -> None:
+    """Copy the whole database into the new folder TARGET.
+
+    If a shard cannot be read nothing is left at TARGET. With --skip-bad the others are copied, and the copy
+    lacks that one: the lists in it are not there, and the exit code is 1.
+    """
+    failed: list[StorageError] | None = [] if skip_bad else None
+    with_system(options, lambda system: system.backup(os.fspath(target), failed=failed), reading=True)
     if options.as_json:
-        print_json({"backup": os.fspath(target)})
+        missing = {"missing": [os.fspath(error.path) for error in failed]} if failed else {}
+        print_json({"backup": os.fspath(target), **missing})
+    elif failed:
+        lacks = counted(len(failed), "shard that is", "shards that are")
+        click.echo(f"copied to {target}, but for {lacks} missing there")
     else:
-        click.echo(f"copied to {target}; open it with: todo --folder {target} lists")
+        click.echo(f"copied to {target}; open it with: todo --folder {shlex.quote(str(target))} lists")
+    tell_failures(failed or ())

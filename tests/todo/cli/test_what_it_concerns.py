@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
 import sqlite3
@@ -16,8 +17,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from todo import BadInput, Entry, InvalidEntry, InvalidListName, TodoServer, open_system
+from todo import (
+    BadInput,
+    Entry,
+    InvalidEntry,
+    InvalidListName,
+    StorageFailed,
+    TodoServer,
+    open_system,
+)
 from todo.cli import main
+from todo.shard import Shard
 
 PROGRAM = "from todo.cli import main; main(prog_name='todo')"
 
@@ -219,3 +229,60 @@ def test_ctrl_c_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch, interr
     assert result.exit_code == 130
     assert result.stderr.splitlines() == ["todo: interrupted; what was said to be done is done"]
     assert todo(place, "lists").exit_code == 0
+
+
+def lose_a_shard(place: Path) -> tuple[Path, str]:
+    """Have the shard of one list overwritten; returns it and the name of a list in another one."""
+    for name in map(str, range(9)):
+        assert todo(place, "add", name, f"milk of {name}").exit_code == 0
+    victim, kept = place / "shards-1" / "0.db", place / "shards-1" / "1.db"
+    with sqlite3.connect(kept) as connection:
+        ((name,),) = connection.execute("SELECT name FROM lists ORDER BY name LIMIT 1").fetchall()
+    connection.close()
+    victim.write_bytes(b"no database" * 100)
+    return victim, name
+
+
+def test_a_backup_of_what_cannot_be_read_whole_leaves_nothing(place: Path, tmp_path: Path) -> None:
+    victim, _ = lose_a_shard(place)
+    refused = todo(place, "backup", tmp_path / "copy")
+    assert refused.exit_code == 2
+    assert str(victim) in refused.stderr
+    assert not (tmp_path / "copy").exists()
+    # So it can be tried again under the same name.
+    assert todo(place, "backup", tmp_path / "copy").exit_code == 2
+
+
+def test_a_partial_backup_says_what_it_lacks_wherever_it_is_asked(place: Path, tmp_path: Path) -> None:
+    victim, name = lose_a_shard(place)
+    copied = todo(place, "backup", tmp_path / "copy", "--skip-bad")
+    assert copied.exit_code == 1
+    assert str(victim) in copied.stderr
+    assert "1 shard that is missing" in copied.stdout
+    copy = tmp_path / "copy"
+    assert f"milk of {name}" in todo(copy, "list", name).stdout
+    assert not (copy / "shards-1" / "0.db").exists()
+    for words in (["lists"], ["check"], ["search", "milk"]):
+        told = todo(copy, *words)
+        assert told.exit_code == 1
+        assert "0.db does not belong where it is: the file is missing" in told.output
+    whole = todo(place, "backup", tmp_path / "json", "--skip-bad", "--json")
+    assert json.loads(whole.stdout) == {"backup": str(tmp_path / "json"), "missing": [str(victim)]}
+
+
+def test_a_backup_that_could_not_be_written_leaves_nothing(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[Path] = []
+
+    def fails(shard: Shard, target: Path) -> None:
+        if target.name == "1.db":
+            raise StorageFailed(target, "writing a backup", OSError("the disk is full"))
+        backup(shard, target)
+        copied.append(target)
+
+    backup = Shard.backup
+    monkeypatch.setattr(Shard, "backup", fails)
+    assert todo(place, "backup", tmp_path / "copy").exit_code == 2
+    assert len(copied) == 2
+    assert not (tmp_path / "copy").exists()
