@@ -18,7 +18,7 @@ import trio
 from sim import _arguments as arguments
 from sim._alone import exploring_alone
 from sim._database import FailureDatabase, FailuresOf
-from sim._errors import Interrupted, Nondeterminism, ReplayDiverged, WrongUse
+from sim._errors import Interrupted, Nondeterminism, ReplayDiverged, SimError, WrongUse
 from sim._exploration import (
     Exploration,
     Options,
@@ -358,8 +358,13 @@ def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options)
     seconds = real_seconds() - began
     failures: list[Failure] = []
     for token, said in [found for share in shares for found in share.found]:
-        if len(failures) == options.max_failures or interrupted:
+        if len(failures) == options.max_failures:
             break
+        if interrupted:
+            # It is told as it was found, and not made again.
+            told = SimError(said)
+            failures.append(Failure(told, told, token, scenario_name(scenario), (), 0))
+            continue
         alone = Options(
             max_steps=options.max_steps,
             shrink_failures=options.shrink_failures,

@@ -8,11 +8,12 @@ process could import.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -120,33 +121,51 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> tuple[lis
     stop = context.Event()
     processes: list[Any] = []
     ends: list[multiprocessing.connection.Connection] = []
+    answered = interrupted = False
     try:
-        for number in range(jobs):
-            share = max_executions // jobs + (number < max_executions % jobs)
-            if share == 0:
-                continue
-            end, other_end = context.Pipe(duplex=False)
-            arguments = (other_end, work, share, seed + number * _SEED_STEP, stop)
-            process = context.Process(target=_run, args=arguments, daemon=True)
-            with warnings.catch_warnings():
-                # Python warns of locks that other threads may hold. The child takes none: it
-                # steps coroutines, writes to its pipe, and exits.
-                warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
-                process.start()
-            other_end.close()
-            processes.append(process)
-            ends.append(end)
-        shares, interrupted = _gather(ends, stop)
-        if len(shares) < len(processes):
-            for process in processes:
-                process.terminate()
+        try:
+            with _ctrl_c_held():
+                for number in range(jobs):
+                    share = max_executions // jobs + (number < max_executions % jobs)
+                    if share == 0:
+                        continue
+                    end, other_end = context.Pipe(duplex=False)
+                    arguments = (other_end, work, share, seed + number * _SEED_STEP, stop)
+                    process = context.Process(target=_run, args=arguments, daemon=True)
+                    with warnings.catch_warnings():
+                        # Python warns of locks that other threads may hold. The child takes none: it
+                        # steps coroutines, writes to its pipe, and exits.
+                        warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+                        process.start()
+                    other_end.close()
+                    processes.append(process)
+                    ends.append(end)
+        except KeyboardInterrupt:
+            interrupted = True
+        shares, interrupted = _gather(ends, stop, interrupted)
+        answered = len(shares) == len(processes)
         return shares, interrupted
     finally:
         stop.set()
         for process in processes:
+            if not answered:
+                # It may be busy with a run that has no end.
+                process.terminate()
+                process.join(_GRACE)
+                process.kill()
             process.join()
         for end in ends:
             end.close()
+
+
+@contextlib.contextmanager
+def _ctrl_c_held() -> Generator[None]:
+    """Let Ctrl-C wait until the block ends: a process that is just being started has no handler for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(
@@ -154,6 +173,7 @@ def _run(
 ) -> None:
     # Ctrl-C reaches every process of a terminal; the parent says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         share = work(executions, seed, stop.is_set)
         if share.found or share.differing:
@@ -163,9 +183,12 @@ def _run(
         end.send(str(error))
 
 
-def _gather(ends: list[multiprocessing.connection.Connection], stop: Any) -> tuple[list[Share], bool]:
+def _gather(
+    ends: list[multiprocessing.connection.Connection], stop: Any, interrupted: bool
+) -> tuple[list[Share], bool]:
     shares: list[Share] = []
-    interrupted = False
+    if interrupted:
+        stop.set()
     for end in ends:
         answered = False
         while not answered:

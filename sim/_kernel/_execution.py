@@ -75,6 +75,8 @@ class Kernel:
         # Nothing is left but threads of executors, and these were told to end.
         self._exiting = False
         self._interrupts = Interrupts(runner)
+        # So that the run ends with the step that is under way.
+        self._interrupts.noticed = lambda: self._findings.find(KeyboardInterrupt())
         self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts)
         self._inner_steps = InnerSteps(
             runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
@@ -107,6 +109,7 @@ class Kernel:
         """
         scheduler = self._scheduler
         self._begin(strategy, trace)
+        self._interrupts.check()
         abandoned = cut = False
         self._recursion.give()
         # A collection that falls into a step would run finalizers there, at a point that depends

@@ -14,6 +14,13 @@ from types import FrameType
 from typing import Any
 
 
+class _Nobody:
+    """Takes callbacks and calls none."""
+
+    def run_sync_soon(self, *ignored: object, **options: object) -> None:
+        """Do nothing."""
+
+
 class Interrupts:
     """Notes that Ctrl-C was pressed.
 
@@ -23,6 +30,8 @@ class Interrupts:
     Attributes:
         heard: whether its signal comes to the handler of this object.
         taken: asked first, with where the signal came in: whether it is no Ctrl-C at all.
+        noticed: called when it is one. What is raised may be lost, where Python ignores exceptions or the
+            program catches them, and where Trio must not be interrupted nothing is raised.
     """
 
     def __init__(self, runner: Any) -> None:
@@ -30,6 +39,7 @@ class Interrupts:
         self._raised = False
         self.heard = False
         self.taken: Callable[[FrameType | None], bool] = lambda _: False
+        self.noticed: Callable[[], None] = lambda: None
 
     def pending(self) -> bool:
         """Whether Ctrl-C was pressed, and nobody has been told with `check`."""
@@ -57,11 +67,17 @@ class Interrupts:
         def note(signum: int, frame: FrameType | None) -> None:
             if self.taken(frame):
                 return
+            self.noticed()
+            # Where nothing may be raised, Trio queues a callback, which would start a task of the execution
+            # here, in the middle of anything.
+            queue, self._runner.entry_queue = self._runner.entry_queue, _Nobody()
             try:
                 handler(signum, frame)
             except KeyboardInterrupt:
                 self._raised = True
                 raise
+            finally:
+                self._runner.entry_queue = queue
 
         signal.signal(signal.SIGINT, note)
         self.heard = True
