@@ -13,7 +13,7 @@ A copy has the class, `args` and attributes of its original, and none of the cla
 from __future__ import annotations
 
 import sys
-from types import FunctionType, GeneratorType, TracebackType
+from types import CodeType, FunctionType, GeneratorType, TracebackType
 from typing import Any, Final, cast
 
 __all__ = ["hold_no_frames", "is_same_failure", "kept", "without_own_frames"]
@@ -175,6 +175,22 @@ def _nobody() -> Any:
     yield frame()  # type: ignore[name-defined] # noqa: F821
 
 
+def _without_positions(code: CodeType) -> CodeType:
+    """`code` whose instructions are nowhere: who shows a traceback of it then takes the line from there, and
+    marks no part of that.
+    """
+    left = len(code.co_code) // 2
+    entries: list[int] = []
+    while left > 0:
+        # Up to eight instructions that have no location, in the format of Objects/locations.md.
+        entries.append(0x80 | 15 << 3 | min(left, 8) - 1)
+        left -= 8
+    return code.replace(co_linetable=bytes(entries))
+
+
+_CODE: Final = _without_positions(_nobody.__code__)
+
+
 def _of_nobody(traceback: TracebackType | None) -> TracebackType | None:
     """A traceback of the same lines, in frames that hold nothing."""
     entries: list[TracebackType] = []
@@ -188,7 +204,7 @@ def _of_nobody(traceback: TracebackType | None) -> TracebackType | None:
         code = entry.tb_frame.f_code
         names = entry.tb_frame.f_globals
         function = FunctionType(
-            _nobody.__code__.replace(
+            _CODE.replace(
                 co_filename=code.co_filename,
                 co_name=code.co_name,
                 co_qualname=code.co_qualname,
@@ -205,6 +221,5 @@ def _of_nobody(traceback: TracebackType | None) -> TracebackType | None:
         generator: GeneratorType[Any, None, None] = function()
         frame = next(generator)
         generator.close()
-        # No instruction: the line is `tb_lineno`, and no part of it is marked.
-        copied = TracebackType(copied, frame, -1, entry.tb_lineno)
+        copied = TracebackType(copied, frame, 0, entry.tb_lineno)
     return copied

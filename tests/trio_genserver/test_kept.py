@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -123,3 +126,40 @@ def test_an_error_lets_go_of_its_frames_and_is_the_same() -> None:
     assert error.__suppress_context__
     without_own_frames(error)
     assert traceback.format_exception(error) == before
+
+
+PROGRAM = """
+from trio_genserver._kept import kept
+
+def outer():
+    inner(3) + 1
+
+def inner(x):
+    return x / (x - x)
+
+try:
+    outer()
+except ZeroDivisionError as error:
+    copy = kept(error)
+if {chained}:
+    raise RuntimeError("late") from copy
+raise copy
+"""
+
+
+@pytest.mark.parametrize("chained", [True, False])
+def test_an_interpreter_that_ends_with_it_shows_each_line_once(tmp_path: Path, chained: bool) -> None:
+    # It shows tracebacks by other means than the module `traceback`.
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(chained=chained), "utf-8")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    shown = done.stderr.splitlines()
+    first = shown.index("    outer()")
+    assert shown[first:][:6] == [
+        "    outer()",
+        f'  File "{program}", line 5, in outer',
+        "    inner(3) + 1",
+        f'  File "{program}", line 8, in inner',
+        "    return x / (x - x)",
+        "ZeroDivisionError: division by zero",
+    ]
