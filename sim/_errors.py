@@ -178,7 +178,7 @@ class ThreadBlocked(_Blocked):
     """A thread waits for something that is outside the simulation, so that nothing will wake it.
 
     What threads wait for with the means of `threading`, `queue` and `concurrent.futures` is simulated. A lock
-    of a file, a call into C, or a lock that was made before the run inside of an object is not.
+    of a file, a call into C, or a lock of before the run to which the scenario does not lead is not.
 
     Attributes:
         name: of the thread.

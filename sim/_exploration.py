@@ -75,6 +75,7 @@ class Exploration:
     Attributes:
         unnamed: if the fault plan names tasks, and there was none of these: the names that there were.
         interrupted: Ctrl-C has ended it; the rest is what was found by then.
+        unseen: where the program holds locks of before the run that threads take unseen.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Exploration:
         self.unnamed: tuple[str, ...] | None = None
         self._examination: Examination | None = None
         self.interrupted = False
+        self.unseen: frozenset[str] = frozenset()
         # Failing runs as they were found, and as they were reported: many a run shrinks to the same one.
         self._examined: set[str] = set()
         self._reported = set(options.known)
@@ -128,6 +130,7 @@ class Exploration:
         finally:
             self.seconds = real_seconds() - began
             self.never = kernel.invariants.never
+            self.unseen = kernel.unseen
 
     def _loop(self, kernel: Kernel) -> None:
         strategy, scenario, stopped = self._strategy, self._scenario, self._stopped

@@ -179,10 +179,10 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         scenario=scenario_name(scenario),
         strategy=name,
         executions=exploration.executions,
-        complete=complete and not dependent,
+        complete=complete and not dependent and not exploration.unseen,
         coverage="runs that depend on those before"
         if complete and dependent
-        else _coverage(name, chosen, options.faults),
+        else _coverage(name, chosen, options.faults) + _but_unseen(exploration.unseen),
         failures=tuple(exploration.failures),
         seconds=exploration.seconds,
         steps=exploration.steps,
@@ -210,6 +210,13 @@ def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None) -> str:
     if faults is None or not strategy.coverage.startswith("all ") or name == "sweep":
         return strategy.coverage
     return f"{strategy.coverage}, with at most {faults.at_most} fault{'s' if faults.at_most != 1 else ''}"
+
+
+def _but_unseen(unseen: frozenset[str]) -> str:
+    """What the coverage does not say."""
+    if not unseen:
+        return ""
+    return f", but for locks of before the run that cannot be replaced, in {', '.join(sorted(unseen))}"
 
 
 def _explore_known_first(

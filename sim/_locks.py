@@ -72,6 +72,7 @@ class ThreadLock:
 
     Attributes:
         number: how many locks were made in the execution before.
+        older: it was made before the run.
         waited_for_as: what a report calls it.
         relation: how a report puts who has it.
     """
@@ -81,6 +82,7 @@ class ThreadLock:
 
     def __init__(self, real: Any = None, *, private: bool = False) -> None:
         self._real: Any = _real_lock() if real is None else real
+        self.older = real is not None
         self.private = private
         self.number: int = next(Numbers.left)
         self._waiting: list[Any] = []
@@ -184,6 +186,7 @@ class ThreadRLock(ThreadLock):
 
     def __init__(self, real: Any = None) -> None:
         super().__init__(_real_rlock() if real is None else real)
+        self.older = real is not None
         if Active.recorder is not None and real is None:
             Active.recorder.made(self, _KIND)
 

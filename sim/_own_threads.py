@@ -292,9 +292,13 @@ def _active_count(count: Callable[[], int]) -> Callable[[], int]:
     return active_count
 
 
+def _is_of_run(lock: Any) -> bool:
+    return isinstance(lock, ThreadLock) and not lock.older
+
+
 def _submit(submit: Callable[..., Any]) -> Callable[..., Any]:
     def submit_job(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if _simulated() is not None and not isinstance(self._shutdown_lock, ThreadLock):
+        if _simulated() is not None and not _is_of_run(self._shutdown_lock):
             raise refused(
                 Escape(
                     "an executor that was made before the run",

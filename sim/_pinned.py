@@ -33,6 +33,7 @@ from sim._escapes import belongs_to_the_run, guarding
 from sim._kept_random import KeptRandom, kept_generators
 from sim._lookups import lookups
 from sim._numbered import numbered
+from sim._older_locks import OlderLocks
 from sim._own_threads import hook_of_threads_kept, own_threads
 from sim._thread_primitives import older_locks_adopted, thread_primitives
 from sim._threads import in_thread, sleep_in_thread
@@ -67,6 +68,9 @@ class PinnedSources:
     Args:
         clock: the virtual time.
         choose_seed: makes the choice of a seed, among so many.
+
+    Attributes:
+        older_locks: finds the locks that the program has made before; None while nothing is pinned.
     """
 
     def __init__(self, clock: VirtualClock, choose_seed: Callable[[int], int]) -> None:
@@ -77,6 +81,7 @@ class PinnedSources:
         self._seeded = False
         self._kept: list[KeptRandom] = []
         self._host = random.Random(0)
+        self.older_locks: OlderLocks | None = None
         self._number_anew: Callable[[], None] = lambda: None
 
     def reset(self) -> None:
@@ -127,7 +132,7 @@ class PinnedSources:
         try:
             with (
                 virtual_now(self._wall_seconds),
-                older_locks_adopted(_is_left_alone),
+                older_locks_adopted(_is_left_alone) as self.older_locks,
                 hook_of_threads_kept(),
                 numbered() as self._number_anew,
             ):

@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
+from types import BuiltinMethodType, ModuleType
 from typing import Any, Final
 
 from sim._escapes import belongs_to_the_run, guarding
 from sim._footprint import Active
 from sim._locks import ThreadLock, ThreadRLock, point
+from sim._older_locks import CANNOT, OlderLocks
 from sim.strategies import Operation
 
 _real_lock: Final = _thread.allocate_lock
@@ -30,6 +31,8 @@ _real_rlock: Final[Callable[[], Any]] = threading.RLock
 _real_seconds: Final = time.monotonic
 _LOCK: Final = type(_real_lock())
 _RLOCK: Final = type(_real_rlock())
+# Taken before a run replaces it.
+_real_simple_queue: Final[type] = queue.SimpleQueue
 
 _BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier, queue.Queue
 
@@ -77,14 +80,17 @@ def _looking(is_set: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 @contextmanager
-def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[None]:
+def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[OlderLocks]:
     """Let locks of modules that were made before, and what is built on them there, be locks of the run too.
+
+    Gives what does so for all that a scenario can reach.
 
     Args:
         left_alone: whether a module, of which the name is given, is none of the program's.
     """
     adopted: list[tuple[Any, str, Any]] = []
     seen: dict[int, Any] = {}
+    older = OlderLocks(left_alone, _standing_in(seen), (threading.Thread, ThreadLock))
     try:
         for name, module in list(sys.modules.items()):
             if isinstance(module, ModuleType) and (
@@ -94,10 +100,40 @@ def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[None]:
                 for value in list(vars(module).values()):
                     if getattr(value, "__module__", None) == name and not isinstance(value, ModuleType):
                         _adopt(value, adopted, seen)
-        yield
+        yield older
     finally:
+        older.restore()
         for owner, attribute, original in reversed(adopted):
             setattr(owner, attribute, original)
+
+
+def _standing_in(seen: dict[int, Any]) -> Callable[[Any], Any]:
+    """What gives the stand-in for a lock, for what is bound to one, and for what makes locks."""
+    makers = {
+        id(_real_lock): partial(_lock_of_run, ThreadLock, _real_lock),
+        id(_real_rlock): partial(_lock_of_run, ThreadRLock, _real_rlock),
+        id(_RLOCK): partial(_lock_of_run, ThreadRLock, _real_rlock),
+        id(_real_simple_queue): vars(queue)["_PySimpleQueue"],
+    }
+
+    def stand_in(value: Any) -> Any:
+        kind = type(value)
+        if kind is _LOCK or kind is _RLOCK:
+            return _stand_in(value, seen)
+        if kind is _real_simple_queue:
+            return CANNOT
+        if kind is BuiltinMethodType and type(value.__self__) in (_LOCK, _RLOCK):
+            return getattr(_stand_in(value.__self__, seen), value.__name__, CANNOT)
+        return makers.get(id(value))
+
+    return stand_in
+
+
+def _stand_in(lock: Any, seen: dict[int, Any]) -> ThreadLock:
+    stand_in: ThreadLock | None = seen.get(id(lock))
+    if stand_in is None:
+        stand_in = seen[id(lock)] = (ThreadLock if type(lock) is _LOCK else ThreadRLock)(lock)
+    return stand_in
 
 
 def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
@@ -107,11 +143,8 @@ def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]
     for name, value in list(attributes.items()):
         kind = type(value)
         if kind is _LOCK or kind is _RLOCK:
-            stand_in = seen.get(id(value))
-            if stand_in is None:
-                stand_in = seen[id(value)] = (ThreadLock if kind is _LOCK else ThreadRLock)(value)
             adopted.append((owner, name, value))
-            setattr(owner, name, stand_in)
+            setattr(owner, name, _stand_in(value, seen))
         elif isinstance(value, threading.Condition) and type(vars(value)["_lock"]) in (_LOCK, _RLOCK):
             _adopt_condition(value, adopted, seen)
         elif isinstance(value, _BUILT_ON_LOCKS) and id(value) not in seen:
@@ -121,10 +154,7 @@ def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]
 
 def _adopt_condition(condition: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
     before = dict(vars(condition))
-    lock = before["_lock"]
-    stand_in = seen.get(id(lock))
-    if stand_in is None:
-        stand_in = seen[id(lock)] = (ThreadLock if type(lock) is _LOCK else ThreadRLock)(lock)
+    stand_in = _stand_in(before["_lock"], seen)
     for name in ("_lock", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned"):
         if name in before:
             adopted.append((condition, name, before[name]))

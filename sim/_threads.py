@@ -51,6 +51,7 @@ class ThreadSimulation:
 
     Attributes:
         tasks: the tasks of the execution that stand for threads, those that have ended too.
+        used: whether any execution had one.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ThreadSimulation:
         self._spawn = spawn
         self._strike = strike
         self._find = find
+        self.used = False
         # As in Trio's cache, the one that was idle for the shortest time is taken first.
         self._idle: list[Worker] = []
         self.tasks: set[Any] = set()
@@ -138,6 +140,7 @@ class ThreadSimulation:
         return all(task in own and executor_queue(own[task]) is not None for task in tasks)
 
     def _start(self, async_fn: Callable[[], Awaitable[object]], name: str) -> Any:
+        self.used = True
         task = self._spawn(async_fn, f"<thread: {name}>")
         self.tasks.add(task)
         if Active.recorder is not None:

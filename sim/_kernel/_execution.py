@@ -69,6 +69,8 @@ class Kernel:
         self._order = Order(lambda: self._scheduler.ids)
         self._nurseries = OuterNurseries(runner, self._findings, self._order.ordered)
         self._threads = ThreadSimulation(self._spawn_background, self._strike_thread, self._findings.find)
+        # Whether the locks that the program has made before were looked for.
+        self._looked_through = False
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
         self._callbacks = CallbackQueue(self._spawn_callback_task, self._is_over_but_for_callbacks)
         self._recursion = RecursionRoom()
@@ -92,6 +94,12 @@ class Kernel:
         """What scenarios have promised."""
         return self._scheduler.invariants
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """Where the program holds locks of before the run that threads take unseen."""
+        older = self._pinned.older_locks
+        return frozenset(older.unseen) if older is not None and self._threads.used else frozenset()
+
     def execute(
         self,
         scenario: Callable[[], Awaitable[object]],
@@ -108,6 +116,9 @@ class Kernel:
                 the scenario raises.
         """
         scheduler = self._scheduler
+        if not self._looked_through:
+            self._looked_through = True
+            self._see_older_locks(scenario)
         self._begin(strategy, trace)
         self._interrupts.check()
         abandoned = cut = False
@@ -312,6 +323,12 @@ class Kernel:
     def _spawn_callback_task(self, async_fn: Callable[[], Awaitable[None]]) -> Any:
         nursery, name = self._nurseries.callbacks, "<TrioToken.run_sync_soon task>"
         return self._runner.spawn_impl(async_fn, (), nursery, name, system_task=True)
+
+    def _see_older_locks(self, scenario: Callable[[], Awaitable[object]]) -> None:
+        """Make the locks that the program has made before the run locks of the run."""
+        older = self._pinned.older_locks
+        if older is not None:
+            older.replace(scenario)
 
     def _strike_thread(self, name: str) -> tuple[FaultKind | None, float]:
         """What strikes a thread that the task of a name has started, and how long a delay is."""

@@ -26,7 +26,7 @@ from sim._kernel._scheduler import Scheduler
 from sim._kernel._trio import RUN_CONTEXT
 from sim._locks import RunIsOver
 from sim._trace import place, short_name
-from sim._worker import GRACE, IDLE, LOOK, PATIENCE, Watch, watch
+from sim._worker import GRACE, IDLE, LOOK, PATIENCE, Watch, Worker, waits_for_disk, watch
 
 _new_lock: Final = _thread.allocate_lock
 _start_thread: Final = _thread.start_new_thread
@@ -108,12 +108,11 @@ class Watchdog:
         if not (blocked or overdue or self._interrupts.pending()):
             return
         frame = sys._current_frames().get(self._identity)
-        if (
-            frame is None
-            or _module(frame) in _MACHINERY
-            or any(_module(one) in _DEBUGGERS for one in _up(frame))
+        if frame is None or not _is_of_program(frame):
+            return
+        if (blocked and waits_for_disk(self._native)) or any(
+            _module(one) in _DEBUGGERS for one in _up(frame)
         ):
-            # A thread of the run is in its turn, which is watched apart; or a person is.
             return
         self._sent = blocked
         self._in_vain += 1
@@ -144,7 +143,7 @@ class Watchdog:
         blocked, self._sent = self._sent, None
         if blocked is None or frame is None:
             return False
-        if self._scheduler.others < 0 or _module(frame) in _MACHINERY:
+        if self._scheduler.others < 0 or not _is_of_program(frame):
             # It has come on meanwhile.
             return True
         if self._interrupts.pending():
@@ -155,6 +154,14 @@ class Watchdog:
         error = TaskBlocked(short_name(RUN_CONTEXT.task.name), blocked, _stack(frame))
         self._findings.find(error)
         raise error
+
+
+def _is_of_program(frame: FrameType) -> bool:
+    """Whether it is the program that is at work, and not a thread of the run in its turn, which is watched
+    apart, or what starts and ends those."""
+    return _module(frame) not in _MACHINERY and all(
+        one.f_globals.get("__name__") != Worker.__module__ for one in _up(frame)
+    )
 
 
 def _up(frame: FrameType | None) -> Generator[FrameType]:
