@@ -87,7 +87,28 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     ctx.exit(DONE)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Main(click.Group):
+    """What is around all subcommands, and around --help and --version: an output that takes nothing."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        # What the shell closed (>&-) is None. What is to be printed cannot be written, which is an error,
+        # but nobody wants to hear of errors if that is where they would go.
+        for name, mode, flags in (
+            ("stdin", "r", os.O_RDONLY),
+            ("stdout", "w", os.O_RDONLY),
+            ("stderr", "w", os.O_WRONLY),
+        ):
+            if getattr(sys, name) is None:
+                setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if not _is_of_output(error):
+                raise
+            _cannot_print(error)
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -160,10 +181,9 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
         except BrokenPipeError:
             raise  # the reader has had enough; click ends quietly
         except OSError as error:
-            if error.filename is None and error.errno in _OUTPUT:
-                _forget_output()
-                fail(f"what was to be printed cannot be written: {error.strerror}", NOT_DONE)
-            raise
+            if not _is_of_output(error):
+                raise
+            _cannot_print(error)
         except BaseExceptionGroup as group:
             if group.subgroup(KeyboardInterrupt) is not None:
                 _interrupted()
@@ -181,6 +201,15 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
 def _interrupted() -> NoReturn:
     """Ctrl-C: one line, and the exit code that shells expect."""
     fail("interrupted; what was said to be done is done", INTERRUPTED)
+
+
+def _is_of_output(error: OSError) -> bool:
+    return error.filename is None and error.errno in _OUTPUT
+
+
+def _cannot_print(error: OSError) -> NoReturn:
+    _forget_output()
+    fail(f"what was to be printed cannot be written: {error.strerror}", NOT_DONE)
 
 
 def _forget_output() -> None:

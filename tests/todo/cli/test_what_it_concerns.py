@@ -129,13 +129,33 @@ def test_an_output_file_is_replaced_when_it_is_whole_and_a_device_is_written_to(
 
 
 def test_a_full_output_is_one_line(place: Path) -> None:
-    for words in (["list", "good"], ["export"], ["export", "--format", "csv", "-o", "/dev/full"]):
+    for words in (
+        ["list", "good"],
+        ["export"],
+        ["export", "--format", "csv", "-o", "/dev/full"],
+        ["--help"],
+        ["--version"],
+        ["list", "--help"],
+    ):
         with Path("/dev/full").open("w") as full:
             result = run(place, *words, stdout=full)
         assert result.returncode == 1
         assert "No space left" in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert Path("/dev/full").is_char_device()
+
+
+def test_a_closed_output_is_one_line(place: Path) -> None:
+    for words in ("list good", "export", "--help"):
+        command = f'exec "$0" -m todo --folder "$1" {words} >&-'
+        result = subprocess.run(
+            ["sh", "-c", command, sys.executable, place], check=False, stderr=subprocess.PIPE, text=True
+        )
+        assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result.stderr
+        assert "cannot be written" in result.stderr
+    command = 'exec "$0" -m todo --folder "$1" list good 2>&- <&-'
+    shown = subprocess.run(["sh", "-c", command, sys.executable, place], check=True, stdout=subprocess.PIPE)
+    assert b"milk of good" in shown.stdout
 
 
 def test_a_terminal_that_lacks_a_character_gets_its_number_and_a_file_is_utf_8(place: Path) -> None:
