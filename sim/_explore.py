@@ -182,7 +182,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         complete=complete and not dependent and not exploration.unseen,
         coverage="runs that depend on those before"
         if complete and dependent
-        else _coverage(name, chosen, options.faults) + _but_unseen(exploration.unseen),
+        else _coverage(name, chosen, options.faults) + (_but_unseen(exploration.unseen) if complete else ""),
         failures=tuple(exploration.failures),
         seconds=exploration.seconds,
         steps=exploration.steps,
