@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._process_state import Item
     from ._request import Request
 
-__all__ = ["PLAIN", "Unfinished", "await_callback", "is_awaitable", "is_seen_to_be_async"]
+__all__ = ["PLAIN", "Unfinished", "await_callback", "close_awaitable", "is_awaitable", "is_seen_to_be_async"]
 
 # How many wrappers around a function are looked through: some objects invent one for each that is asked for.
 DEPTH = 100
@@ -90,6 +90,13 @@ def _is_annotated_as_awaitable(annotations: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, collections.abc.Awaitable)
 
 
+def close_awaitable(awaitable: Any) -> None:
+    """It will not be awaited."""
+    close = getattr(awaitable, "close", None)
+    if close is not None:
+        close()
+
+
 class Unfinished:
     """A handler has returned an awaitable, where nothing could be awaited.
 
@@ -112,9 +119,7 @@ class Unfinished:
 
     def close(self) -> None:
         """It will not be awaited: the server has ended before."""
-        close = getattr(self.awaitable, "close", None)
-        if close is not None:
-            close()
+        close_awaitable(self.awaitable)
 
 
 async def await_callback(server: str, callback: Callable[..., Any], name: str, *args: Any) -> Any:

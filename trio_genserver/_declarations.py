@@ -16,7 +16,7 @@ from ._portable import PortableError
 if TYPE_CHECKING:
     from ._server import GenServer
 
-__all__ = ["InvalidServerClass", "check_declarations"]
+__all__ = ["InvalidServerClass", "check_declarations", "check_not_frozen"]
 
 _DECORATORS: Final = {Call: "@handle_call", Cast: "@handle_cast", CallOrCast: "@handle_call(cast=True)"}
 _MISSING: Final = object()
@@ -45,6 +45,13 @@ def check_declarations(server_class: type[GenServer]) -> None:
     for base in server_class.__mro__:
         for name, declared in vars(base).items():
             if isinstance(declared, Handler):
+                if declared.owner is not base:
+                    raise InvalidServerClass(
+                        server_class.__qualname__,
+                        name,
+                        f"{base.__qualname__}.{name} is the handler {declared!r} of another class: "
+                        f"inherit it, from that class or from a mixin, or declare another one",
+                    )
                 _check_override(server_class, base, name, declared)
             elif _wraps_handler(declared) and _first(server_class, name)[1] is declared:
                 raise InvalidServerClass(
@@ -53,6 +60,25 @@ def check_declarations(server_class: type[GenServer]) -> None:
                     f"{base.__qualname__}.{name} is {_kind(declared)} around a handler, so it is no "
                     f"handler any more: write @handle_call or @handle_cast above all other decorators",
                 )
+
+
+def check_not_frozen(server_class: type[GenServer]) -> None:
+    """Refuse a frozen dataclass that is one of the kinds of servers of this package, which change themselves.
+
+    Not when it is made: the decorator of dataclasses comes later.
+
+    Raises:
+      InvalidServerClass: it is frozen.
+    """
+    parameters: Any = getattr(server_class, "__dataclass_params__", None)
+    if parameters is not None and parameters.frozen and server_class._ref_class is not None:
+        kind = next(base for base in server_class.__mro__ if base.__module__.startswith("trio_genserver."))
+        raise InvalidServerClass(
+            server_class.__qualname__,
+            "frozen",
+            f"{server_class.__qualname__} is a frozen dataclass, and a {kind.__name__} has to change its "
+            f"attributes: leave out frozen=True",
+        )
 
 
 def _check_override(server_class: type[GenServer], base: type, name: str, handler: Handler) -> None:

@@ -108,8 +108,13 @@ class Handler:
         self._build = _builder(self)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.owner = owner
-        self.name = name
+        before = self.owner
+        if before is object:
+            self.owner = owner
+            self.name = name
+        elif before.__qualname__ == owner.__qualname__ and before.__module__ == owner.__module__:
+            # The class is made again, as dataclasses do for slots; or this is another name in the same one.
+            self.owner = owner
 
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any]:
         if instance is None:

@@ -18,6 +18,7 @@ import outcome
 import trio
 import trio.lowlevel
 
+from ._awaiting import close_awaitable, is_awaitable
 from ._children import ChildTasks, OwnTask
 from ._cycle import Execution, execution_var
 from ._errors import InitStopped
@@ -378,7 +379,11 @@ class ProcessState(Execution):
         if instance is None:
             return None
         try:
-            return instance.format_status(attributes(instance))
+            shown = instance.format_status(attributes(instance))
+            if is_awaitable(shown):
+                close_awaitable(shown)
+                return "<format_status is an async function, and must be a plain one>"
+            return shown
         except Exception as error:  # noqa: BLE001 - it must not hide the crash that is being reported
             return f"<format_status raised {show(error)}>"
 

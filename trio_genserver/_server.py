@@ -97,17 +97,7 @@ class GenServer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._formats_messages = not _is_ours(cls.format_message)
-        cls._hides_arguments = cls._formats_messages or not _is_ours(cls.format_status)
-        cls._handlers = {}
-        check_declarations(cls)
-        # Not when a message first needs it: what a call does must not depend on earlier calls, for
-        # whoever replays a run.
-        for base in cls.__mro__:
-            for attribute in vars(base).values():
-                if isinstance(attribute, Handler):
-                    resolve(cls, attribute)
-        cls._plain_spec = None
+        prepare(cls)
 
     # Callbacks, to be overridden.
 
@@ -232,6 +222,25 @@ def _is_ours(method: object) -> bool:
 
 
 _PACKAGE = f"{__name__.rpartition('.')[0]}."
+
+
+def prepare(server_class: type[GenServer]) -> None:
+    """Look through a new class.
+
+    Raises:
+      InvalidServerClass: it cannot work.
+    """
+    server_class._formats_messages = not _is_ours(server_class.format_message)
+    server_class._hides_arguments = server_class._formats_messages or not _is_ours(server_class.format_status)
+    server_class._handlers = {}
+    check_declarations(server_class)
+    # Not when a message first needs it: what a call does must not depend on earlier calls, for whoever
+    # replays a run.
+    for base in server_class.__mro__:
+        for attribute in vars(base).values():
+            if isinstance(attribute, Handler):
+                resolve(server_class, attribute)
+    server_class._plain_spec = None
 
 
 def resolve(server_class: type[GenServer], handler: Handler) -> Handler | None:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_origin
 
+from ._declarations import check_not_frozen
 from ._mailbox import OVERFLOWS, Overflow, check_capacity
 from ._portable import PortableError
 from ._text import show
@@ -154,12 +155,15 @@ def child_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwarg
 
 
 def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[Any]:
-    from ._server import GenServer
+    from ._server import GenServer, prepare
 
     # Which types a generic class is used with, only the type checker needs to know.
     server_class = unsubscripted(server_class)
     if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
         raise TypeError(f"a subclass of GenServer is needed, not {server_class!r}")
+    if "_handlers" not in vars(server_class):
+        # Some base has an `__init_subclass__` that does not call that of its own base.
+        prepare(server_class)
     plain = not args and not kwargs
     if plain:
         spec = server_class._plain_spec
@@ -172,6 +176,7 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
             and spec.overflow == server_class.overflow
         ):
             return spec
+    check_not_frozen(server_class)
     name = server_class.__name__
     spec = ChildSpec(
         server_class,

@@ -363,3 +363,72 @@ async def test_an_alias_of_something_else_is_no_server(nursery: Any) -> None:
     for wrong in aliases:
         with pytest.raises(TypeError, match="a subclass of GenServer is needed"):
             await start_server(nursery, wrong)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenTree(Supervisor):
+    folder: str
+
+    def __post_init__(self) -> None:
+        super().__init__([])
+
+
+async def test_a_frozen_kind_of_server_that_must_change_is_refused_by_name() -> None:
+    with pytest.raises(InvalidServerClass, match="FrozenTree is a frozen dataclass, and a Supervisor"):
+        child_spec(FrozenTree, "folder")
+
+
+@dataclasses.dataclass
+class Tree(Supervisor):
+    folder: str
+
+    def __post_init__(self) -> None:
+        super().__init__([child_spec(Frozen, 3)])
+
+
+async def test_a_supervisor_may_be_a_dataclass() -> None:
+    async with open_server(Tree, "folder") as tree:
+        assert (await tree.child("Frozen", Frozen).call(Frozen.get()))[0] == 3
+
+
+async def test_a_class_that_does_not_pass_on_the_making_of_subclasses_works() -> None:
+    class Silent(Base):
+        def __init_subclass__(cls) -> None: ...
+
+    class Below(Silent):
+        @handle_call
+        def ask(self, x: int = 1) -> str:
+            return f"below {x}"
+
+    async with open_server(Below) as below, open_server(Silent) as silent:
+        assert await below.call(Base.ask()) == "below 1"
+        assert await silent.call(Base.ask()) == "base 1"
+
+    class Wrong(Silent):
+        ask: Any = None
+
+    with pytest.raises(InvalidServerClass, match=r"Wrong.ask"):
+        child_spec(Wrong)
+
+
+async def test_a_handler_belongs_to_one_class() -> None:
+    with pytest.raises(InvalidServerClass, match=r"Made.other is the handler Base.ask of another class"):
+        server_class((GenServer,), other=vars(Base)["ask"])
+    handler = handle_call(ask)
+    twice = server_class((GenServer,), one=handler, two=handler)
+    assert twice.one(2) == twice.two(2)
+    async with open_server(Base) as base, open_server(twice) as server:
+        assert await base.call(Base.ask()) == "base 1"
+        assert await server.call(twice.two(3)) == "own 3"
+
+
+class AsyncStatus(Base):
+    async def format_status(self, state: dict[str, Any]) -> object:
+        return "hidden"
+
+
+async def test_an_async_format_status_is_named() -> None:
+    async with open_server(AsyncStatus) as server:
+        assert (await sys.get_status(server)).state == (
+            "<format_status is an async function, and must be a plain one>"
+        )
