@@ -242,3 +242,5 @@ class OwnTask(Execution):
                 if duty.executor is self:
                     # It may have passed it on.
                     duty.executor = None
+            # Its context refers to it, and it to its task: a `From` would be kept until that is collected.
+            self.args = ()

@@ -28,6 +28,7 @@ __all__ = [
     "InitIgnored",
     "InitStopped",
     "MailboxFull",
+    "NeverReplied",
     "NotRegistered",
     "PoolFull",
     "RequestAbandoned",
@@ -163,6 +164,22 @@ class AlreadyReplied(ServerError):
         )
         self.first = first
         self.second = second
+
+
+class NeverReplied(ServerError):
+    """Nobody can answer any more: the handler left the reply to others, and the last `From` was dropped.
+
+    It comes at once where Python counts references; where the `From` is part of a reference cycle, when the
+    garbage collector finds it.
+    """
+
+    def __init__(self, server: str, request: object) -> None:
+        super().__init__(
+            f"{server} dropped its `from_` for {brief(request)} and so will never reply; keep it until "
+            f"from_.reply(...) is called, or raise Refuse",
+            server=server,
+            request=request,
+        )
 
 
 class RequestAbandoned(ServerError):

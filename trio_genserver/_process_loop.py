@@ -396,6 +396,8 @@ class Loop(Delivery):
             request.executor = None
         if returned is not None:
             raise BadReturnValue(self.name, handler.name, message, returned)
+        if request is not None:
+            request.fail_if_dropped()
 
     async def _callback(
         self,

@@ -141,6 +141,7 @@ class ProcessState(Execution):
         "timeout",
         "timeout_due",
         "timeout_scope",
+        "token",
         "unfinished",
     )
 
@@ -193,6 +194,8 @@ class ProcessState(Execution):
         self.timeout_scope: trio.CancelScope | None = None
         self.unfinished: Unfinished | None = None
         self.deferred: Mapping[Request[Any], BaseException | None] = NONE_DEFERRED
+        # How to reach this run from wherever a `From` is dropped.
+        self.token: trio.lowlevel.TrioToken | None = None
         self._ended: End | None = None
 
     def __repr__(self) -> str:
@@ -210,6 +213,11 @@ class ProcessState(Execution):
     @property
     def ending(self) -> bool:
         return self.state >= ENDING
+
+    @property
+    def is_to_end(self) -> bool:
+        """Whether it ends, or is about to: whoever waits for an answer hears of that."""
+        return self.state >= ENDING or self.reason is not UNSET
 
     @property
     def alive(self) -> bool:

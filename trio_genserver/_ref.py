@@ -248,6 +248,7 @@ class ServerRef(Generic[S_co]):
             # From here on anybody may answer.
             request.executor = None
         if raised is None:
+            request.fail_if_dropped()
             process.ran_inline()
         else:
             process.raised_inline(request, raised)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeAlias, TypeVar, cast
 
 import outcome
 import trio
@@ -22,12 +23,14 @@ import trio.lowlevel
 from ._errors import (
     AlreadyReplied,
     CallCycle,
+    NeverReplied,
     RequestAbandoned,
     ServerCrashed,
     ServerStopped,
 )
 from ._kept import hold_no_frames, kept
 from ._log import emit
+from ._message import Cast
 from ._text import show
 
 if TYPE_CHECKING:
@@ -47,6 +50,9 @@ BEGUN = 1  # taken out of the mailbox
 REPLIED = 2
 FAILED = 3
 GIVEN_UP = 4  # nobody waits for the reply any more
+
+# In place of an answer, while there is none: nobody has the `From` any more.
+DROPPED: Any = object()
 
 
 class Envelope:
@@ -182,6 +188,31 @@ class Request(Envelope, Generic[R]):
         """The server stopped without an answer."""
         if self.state <= BEGUN:
             self.fail(ServerStopped(self.process.name, self.message, reason))
+
+    def let_go(self) -> None:
+        """The `From` was dropped. Called in any thread, in the middle of anything: only a note is made.
+
+        While the handler runs, its end looks whether there is one: it may yet crash, or refuse.
+        """
+        self._answer = DROPPED
+        process = self.process
+        if self.executor is process or process.token is None:
+            return
+        # Trio's run may be over; then nobody waits.
+        with suppress(trio.RunFinishedError):
+            process.token.run_sync_soon(self.fail_if_dropped)
+
+    def fail_if_dropped(self) -> None:
+        """Tell the caller that there will be no reply, unless there is one, or an end that says more."""
+        process = self.process
+        if self._answer is not DROPPED or self.state > BEGUN or process.is_to_end:
+            return
+        if self.message.__class__ is Cast:
+            # There is no caller.
+            self.state = GIVEN_UP
+            process.answered(self)
+        else:
+            self.fail(NeverReplied(process.name, self.message))
 
     def _second_answer(self, answer: object) -> None:
         if self.state == GIVEN_UP:
@@ -392,13 +423,33 @@ class From(Generic[R_contra]):
 
     Any task of the same Trio run may answer, once. It may be kept for as long as the server lives; what
     is not answered when the server ends fails with `ServerStopped` or `ServerCrashed`, and an answer that
-    comes later is dropped.
+    comes later is dropped. If nobody keeps it, and it was not used, the caller gets `NeverReplied`.
     """
 
     __slots__ = ("_request",)
 
     def __init__(self, request: Request[Any]) -> None:
         self._request = request
+        process = request.process
+        if process.token is None:
+            process.token = trio.lowlevel.current_trio_token()
+
+    def __del__(self) -> None:
+        # An interrupt may have come before it had one.
+        request: Request[Any] | None = getattr(self, "_request", None)
+        if request is not None and request.state <= BEGUN:
+            request.let_go()
+
+    # There is one of each: with a copy that lives on, the end of the first would say nothing.
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled: only this process can reply")
 
     def __repr__(self) -> str:
         return f"<From {show(self._request)}>"
