@@ -1,12 +1,13 @@
 """No exception that comes out is part of a reference cycle: it dies with the last who looks at it.
 
 And with it what its frames hold, as what was sent; else that would be there until a garbage collection. It
-holds for every way of `exceptions_out`. It does not hold, as nobody here could see to it, where
+holds for every way of `ways_out`. It does not hold, as nobody here could see to it, where
 
 - the user keeps it in a variable of a frame that it comes through: the exception itself, a `Settled`, an
   `Outcome`, or a `Down`;
 - the user raises the cause of what he has caught while it is being handled, so that it becomes its context;
 - it leaves a nursery of the user's whose other tasks wait: Trio keeps it then;
+- it is no `Exception`, so that the nursery of a block has it;
 - it is the reason in a `Down`: that and its `Monitor` know each other.
 """
 
@@ -17,6 +18,7 @@ import logging
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -25,8 +27,10 @@ import trio.testing
 
 from trio_genserver import ServerCrashed, child_spec, open_supervisor
 
-from . import exceptions_out
-from .exceptions_out import WAYS, Desk, Payload, Way, family
+from . import ways_out
+from .ways_out import WAYS, Desk, Payload, Way, family
+
+HERE = Path(ways_out.__file__).parent
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -77,7 +81,7 @@ async def test_it_dies_with_the_last_who_looks_at_it(lets_out: Way, no_collectio
     # Nothing that is garbage now keeps a frame of the program.
     gc.collect()
     frames = [each for each in gc.garbage if isinstance(each, FrameType) and each.f_locals]
-    assert [frame for frame in frames if frame.f_code.co_filename == exceptions_out.__file__] == []
+    assert [frame for frame in frames if Path(frame.f_code.co_filename).parent == HERE] == []
 
 
 async def test_the_traceback_shows_where_it_arose() -> None:

@@ -13,7 +13,7 @@ import pytest
 from trio_genserver import GenServer, ServerCrashed, handle_call
 from trio_genserver._kept import hold_no_frames, is_same_failure, kept, without_own_frames
 
-from .exceptions_out import family
+from .ways_out import family
 
 
 class Desk(GenServer):
