@@ -26,7 +26,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shlex
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,24 +42,29 @@ from .description import (
     write_description,
 )
 from .errors import (
-    BadFolder,
-    InconsistentFolder,
     NotAFolder,
     StorageError,
     StorageFailed,
     WrongWorkerCount,
 )
-from .folder_lock import LOCK, lock_folder, lock_for_reading, unlock_folder
+from .folder_consistency import (
+    MAKE,
+    check_shards,
+    copying,
+    finished,
+    refuse_foreign,
+    refuse_missing_description,
+    refuse_unmade,
+    that_count,
+    unfinished,
+)
+from .folder_lock import lock_folder, lock_for_reading, unlock_folder
 from .list import TodoList
 from .reading import open_for_reading
 from .shard import Shard
 from .shard_files import (
-    COPYING,
-    UNFINISHED,
-    ShardFolder,
     find_shard_folders,
     is_shard_folder,
-    look_at,
     remove_shards,
 )
 
@@ -80,7 +84,6 @@ __all__ = [
 
 DEFAULT_WORKERS: Final = 3
 _sync = sync  # under a name of this module, so that a test can stop it at each
-_MAKE: Final = "`todo add` makes it with its first entry"
 
 
 class Folder:
@@ -127,12 +130,12 @@ class Folder:
             if create:
                 folder.mkdir(exist_ok=True)
             elif not folder.exists():
-                raise NotAFolder(folder, "it is not there", advice=_MAKE)
+                raise NotAFolder(folder, "it is not there", advice=MAKE)
             # Before the lock file is made in it: it must be ours, or empty.
             if not create:
-                _refuse_unmade(folder)
+                refuse_unmade(folder)
             elif read_description(folder) is None:
-                _refuse_foreign(folder)
+                refuse_foreign(folder)
             lock = lock_folder(folder)
         except FileExistsError:
             raise NotAFolder(folder, "it is a file") from None
@@ -146,7 +149,7 @@ class Folder:
             if found is None:
                 found = _make(folder, DEFAULT_WORKERS if workers is None else workers)
             else:
-                _check_shards(folder, found)
+                check_shards(folder, found)
                 _finish(folder, found)
         except OSError as error:
             os.close(lock)
@@ -176,13 +179,13 @@ class Folder:
             if not folder.is_dir():
                 if folder.exists():
                     raise NotAFolder(folder, "it is a file")
-                raise NotAFolder(folder, "it is not there", advice=_MAKE)
-            _refuse_unmade(folder)
+                raise NotAFolder(folder, "it is not there", advice=MAKE)
+            refuse_unmade(folder)
             lock = lock_for_reading(folder)
             try:
                 # Again, now that nobody changes it.
-                found = _refuse_unmade(folder)
-                _check_shards(folder, found)
+                found = refuse_unmade(folder)
+                check_shards(folder, found)
                 if workers is not None and found.workers != workers:
                     raise WrongWorkerCount(folder, found.workers, workers)
             except BaseException:
@@ -213,7 +216,7 @@ class Folder:
 
     @property
     def _counts(self) -> Path:
-        return _that_count(self.path, self.description.generation)
+        return that_count(self.path, self.description.generation)
 
     def shard_path(self, index: int) -> Path:
         """The file of shard number `index`, from 0."""
@@ -259,7 +262,7 @@ class Folder:
         """
         try:
             target.mkdir()
-            _copying(target, self.description.generation).mkdir()
+            copying(target, self.description.generation).mkdir()
         except OSError as error:
             advice = "name a folder that is not there yet, in one that you may write to"
             raise StorageFailed(target, "making a backup", error, advice=advice) from error
@@ -284,7 +287,7 @@ class Folder:
 
     def open_rewritten(self, description: Description, index: int) -> Shard:
         """Open shard number `index` of those that `write_shards` has written."""
-        path = _unfinished(self.path, description.generation) / f"{index}.db"
+        path = unfinished(self.path, description.generation) / f"{index}.db"
         return Shard.open(path, identity=description.identity(index))
 
     def commit_rewrite(self, description: Description) -> None:
@@ -292,8 +295,8 @@ class Folder:
 
         Only after the new ones were compared with the old ones.
         """
-        before, count = _shards(self.path, self.description.generation), self.description.workers
-        _put_in_force(self.path, description, _unfinished(self.path, description.generation))
+        before, count = finished(self.path, self.description.generation), self.description.workers
+        _put_in_force(self.path, description, unfinished(self.path, description.generation))
         self.description = description
         remove_shards(before, count)
 
@@ -312,11 +315,11 @@ class Backup:
 
     def shard_path(self, index: int) -> Path:
         """Where the copy of shard number `index` goes."""
-        return _copying(self.path, self.description.generation) / f"{index}.db"
+        return copying(self.path, self.description.generation) / f"{index}.db"
 
     def discard(self) -> None:
         """Remove what was copied. What somebody else has put there stays."""
-        shards = _copying(self.path, self.description.generation)
+        shards = copying(self.path, self.description.generation)
         remove_shards(shards)
         # Not if it is not empty.
         with contextlib.suppress(OSError):
@@ -324,92 +327,34 @@ class Backup:
 
     def finish(self) -> None:
         """All shards are written: let the copy be a folder."""
-        shards = _copying(self.path, self.description.generation)
+        shards = copying(self.path, self.description.generation)
         _sync(shards)
         _put_in_force(self.path, self.description, shards)
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Raise if there is something in it that we did not put there."""
-    for child in sorted(folder.iterdir()):
-        if child.name not in (LOCK, f"{DESCRIPTION}.new") and not is_shard_folder(child):
-            raise BadFolder(folder, f"it has no {DESCRIPTION}, but there is {child.name!r} in it")
-
-
-def _refuse_missing_description(folder: Path) -> None:
-    """Raise if there are shards in a folder without a description, unless they certainly hold nothing."""
-    found = [look_at(shards) for shards in find_shard_folders(folder)]
-    if not all(
-        file.holds_nothing or (file.problem is not None and _was_being_made(summary.folder))
-        for summary in found
-        for file in summary.files
-    ):
-        raise _inconsistent(folder, f"there are shards in it, but no {DESCRIPTION}")
-
-
-def _was_being_made(shards: ShardFolder) -> bool:
-    """Whether the first shards of a folder were being made there, which never had an entry. Power that fails
-    may leave them unreadable. A reshard writes a later generation, a backup has another ending."""
-    return shards.generation == 1 and shards.ending == UNFINISHED
-
-
-def _refuse_unmade(folder: Path) -> Description:
-    """What the folder says about itself; raise if it says nothing, or is another program's."""
-    found = read_description(folder)
-    if found is None:
-        _refuse_foreign(folder)
-        _refuse_missing_description(folder)
-        raise NotAFolder(folder, "no lists are in it", advice=_MAKE)
-    return found
-
-
-def _check_shards(folder: Path, description: Description) -> None:
-    """Raise if the description does not fit the shards that are there."""
-    counts = _that_count(folder, description.generation)
-    if not counts.is_dir():
-        raise _inconsistent(folder, f"{DESCRIPTION} names {counts.name}, which is not there")
-    for shards in find_shard_folders(folder):
-        if shards.generation > description.generation and not shards.unfinished:
-            raise _inconsistent(
-                folder, f"{DESCRIPTION} is older than the shards: it names {counts.name}, not the latest"
-            )
-
-
 def _finish(folder: Path, description: Description) -> None:
     """Finish what a kill interrupted right after the description had been written."""
-    counts = _that_count(folder, description.generation)
-    if counts != _shards(folder, description.generation):
-        counts.rename(_shards(folder, description.generation))
+    counts = that_count(folder, description.generation)
+    if counts != finished(folder, description.generation):
+        counts.rename(finished(folder, description.generation))
         _sync(folder)
-
-
-def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
-    found = [look_at(shards) for shards in find_shard_folders(folder)]
-    if found:
-        advice = (
-            f"see what can be had with `todo --folder {shlex.quote(str(folder))} restore --dry-run`, "
-            "or put the missing file back"
-        )
-    else:
-        advice = "put the shards back, from the original or from a backup"
-    return InconsistentFolder(folder, why, [summary.text for summary in found], advice)
 
 
 def _make(folder: Path, workers: int) -> Description:
     description = Description(workers=workers, generation=1, folder_id=uuid.uuid4().hex)
-    _refuse_missing_description(folder)
+    refuse_missing_description(folder)
     # What an earlier attempt left behind, killed before it was named in a description: it holds nothing.
     for shards in find_shard_folders(folder):
         remove_shards(shards.path)
     _write_shards(folder, description, [() for _ in range(workers)])
-    _put_in_force(folder, description, _unfinished(folder, description.generation))
+    _put_in_force(folder, description, unfinished(folder, description.generation))
     return description
 
 
 def _write_shards(
     folder: Path, description: Description, contents: Iterable[Iterable[tuple[str, TodoList]]]
 ) -> None:
-    directory = _unfinished(folder, description.generation)
+    directory = unfinished(folder, description.generation)
     directory.mkdir(exist_ok=True)
     for index, lists in enumerate(contents):
         path = directory / f"{index}.db"
@@ -425,24 +370,5 @@ def _put_in_force(folder: Path, description: Description, shards: Path) -> None:
     """Name shards that are written and synced in the description, and only then call them finished: whoever
     is killed in between leaves what the next opening can finish."""
     write_description(folder, description)
-    shards.rename(_shards(folder, description.generation))
+    shards.rename(finished(folder, description.generation))
     _sync(folder)
-
-
-def _shards(folder: Path, generation: int) -> Path:
-    return folder / f"shards-{generation}"
-
-
-def _that_count(folder: Path, generation: int) -> Path:
-    """The shards of a generation that is in force, also if they have not got their last name yet."""
-    counts = _shards(folder, generation)
-    written = (_unfinished(folder, generation), _copying(folder, generation))
-    return counts if counts.exists() else next((path for path in written if path.is_dir()), counts)
-
-
-def _unfinished(folder: Path, generation: int) -> Path:
-    return folder / f"shards-{generation}{UNFINISHED}"
-
-
-def _copying(folder: Path, generation: int) -> Path:
-    return folder / f"shards-{generation}{COPYING}"

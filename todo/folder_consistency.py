@@ -1,0 +1,116 @@
+"""Whether what lies in a folder fits together: its description, the folders of shards, and nothing foreign.
+
+Nothing here changes anything. A folder that does not fit is an error that says what is there and what helps.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Final
+
+from .description import DESCRIPTION, Description, read_description
+from .errors import BadFolder, InconsistentFolder, NotAFolder
+from .folder_lock import LOCK
+from .shard_files import (
+    COPYING,
+    UNFINISHED,
+    ShardFolder,
+    find_shard_folders,
+    is_shard_folder,
+    look_at,
+)
+
+__all__ = [
+    "MAKE",
+    "check_shards",
+    "copying",
+    "finished",
+    "refuse_foreign",
+    "refuse_missing_description",
+    "refuse_unmade",
+    "that_count",
+    "unfinished",
+]
+
+MAKE: Final = "`todo add` makes it with its first entry"
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise if there is something in it that we did not put there."""
+    for child in sorted(folder.iterdir()):
+        if child.name not in (LOCK, f"{DESCRIPTION}.new") and not is_shard_folder(child):
+            raise BadFolder(folder, f"it has no {DESCRIPTION}, but there is {child.name!r} in it")
+
+
+def refuse_missing_description(folder: Path) -> None:
+    """Raise if there are shards in a folder without a description, unless they certainly hold nothing."""
+    found = [look_at(shards) for shards in find_shard_folders(folder)]
+    if not all(
+        file.holds_nothing or (file.problem is not None and _was_being_made(summary.folder))
+        for summary in found
+        for file in summary.files
+    ):
+        raise _inconsistent(folder, f"there are shards in it, but no {DESCRIPTION}")
+
+
+def _was_being_made(shards: ShardFolder) -> bool:
+    """Whether the first shards of a folder were being made there, which never had an entry. Power that fails
+    may leave them unreadable. A reshard writes a later generation, a backup has another ending."""
+    return shards.generation == 1 and shards.ending == UNFINISHED
+
+
+def refuse_unmade(folder: Path) -> Description:
+    """What the folder says about itself; raise if it says nothing, or is another program's."""
+    found = read_description(folder)
+    if found is None:
+        refuse_foreign(folder)
+        refuse_missing_description(folder)
+        raise NotAFolder(folder, "no lists are in it", advice=MAKE)
+    return found
+
+
+def check_shards(folder: Path, description: Description) -> None:
+    """Raise if the description does not fit the shards that are there."""
+    counts = that_count(folder, description.generation)
+    if not counts.is_dir():
+        raise _inconsistent(folder, f"{DESCRIPTION} names {counts.name}, which is not there")
+    for shards in find_shard_folders(folder):
+        if shards.generation > description.generation and not shards.unfinished:
+            raise _inconsistent(
+                folder, f"{DESCRIPTION} is older than the shards: it names {counts.name}, not the latest"
+            )
+
+
+def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
+    found = [look_at(shards) for shards in find_shard_folders(folder)]
+    if found:
+        advice = (
+            f"see what can be had with `todo --folder {shlex.quote(str(folder))} restore --dry-run`, "
+            "or put the missing file back"
+        )
+    else:
+        advice = "put the shards back, from the original or from a backup"
+    return InconsistentFolder(folder, why, [summary.text for summary in found], advice)
+
+
+def finished(folder: Path, generation: int) -> Path:
+    """The shards of a generation under their last name."""
+    return folder / f"shards-{generation}"
+
+
+def that_count(folder: Path, generation: int) -> Path:
+    """The shards of a generation that is in force, also if they have not got their last name yet."""
+    counts = finished(folder, generation)
+    written = (unfinished(folder, generation), copying(folder, generation))
+    return counts if counts.exists() else next((path for path in written if path.is_dir()), counts)
+
+
+def unfinished(folder: Path, generation: int) -> Path:
+    """The shards of a generation while they are written."""
+    return folder / f"shards-{generation}{UNFINISHED}"
+
+
+def copying(folder: Path, generation: int) -> Path:
+    """The shards of a generation while a backup writes them."""
+    return folder / f"shards-{generation}{COPYING}"
