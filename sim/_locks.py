@@ -22,11 +22,13 @@ import trio
 from sim._errors import Escape
 from sim._escapes import belongs_to_the_run, guarding, refused
 from sim._footprint import Active
-from sim._worker import current_worker
+from sim._worker import LOOK, PATIENCE, current_worker
 from sim.strategies import Operation
 
 _real_lock: Final = _thread.allocate_lock
 _real_rlock: Final = _thread.RLock
+# Real seconds; less than what makes a thread that does not get on a blocked one.
+_FOR_HOST: Final = LOOK * PATIENCE / 2
 _KIND: Final = "thread lock"
 
 
@@ -86,7 +88,7 @@ class ThreadLock:
         self.private = private
         self.number: int = next(Numbers.left)
         self._waiting: list[Any] = []
-        # The simulated thread or the task that has taken it last, for reports.
+        # The simulated thread or the task that has it; None if it is free, or taken by who is not of the run.
         self.owner: Any = None
         if Active.recorder is not None and real is None:
             Active.recorder.made(self, _KIND)
@@ -109,6 +111,8 @@ class ThreadLock:
             return True
         if not blocking or timeout == 0:
             return False
+        if self.owner is None and self._wait_for_host(timeout):
+            return True
         if worker is None:
             side = Tasks.side
             if side is None or side.task() is None:
@@ -130,6 +134,7 @@ class ThreadLock:
     def release(self) -> None:
         """Give the lock back, as `threading.Lock.release`."""
         self._real.release()
+        self.owner = None
         self._given_back()
 
     def __exit__(self, *exc_info: object) -> None:
@@ -157,6 +162,24 @@ class ThreadLock:
         self._real._at_fork_reinit()
         self._waiting.clear()
 
+    def _wait_for_host(self, timeout: float) -> bool:
+        """Nobody in the run has it: a thread of the host process may, which does not stand still.
+
+        Raises:
+            Escape: it does not give it back either.
+        """
+        if self._real.acquire(True, _FOR_HOST):
+            self._real.release()
+            return self._take()
+        if timeout >= 0:
+            return False
+        raise refused(
+            Escape(
+                "a lock of threads that is held, but by nobody in the run,",
+                "make it in the scenario, and let who takes it be a thread or a task of the run",
+            )
+        )
+
     def _take(self) -> bool:
         taken = bool(self._real.acquire(False))
         if taken:
@@ -167,6 +190,14 @@ class ThreadLock:
 
     def _given_back(self) -> None:
         if current_worker() is None and not belongs_to_the_run():
+            if self._waiting:
+                # Not raised here: it is the run that is none, and not the thread outside that does wrong.
+                refused(
+                    Escape(
+                        "a lock of threads, or an event, that a thread outside of the run gives to one in it",
+                        "start that thread in the scenario",
+                    )
+                )
             return
         self._touched(Operation.WRITE)
         waiting, self._waiting = self._waiting, []
@@ -202,6 +233,7 @@ class ThreadRLock(ThreadLock):
         """Give it back once."""
         self._real.release()
         if not self._real._is_owned():
+            self.owner = None
             self._given_back()
 
     def locked(self) -> bool:
@@ -215,6 +247,7 @@ class ThreadRLock(ThreadLock):
 
     def _release_save(self) -> Any:
         saved = self._real._release_save()
+        self.owner = None
         self._given_back()
         return saved
 

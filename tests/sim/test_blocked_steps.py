@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Generator
 from typing import cast
 
@@ -54,18 +53,6 @@ def test_task_that_handles_it_and_blocks_again_does_not_go_on(pipe: tuple[int, i
 
     (failure,) = sim.explore(scenario).failures
     assert isinstance(failure.error, sim.TaskBlocked)
-
-
-def test_task_that_waits_for_a_real_lock_is_reported() -> None:
-    lock = threading.Lock()
-    lock.acquire()
-
-    async def scenario() -> None:
-        lock.acquire()
-
-    (failure,) = sim.explore(scenario).failures
-    assert isinstance(failure.error, sim.TaskBlocked | sim.Deadlock)
-    assert "in scenario" in str(failure.error)
 
 
 @pytest.mark.parametrize("in_thread", [False, True])

@@ -164,3 +164,74 @@ def test_a_second_exploration_at_once_is_refused() -> None:
         # One after the other is fine, in whichever thread.
         assert ask(explore) is None
     sim.explore(nothing, max_executions=1).check()
+
+
+def test_lock_that_a_host_thread_holds_for_a_moment_is_waited_for() -> None:
+    lock = threading.Lock()
+    asked: queue.Queue[None] = queue.Queue()
+    held = threading.Event()
+
+    def host() -> None:
+        with lock:
+            held.set()
+            asked.get()
+
+    def in_thread() -> None:
+        asked.put(None)
+        with lock:
+            taken.append(1)
+
+    taken: list[int] = []
+
+    async def scenario() -> None:
+        await trio.to_thread.run_sync(in_thread)
+
+    thread = threading.Thread(target=host)
+    thread.start()
+    held.wait()
+    sim.explore(scenario, max_executions=1).check()
+    thread.join()
+    assert taken == [1]
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_lock_that_nobody_in_the_run_ever_gives_back_is_an_escape(in_thread: bool) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+
+    async def scenario() -> None:
+        if in_thread:
+            await trio.to_thread.run_sync(lock.acquire)
+        else:
+            lock.acquire()
+
+    (failure,) = sim.explore(scenario).failures
+    assert isinstance(failure.error, sim.Escape)
+    assert "by nobody in the run" in str(failure.error)
+
+
+def test_event_that_a_host_thread_sets_for_a_thread_of_the_run_is_an_escape() -> None:
+    event, begin, done = threading.Event(), threading.Lock(), threading.Lock()
+    begin.acquire()
+    done.acquire()
+
+    def host() -> None:
+        begin.acquire()
+        event.set()
+        done.release()
+
+    async def scenario() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, lambda: event.wait())
+            await trio.sleep(1)
+            begin.release()
+            done.acquire()
+
+    thread = threading.Thread(target=host)
+    thread.start()
+    (failure,) = sim.explore(scenario, max_executions=1).failures
+    thread.join()
+    # Made again, the run finds the event set; what was raised comes first all the same.
+    error = failure.error.__cause__ or failure.error
+    assert isinstance(error, sim.Escape)
+    assert "outside of the run" in str(error)
