@@ -40,6 +40,7 @@ def read(text: str, source: str = "todo.csv") -> Read:
         begun = 2
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=_delimiter(text), strict=True, skipinitialspace=True)
+    line = begun
     try:
         header = [name.strip().lower() for name in next(reader, list[str]())]
         if "title" not in header:
@@ -49,16 +50,21 @@ def read(text: str, source: str = "todo.csv") -> Read:
         for name in header:
             if name not in FIELDS and name not in IGNORED:
                 yield BadLine(source, begun, ",".join(header), no_such_field(name))
-        for row in reader:
+        while True:
+            # That on which the row begins: one whose quotes are not closed goes on to the end of the file.
+            line = reader.line_num + begun
+            row = next(reader, None)
+            if row is None:
+                return
             if not any(row):
                 continue
             try:
                 listed = from_fields(_fields(header, row))
-                yield Placed.at(listed, source, reader.line_num + begun - 1, ",".join(row))
+                yield Placed.at(listed, source, line, ",".join(row))
             except BadInput as error:
-                yield BadLine(source, reader.line_num + begun - 1, ",".join(row), str(error))
+                yield BadLine(source, line, ",".join(row), str(error))
     except csv.Error as error:
-        yield BadLine(source, reader.line_num + begun - 1, "", f"no CSV from here on: {error}")
+        yield BadLine(source, line, "", f"no CSV from here on: {error}")
 
 
 def _delimiter(text: str) -> str:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from todo import BadInput, BadLine, Entry
+from todo import BadInput, BadLine, Entry, InvalidListName
 from todo.formats import READERS, WRITERS, Listed, format_of, todo_txt
 from todo.formats.icalendar import write as write_icalendar
+from todo.import_export import with_lists
 
 words = st.one_of(
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8),
@@ -181,6 +182,39 @@ def test_a_column_that_is_no_field_is_a_bad_line_once() -> None:
     assert bad.line == 1
     assert "no field 'colour'" in str(bad)
     assert read == [Listed(None, Entry(title="Milk")), Listed(None, Entry(title="Bread"))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "line", "unit"),
+    [
+        ("todo.txt", "one\n\nbuy +\u202ex\n", 3, "line"),
+        ("csv", 'title\none\n"buy\t+\u202ex"\n', 3, "line"),
+        ("json", '[{"title": "one"}, {"title": "buy +\u202ex"}]', 2, "entry"),
+    ],
+)
+def test_a_project_that_names_no_list_is_a_bad_line_in_each_format(
+    kind: str, text: str, line: int, unit: str
+) -> None:
+    read = list(READERS[kind](text, "file"))
+    assert all(isinstance(item, Listed) for item in read)
+    good, bad = with_lists(read, by_project=True, default_list="default")
+    assert isinstance(good, Listed)
+    assert good == Listed("default", Entry(title="one"))
+    assert isinstance(bad, BadLine)
+    assert (bad.source, bad.line, bad.unit) == ("file", line, unit)
+    assert "cannot be the name of a list" in bad.why
+    # Nobody is asked for the project where it means nothing.
+    assert [type(item) for item in with_lists(read)] == [Listed, Listed]
+    with pytest.raises(InvalidListName):
+        list(with_lists(read, default_list=""))
+    with pytest.raises(InvalidListName):
+        list(with_lists([Listed(None, Entry(title="buy +\u202ex"))], by_project=True))
+
+
+def test_a_bad_row_of_several_lines_is_named_by_its_first() -> None:
+    read = list(READERS["csv"]('title\none\n"two\nlines"\nthree\n\n"four\n\nfive\n', "file"))
+    assert [item.line for item in read if isinstance(item, BadLine)] == [3, 7]
+    assert [item.entry.title for item in read if isinstance(item, Listed)] == ["one", "three"]
 
 
 def test_todo_txt_passes_over_empty_lines_and_names_bad_ones() -> None:
