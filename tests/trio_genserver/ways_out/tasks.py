@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from trio_genserver import (
     TaskStopped,
@@ -161,3 +162,21 @@ async def let_two_tasks_fail_at_once(sent: Any) -> None:
         tasks.start(fail, sent)
         tasks.start(fail, sent)
         await trio.sleep_forever()
+
+
+@way
+async def forget_a_task_that_has_failed(sent: Any) -> None:
+    async with open_task_supervisor() as tasks:
+        tasks.start_nolink(fail, sent)
+        await tasks.wait_idle()
+        raise Broken("the block")
+
+
+@way
+async def let_the_block_of_a_map_fail(sent: Any) -> None:
+    async def slow(_: object) -> None:
+        await trio.sleep_forever()
+
+    async with amap(slow, [sent]):
+        await trio.testing.wait_all_tasks_blocked()
+        raise Broken("the block")
