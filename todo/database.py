@@ -134,21 +134,16 @@ class Database:
             heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last), failed), key=_by_day)
         )
 
-    async def notes(self, prefix: str, *, failed: list[StorageError] | None = None) -> list[dict[str, str]]:
-        """For each shard what it remembers, see `todo.shard_notes.read_notes`.
-
-        Args:
-          failed: see `lists`.
-        """
-        return await self._ask_all(DatabaseWorker.notes(prefix), failed)
-
-    async def forget_notes(self, prefix: str, *, failed: list[StorageError] | None = None) -> None:
-        """Have all shards forget, see `todo.shard_notes.forget_notes`.
-
-        Args:
-          failed: see `lists`.
-        """
-        await self._ask_all(DatabaseWorker.forget_notes(prefix), failed)
+    async def ask_each(self, message: Call[DatabaseWorker, R]) -> list[R | StorageError]:
+        """For each shard the reply of its worker, or why it has none; they work on it at the same time."""
+        requests = [worker.send_request(message) for worker in self.workers]
+        answers: list[R | StorageError] = []
+        for request in requests:
+            try:
+                answers.append(await request.wait())
+            except StorageError as error:
+                answers.append(error)
+        return answers
 
     async def check(self) -> list[list[str]]:
         """For each shard what is wrong with it, in words; empty if nothing is."""
@@ -184,16 +179,15 @@ class Database:
     async def _ask_all(
         self, message: Call[DatabaseWorker, R], failed: list[StorageError] | None = None
     ) -> list[R]:
-        """The replies of all workers, which work on it at the same time."""
-        requests = [worker.send_request(message) for worker in self.workers]
+        """The replies of all workers; see `lists`."""
         answers: list[R] = []
-        for request in requests:
-            try:
-                answers.append(await request.wait())
-            except StorageError as error:
-                if failed is None:
-                    raise
-                failed.append(error)
+        for answer in await self.ask_each(message):
+            if not isinstance(answer, StorageError):
+                answers.append(answer)
+            elif failed is None:
+                raise answer
+            else:
+                failed.append(answer)
         return answers
 
 

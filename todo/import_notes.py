@@ -1,19 +1,18 @@
 """How an import that was interrupted is taken up again, and adds nothing twice.
 
 An import is known by a digest of what it adds: the lists and, in their order, the entries. With each piece
-that is added to a list its shard notes, in the same transaction, how many of them there are now. A second run
-of the same import begins after those. When all are there that is noted as well, once and durably, before the
-other notes are removed; that last note goes only when whoever asked was told. From then on the same import
-is another one, and adds again.
+that is added to a list its shard notes, in the same transaction, how many of them there are now. A second
+run of the same import begins after those. When all are there, each shard notes that as well, and the notes go
+only when whoever asked was told. From then on the same import is another one, and adds again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from .database import Database
+from .database import Database, stored_name
 from .database_worker import DatabaseWorker
 from .entry import Entry
 from .errors import StorageError
@@ -44,17 +43,31 @@ class ImportNotes:
         self._finished = f"{self._prefix}finished"
 
     async def read(self) -> None:
-        """Find out how far an earlier run has come. A shard that cannot be used says nothing; its lists
-        cannot be added to, either."""
-        failed: list[StorageError] = []
-        for notes in await self._database.notes(self._prefix, failed=failed):
+        """Find out how far an earlier run has come.
+
+        Raises:
+          StorageError: the shard of one of the lists cannot say.
+        """
+        answers = await self._database.ask_each(DatabaseWorker.notes(self._prefix))
+        for notes in answers:
+            if isinstance(notes, StorageError):
+                continue
             if self._finished in notes:
                 self._stored = {name: len(entries) for name, entries in self._lists.items()}
                 return
             for name in self._lists:
-                # After a reshard the old one of a list may lie in another shard than the new one.
+                # A reshard puts the old ones into all shards; the new one is in that of the list.
                 count = int(notes.get(self._key(name), 0))
                 self._stored[name] = max(self._stored.get(name, 0), count)
+        failed = {
+            worker: answer
+            for worker, answer in zip(self._database.workers, answers, strict=True)
+            if isinstance(answer, StorageError)
+        }
+        for name in self._lists if failed else ():
+            worker = self._database.worker_for(await stored_name(self._database.pool, name))
+            if worker in failed:
+                raise failed[worker]
 
     def stored(self, name: str) -> int:
         """How many of the entries of a list are there already."""
@@ -65,24 +78,33 @@ class ImportNotes:
         return Note(self._key(name), str(count))
 
     async def finish(self) -> None:
-        """Note that all are there, and forget how far each list has come."""
+        """Note that all are there.
+
+        Raises:
+          StorageError: no shard could do it.
+        """
         if not self._lists:
             return
-        # In a shard that has just been written to.
-        worker = self._database.worker_for(min(self._lists))
-        await worker.call(DatabaseWorker.take_notes([Note(self._finished, "yes")]))
-        await self._database.forget_notes(f"{self._prefix}list ", failed=[])
+        answers = await self._database.ask_each(DatabaseWorker.take_notes([Note(self._finished, "yes")]))
+        failed = [answer for answer in answers if answer is not None]
+        if len(failed) == len(answers):
+            raise failed[0]
 
     async def forget(self) -> None:
-        """Whoever asked was told: the same once more is another import."""
-        await self._database.forget_notes(self._prefix, failed=[])
+        """Whoever asked was told: the same once more is another import.
+
+        A shard that cannot do it now has the next run find all done, and say so.
+        """
+        if self._lists:
+            await self._database.ask_each(DatabaseWorker.forget_notes(self._prefix))
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}list {name}"
 
 
-def copy_notes(sources: Iterable[Shard], target: Shard) -> None:
-    """Have the notes of all imports in `target` as well: for rewriting a folder.
+def copy_notes(sources: Sequence[Shard], targets: Sequence[Shard]) -> None:
+    """Have the notes of all imports in each of `targets`: for rewriting a folder. Whichever shard a list is
+    in then, its own knows of it.
 
     Raises:
       StorageError: a file failed.
@@ -92,7 +114,8 @@ def copy_notes(sources: Iterable[Shard], target: Shard) -> None:
         for key, value in read_notes(shard, _PREFIX).items():
             before = found.get(key)
             found[key] = value if before is None or not value.isdecimal() else _larger(before, value)
-    take_notes(target, [Note(key, value) for key, value in found.items()])
+    for target in targets:
+        take_notes(target, [Note(key, value) for key, value in found.items()])
 
 
 def _larger(one: str, other: str) -> str:

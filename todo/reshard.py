@@ -46,9 +46,6 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
                 # Only to be read: whatever comes of it, they stay as they are.
                 old = [stack.enter_context(folder.read_shard(index)) for index in range(before)]
                 folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
-                with folder.open_rewritten(description, 0) as first:
-                    # Whoever takes up an import asks all shards.
-                    copy_notes(old, first)
                 written = _compare(folder, description, old)
         except (StorageError, OSError) as error:
             raise ReshardFailed(folder.path, str(error)) from error
@@ -57,7 +54,7 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
 
 
 def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
-    """Read every list back from the new shards.
+    """Read every list back from the new shards, and have them know of unfinished imports.
 
     Returns:
       how many entries there are.
@@ -71,6 +68,7 @@ def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
             stack.enter_context(folder.open_rewritten(description, index))
             for index in range(description.workers)
         ]
+        copy_notes(old, new)
         for shard in old:
             for summary in shard.lists():
                 copy = new[stable_hash(summary.name) % description.workers]
