@@ -1,93 +1,32 @@
-"""A simulator for Trio programs: it decides every interleaving, and can make any run again."""
+"""A simulator for Trio programs: it decides every interleaving, and can make any run again.
 
-from sim._draw import choose
-from sim._errors import (
-    Deadlock,
-    Escape,
-    ExplorationUnderWay,
-    Interrupted,
-    InvalidToken,
-    LeakedTasks,
-    Nondeterminism,
-    ReplayDiverged,
-    ScenarioFailure,
-    SimError,
-    StateOutlivesRun,
-    StepBudgetExceeded,
-    SystemTaskCrashed,
-    TaskBlocked,
-    ThreadBlocked,
-    ThreadCrashed,
-    UnsupportedTrio,
-    WrongType,
-    WrongUse,
-)
-from sim._exploration import Scenario
-from sim._explore import explore, replay
-from sim._result import Failure, Result
-from sim._shared import Shared
-from sim._trace import TracedStep
-from sim._wait_graph import WaitingTask
-from sim.faults import FaultKind, FaultPlan, InjectedCrash, InjectedFailure
-from sim.oracles import models
-from sim.oracles.history import ANY, History, Raised
-from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
-from sim.oracles.isolation import Interference, find_interference
-from sim.oracles.linearizability import (
-    NotLinearizable,
-    assert_linearizable,
-    check_linearizability,
-)
-from sim.oracles.models import BLOCKED, Model, Step
+The public names are listed in `sim._public`. Everything is imported when the first of them is asked for:
+pytest loads `sim.pytest_plugin`, and so this package, also for tests that have nothing to do with either.
+"""
 
-__all__ = [
-    "ANY",
-    "BLOCKED",
-    "Deadlock",
-    "Escape",
-    "ExplorationUnderWay",
-    "Failure",
-    "FaultKind",
-    "FaultPlan",
-    "History",
-    "InjectedCrash",
-    "InjectedFailure",
-    "Interference",
-    "Interrupted",
-    "InvalidToken",
-    "LeakedTasks",
-    "Model",
-    "Nondeterminism",
-    "NotAlways",
-    "NotEventually",
-    "NotLinearizable",
-    "Raised",
-    "ReplayDiverged",
-    "Result",
-    "Scenario",
-    "ScenarioFailure",
-    "Shared",
-    "SimError",
-    "StateOutlivesRun",
-    "Step",
-    "StepBudgetExceeded",
-    "SystemTaskCrashed",
-    "TaskBlocked",
-    "ThreadBlocked",
-    "ThreadCrashed",
-    "TracedStep",
-    "UnsupportedTrio",
-    "WaitingTask",
-    "WrongType",
-    "WrongUse",
-    "always",
-    "assert_linearizable",
-    "check_linearizability",
-    "choose",
-    "eventually",
-    "explore",
-    "find_interference",
-    "models",
-    "replay",
-    "sometimes",
-]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sim._public import *  # noqa: F403 - that module is the list of them
+    from sim._public import __all__ as __all__
+else:
+
+    def __getattr__(name):
+        # What is private is a module of this package, which is on its way to be imported.
+        if name == "__all__" or not name.startswith("_"):
+            _load()
+            if name in globals():
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        _load()
+        return sorted(globals())
+
+    def _load():
+        # Everything at once: in a run, modules would be imported under the clock and the locks of the run.
+        from sim import _public
+
+        globals().update({name: getattr(_public, name) for name in _public.__all__}, __all__=_public.__all__)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from functools import partial
+from typing import Any
 
 from sim._escapes import belongs_to_the_run
 
@@ -44,6 +46,31 @@ def gathered(keep: Callable[[str], None]) -> Generator[None]:
         logging.root.removeHandler(keeper)
         for handler in handlers:
             handler.removeFilter(_not_of_the_run)
+
+
+def heard_by(
+    handler: logging.Handler, begin: Callable[[], None], scenario: Callable[[], Awaitable[object]]
+) -> Callable[[], Awaitable[object]]:
+    """A scenario whose own log a handler gets, although it was there before.
+
+    Args:
+        handler: the handler.
+        begin: called when a run begins.
+        scenario: the scenario.
+    """
+
+    async def heard() -> None:
+        begin()
+        handler.removeFilter(_not_of_the_run)
+        try:
+            await scenario()
+        finally:
+            handler.addFilter(_not_of_the_run)
+
+    function: Any = scenario.func if isinstance(scenario, partial) else scenario
+    heard.__name__, heard.__qualname__ = function.__name__, function.__qualname__
+    heard.__module__ = function.__module__
+    return heard
 
 
 def _handlers() -> Iterator[logging.Handler]:

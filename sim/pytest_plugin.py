@@ -7,57 +7,119 @@
         ...
 
 The marker's arguments are those of `sim.explore`, by name or in its order; fixtures may be used, but not
-async ones, and each is the same object in every execution. A ``pytest.mark.trio`` beside it does not matter.
+async ones, and each is the same object in every execution. A ``pytest.mark.trio``, ``asyncio`` or ``anyio``
+beside it does not matter.
 
 A run that fails is kept and tried first the next time: in the file that
 the marker names as its ``database``, or else in pytest's cache folder. `--sim-token TOKEN` makes one run
 only, of the tests that are selected; `--sim-executions N` makes more or fewer executions of each.
 
 Needs the package `pytest`, which loads this by itself where the project is installed;
-``-p no:sim.pytest_plugin`` leaves it out.
+``-p no:sim`` leaves it out.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from sim._database import FailuresOf
-from sim._errors import WrongUse
-from sim._exploration import Scenario
-from sim._explore import explore, replay
-from sim._result import Result
+from sim import _pytest_fixtures
 
+# Nothing of the simulator, and so no Trio, before a test is marked: this is imported by every run of pytest.
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
+
+    from sim._exploration import Scenario
+
+NAME = "sim"
+"""What ``-p no:sim`` calls this."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+# Set on the tests that are explored.
+_EXPLORED: Final = "_sim_explored"
+
+# Marks of plugins that run async tests.
+_OF_OTHERS: Final = frozenset({"trio", "asyncio", "anyio"})
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if pluginmanager.is_blocked(NAME):
+        return
     group = parser.getgroup("sim", "simulation")
     group.addoption("--sim-executions", type=int, metavar="N", help="explore each simulated test N times")
     group.addoption("--sim-token", metavar="TOKEN", help="replay this run of the simulated tests selected")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.is_blocked(NAME):
+        config.pluginmanager.unregister(sys.modules[__name__])
+        return
+    config.pluginmanager.register(_pytest_fixtures, "sim-fixtures")
     config.addinivalue_line(
         "markers", "sim(strategy=, max_executions=, ...): explore the async test with sim.explore"
     )
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, object, object]:
+    # Innermost: pytest-asyncio makes another kind of item of what is still async when it comes to it.
+    made = yield
+    items: Any = made
+    # A list of them if they are functions.
+    if isinstance(made, list):
+        _explore_marked(collector.config, items)
+    return items
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    # Before any plugin that runs async tests sees them: what it finds is an ordinary function.
+    # Those that a plugin has marked since.
+    _explore_marked(config, items)
+
+
+def _explore_marked(config: pytest.Config, items: Sequence[Any]) -> None:
+    """Have marked tests explored; plugins that run async tests find ordinary functions in their place."""
     for item in items:
+        if not isinstance(item, pytest.Function) or getattr(item, _EXPLORED, False):
+            continue
         marker = item.get_closest_marker("sim")
-        if marker is not None and isinstance(item, pytest.Function):
+        if marker is not None:
+            setattr(item, _EXPLORED, True)
             item.obj = _explored(config, item.nodeid, item.obj, marker)
-            # pytest-trio would refuse what it takes for an async test of its own that is none.
-            item.get_closest_marker = partial(_closest_marker_but_trio, item.get_closest_marker)  # type: ignore[method-assign]
+            # They would refuse what they take for an async test of their own that is none.
+            item.get_closest_marker = partial(_closest_marker_but, item.get_closest_marker)  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any],
+    request: Any,
+) -> Generator[None, Any, Any]:
+    """Refuse an async fixture by name, before a plugin that runs such fixtures says something else."""
+    function = fixturedef.func
+    # pytest-trio marks with the first what is run with the test's task.
+    if getattr(request.node, _EXPLORED, False) and (
+        getattr(function, "_force_trio_fixture", False)
+        or inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
+        from sim._errors import WrongUse
+
+        error = WrongUse(
+            f"{request.node.nodeid} is marked sim and uses the async fixture {fixturedef.argname}, which "
+            "would be made once, outside of its executions: make in the test what it makes, or await a "
+            "function that does"
+        )
+        # As pytest keeps what a fixture has raised; without it the next test would fail, too.
+        fixturedef.cached_result = (None, fixturedef.cache_key(request), (error, None))
+        raise error
+    return (yield)
 
 
 def pytest_report_header() -> str | None:
@@ -67,26 +129,21 @@ def pytest_report_header() -> str | None:
     return "sim: python -O leaves out `assert` in everything but test modules, so scenarios check less"
 
 
-def _closest_marker_but_trio(closest: Callable[..., Any], name: str, default: Any = None) -> Any:
-    return default if name == "trio" else closest(name, default)
-
-
-@pytest.fixture
-def sim_explore() -> Callable[..., Result]:
-    """`sim.explore`, which raises the error of a failing run; for scenarios made inside a test."""
-
-    def explore_and_check(scenario: Scenario, *args: Any, **kwargs: Any) -> Result:
-        result = explore(scenario, *args, **kwargs)
-        result.check()
-        return result
-
-    return explore_and_check
+def _closest_marker_but(closest: Callable[..., Any], name: str, default: Any = None) -> Any:
+    return default if name in _OF_OTHERS else closest(name, default)
 
 
 def _explored(
     config: pytest.Config, nodeid: str, test: Callable[..., Any], marker: pytest.Mark
 ) -> Callable[..., None]:
     """The test that explores `test`; one that fails if the marker cannot be meant so."""
+    import trio
+
+    from sim._database import FailuresOf
+    from sim._errors import WrongUse
+    from sim._explore import explore, replay
+    from sim._logs import heard_by
+
     wrong: str | None = None
     options: dict[str, Any] = {}
     if not inspect.iscoroutinefunction(test):
@@ -102,7 +159,18 @@ def _explored(
         __tracebackhide__ = True
         if wrong is not None:
             raise WrongUse(wrong)
-        scenario = partial(test, **fixtures)
+        for name, value in fixtures.items():
+            if isinstance(value, trio.abc.Clock):
+                raise WrongUse(
+                    f"{nodeid} is marked sim and uses the fixture {name}, a clock that its executions do not "
+                    "go by: time is virtual in them and jumps by itself; trio.lowlevel.current_clock() is "
+                    "theirs"
+                )
+        scenario: Scenario = partial(test, **fixtures)
+        for value in fixtures.values():
+            if isinstance(value, pytest.LogCaptureFixture):
+                # Each execution has a log of its own.
+                scenario = heard_by(value.handler, value.clear, scenario)
         token: str | None = config.getoption("--sim-token")
         if token is not None:
             replay(scenario, token).check()

@@ -152,3 +152,159 @@ def test_assertions_that_are_left_out_are_said_aloud(pytester: pytest.Pytester) 
 def test_it_is_loaded_by_itself_and_only_once() -> None:
     (entry,) = importlib.metadata.entry_points(group="pytest11", name="sim.pytest_plugin")
     assert entry.load() is sim.pytest_plugin
+
+
+FIXTURES = """
+import logging
+import pytest
+import trio
+
+@pytest.fixture
+async def made():
+    return 5
+
+@pytest.fixture
+async def yielded():
+    yield 6
+
+@pytest.fixture
+def of_made(made):
+    return made
+
+@pytest.fixture
+def clock():
+    return trio.testing.MockClock()
+
+@pytest.fixture
+def mailbox():
+    return []
+
+class TestInAClass:
+    @pytest.fixture(autouse=True)
+    def sets(self):
+        self.limit = 3
+
+    @pytest.mark.sim(max_executions=5)
+    @pytest.mark.parametrize("number", [1, 2])
+    async def test_right(self, number):
+        assert number < self.limit
+
+@pytest.mark.sim(max_executions=5)
+async def test_logs_right(caplog):
+    logging.getLogger("x").warning("hello")
+    assert [record.getMessage() for record in caplog.records] == ["hello"]
+
+@pytest.mark.sim(max_executions=5)
+async def test_async(made): ...
+
+@pytest.mark.sim(max_executions=5)
+async def test_async_generator(yielded): ...
+
+@pytest.mark.sim(max_executions=5)
+async def test_by_another(of_made): ...
+
+@pytest.mark.sim(max_executions=5)
+async def test_clock(clock): ...
+
+@pytest.mark.sim(max_executions=30)
+async def test_state(mailbox):
+    mailbox.append(1)
+    for _ in mailbox[:9]:
+        await trio.lowlevel.checkpoint()
+
+@pytest.mark.trio
+async def test_of_trio_right(made, yielded):
+    assert (made, yielded) == (5, 6)
+"""
+
+
+@pytest.mark.parametrize("mode", ["true", "false"])
+def test_fixtures_that_no_execution_can_use_are_refused_by_name(pytester: pytest.Pytester, mode: str) -> None:
+    pytester.makeini(f"[pytest]\ntrio_mode = {mode}\n")
+    pytester.makepyfile(test_it=FIXTURES)
+    outcome = run(pytester)
+    outcome.assert_outcomes(passed=4, failed=2, errors=3)
+    for test, fixture in (("async", "made"), ("async_generator", "yielded"), ("by_another", "made")):
+        outcome.stdout.fnmatch_lines_random(
+            [f"*test_{test} is marked sim and uses the async fixture {fixture},*"]
+        )
+    outcome.stdout.fnmatch_lines_random(
+        [
+            "*test_clock is marked sim and uses the fixture clock,*",
+            "*mailbox of the scenario: a list of 0 ->*",
+        ]
+    )
+
+
+def test_it_can_be_left_out(pytester: pytest.Pytester) -> None:
+    for name in ("sim", "sim.pytest_plugin"):
+        outcome = pytester.runpytest_subprocess("-p", f"no:{name}", "-k", "by_hand", "-p", "no:cacheprovider")
+        outcome.assert_outcomes(errors=1)
+        outcome.stdout.fnmatch_lines(["*fixture 'sim_explore' not found*"])
+        refused = pytester.runpytest_subprocess("-p", f"no:{name}", "--sim-executions", "3")
+        assert refused.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_nothing_is_imported_before_a_test_is_marked(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="import sys\ndef test_plain():\n"
+        "    assert 'sim.pytest_plugin' in sys.modules\n"
+        "    assert not {'trio', 'sim._explore', 'hypothesis'} & set(sys.modules)\n"
+    )
+    others = ("-p", "no:trio", "-p", "no:hypothesispytest")
+    run(pytester, *others).assert_outcomes(passed=1)
+
+
+def test_workers_of_xdist_explore_too(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    run(pytester, "-n", "2").assert_outcomes(passed=2, failed=1)
+
+
+# As pytest-asyncio does in its mode auto: what is async becomes another kind of item, and its fixtures plain.
+ANOTHER_PLUGIN = """
+import inspect
+import pytest
+
+class Theirs(pytest.Function):
+    def runtest(self):
+        raise RuntimeError("taken by another plugin")
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector, name):
+    made = yield
+    if not isinstance(made, list):
+        return made
+    return [
+        Theirs.from_parent(collector, name=item.name, callobj=item.obj)
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj) else item
+        for item in made
+    ]
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    if inspect.iscoroutinefunction(fixturedef.func):
+        fixturedef.func = lambda: 5
+    return (yield)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if pyfuncitem.get_closest_marker("asyncio") or pyfuncitem.get_closest_marker("anyio"):
+        raise RuntimeError("is not async")
+"""
+
+
+def test_plugins_that_run_async_tests_leave_marked_ones_alone(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(ANOTHER_PLUGIN)
+    pytester.makepyfile(
+        test_it="import pytest, trio\n"
+        "@pytest.fixture\nasync def made(): return 5\n"
+        "@pytest.mark.sim\nasync def test_it(): await trio.lowlevel.checkpoint()\n"
+        "@pytest.mark.asyncio\n@pytest.mark.anyio\n"
+        "@pytest.mark.sim\nasync def test_marked(): await trio.lowlevel.checkpoint()\n"
+        "@pytest.mark.sim\nasync def test_async(made): ...\n"
+        "class TestAll:\n    pytestmark = pytest.mark.sim\n"
+        "    async def test_in_a_class(self): await trio.lowlevel.checkpoint()\n"
+    )
+    outcome = run(pytester, "-p", "no:trio")
+    outcome.assert_outcomes(passed=3, errors=1)
+    outcome.stdout.fnmatch_lines_random(["*test_async is marked sim and uses the async fixture made,*"])

@@ -1,0 +1,93 @@
+"""The public names of this package, in one list; `sim` itself has them from here."""
+
+from sim._draw import choose
+from sim._errors import (
+    Deadlock,
+    Escape,
+    ExplorationUnderWay,
+    Interrupted,
+    InvalidToken,
+    LeakedTasks,
+    Nondeterminism,
+    ReplayDiverged,
+    ScenarioFailure,
+    SimError,
+    StateOutlivesRun,
+    StepBudgetExceeded,
+    SystemTaskCrashed,
+    TaskBlocked,
+    ThreadBlocked,
+    ThreadCrashed,
+    UnsupportedTrio,
+    WrongType,
+    WrongUse,
+)
+from sim._exploration import Scenario
+from sim._explore import explore, replay
+from sim._result import Failure, Result
+from sim._shared import Shared
+from sim._trace import TracedStep
+from sim._wait_graph import WaitingTask
+from sim.faults import FaultKind, FaultPlan, InjectedCrash, InjectedFailure
+from sim.oracles import models
+from sim.oracles.history import ANY, History, Raised
+from sim.oracles.invariants import NotAlways, NotEventually, always, eventually, sometimes
+from sim.oracles.isolation import Interference, find_interference
+from sim.oracles.linearizability import (
+    NotLinearizable,
+    assert_linearizable,
+    check_linearizability,
+)
+from sim.oracles.models import BLOCKED, Model, Step
+
+__all__ = [
+    "ANY",
+    "BLOCKED",
+    "Deadlock",
+    "Escape",
+    "ExplorationUnderWay",
+    "Failure",
+    "FaultKind",
+    "FaultPlan",
+    "History",
+    "InjectedCrash",
+    "InjectedFailure",
+    "Interference",
+    "Interrupted",
+    "InvalidToken",
+    "LeakedTasks",
+    "Model",
+    "Nondeterminism",
+    "NotAlways",
+    "NotEventually",
+    "NotLinearizable",
+    "Raised",
+    "ReplayDiverged",
+    "Result",
+    "Scenario",
+    "ScenarioFailure",
+    "Shared",
+    "SimError",
+    "StateOutlivesRun",
+    "Step",
+    "StepBudgetExceeded",
+    "SystemTaskCrashed",
+    "TaskBlocked",
+    "ThreadBlocked",
+    "ThreadCrashed",
+    "TracedStep",
+    "UnsupportedTrio",
+    "WaitingTask",
+    "WrongType",
+    "WrongUse",
+    "always",
+    "assert_linearizable",
+    "check_linearizability",
+    "choose",
+    "eventually",
+    "explore",
+    "find_interference",
+    "models",
+    "replay",
+    "sometimes",
+]
