@@ -28,7 +28,10 @@ from ._writing import write_file, write_to_standard_output
 def import_command(
     options: Options, file: str, format_: str | None, name: str | None, by_project: bool, skip_bad: bool
 ) -> None:
-    """Add the entries of FILE (todo.txt, CSV or JSON; - is standard input)."""
+    """Add the entries of FILE (todo.txt, CSV or JSON; - is standard input).
+
+    If it is interrupted the same import once more adds what is missing, and nothing twice.
+    """
     if file == "-" and format_ is None:
         raise click.UsageError("standard input has no ending; say --format")
     kind = format_ or format_of(file)
