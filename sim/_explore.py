@@ -7,6 +7,7 @@ the kernel works in themselves.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
 from collections.abc import Callable
@@ -428,6 +429,8 @@ def _run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) ->
             "not from a task"
         )
     check_trio()
+    # All that a scenario may ask `sim` for, so that nothing is imported in a run.
+    importlib.import_module("sim._public")
 
     async def host() -> None:
         with nested(max_steps, strategy.wants_footprints) as kernel:

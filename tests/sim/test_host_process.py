@@ -2,10 +2,13 @@
 
 import queue
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 from time import monotonic as imported_monotonic
 from time import sleep as imported_sleep
@@ -235,3 +238,22 @@ def test_event_that_a_host_thread_sets_for_a_thread_of_the_run_is_an_escape() ->
     error = failure.error.__cause__ or failure.error
     assert isinstance(error, sim.Escape)
     assert "outside of the run" in str(error)
+
+
+def test_no_module_of_the_simulator_is_imported_in_a_run() -> None:
+    program = (
+        "import sys, sim._explore, sim, trio\n"
+        "async def scenario():\n"
+        "    before = set(sys.modules)\n"
+        "    sim.choose([1, 2]); sim.Shared(0); sim.History(); sim.models.Counter()\n"
+        "    assert set(sys.modules) == before, set(sys.modules) - before\n"
+        "sim._explore.explore(scenario, max_executions=2).check()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
