@@ -152,7 +152,7 @@ class Exploration:
             else:
                 self.executions += 1
                 verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
-            strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log)))
+            strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log), ended.left))
             if not ended.abandoned:
                 # Of the others those that are powers of two, to make again some of every age.
                 if options.compare and not self.executions & (self.executions - 1):

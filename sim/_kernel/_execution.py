@@ -165,7 +165,7 @@ class Kernel:
         self._interrupts.check()
         faults = scheduler.faults
         struck = faults is not None and faults.struck
-        return Ended(self._findings.verdict(struck), abandoned, cut, scheduler.steps, struck)
+        return Ended(self._findings.verdict(struck), abandoned, cut, scheduler.steps, struck, scheduler.left)
 
     def _spawn_root(self, scenario: Callable[[], Awaitable[object]]) -> Any:
         try:

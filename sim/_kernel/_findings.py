@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import trio
@@ -11,6 +11,7 @@ from outcome import Error, Outcome
 
 from sim._errors import Escape, SystemTaskCrashed, members, only_cancelled
 from sim.faults import InjectedCrash, InjectedFailure
+from sim.strategies import TaskId
 
 
 class Ended:
@@ -22,13 +23,21 @@ class Ended:
         cut: the strategy ended it at a bound, where it held so far.
         steps: how many steps were made.
         struck: whether a fault has struck.
+        left: as `sim.strategies.Execution.left`.
     """
 
-    __slots__ = ("abandoned", "cut", "error", "steps", "struck")
+    __slots__ = ("abandoned", "cut", "error", "left", "steps", "struck")
 
     def __init__(
-        self, error: BaseException | None, abandoned: bool, cut: bool, steps: int, struck: bool = False
+        self,
+        error: BaseException | None,
+        abandoned: bool,
+        cut: bool,
+        steps: int,
+        struck: bool = False,
+        left: Sequence[TaskId] = (),
     ) -> None:
+        self.left = left
         self.error = error
         self.abandoned = abandoned
         self.cut = cut

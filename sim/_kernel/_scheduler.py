@@ -61,6 +61,7 @@ class Scheduler:
         faults: what strikes after a step; the same in all executions of an exploration.
         others: in a step, how many tasks were runnable before it besides its own, and still are: the first
             in the run queue. Otherwise -1.
+        left: who could have made the last step in place of its task, if that ended the run.
         inner_steps: how many threads have made inside of the current step (`sim._kernel._inner_steps`).
         inner_tasks: how many tasks were named inside of it.
     """
@@ -80,6 +81,7 @@ class Scheduler:
         self.log = ChoiceLog()
         self.ids: dict[Any, TaskId] = {}
         self.steps: int = 0
+        self.left: tuple[TaskId, ...] = ()
         self.inner_steps: int = 0
         self.strategy: Strategy | None = None
         self.invariants = Invariants(lambda: self.clock.elapsed)
@@ -97,6 +99,7 @@ class Scheduler:
         self.log.clear()
         self.ids = {}
         self.steps = 0
+        self.left = ()
         self.begin_inside()
 
     def close(self) -> None:
@@ -392,6 +395,9 @@ class Scheduler:
                 if trace is not None:
                     trace.after_step(task, bool(runq) and runq[0] is task, fault)
                 if findings.first is not None:
+                    if self.strategy is not None:
+                        first = bool(runq) and runq[0] is task
+                        self.left = tuple(ids[other] for other in runq[first : first + runnable - 1])
                     return
                 del task, send, value, message
         finally:

@@ -153,6 +153,9 @@ class Execution(NamedTuple):
     steps: int
     choices: int
     """Choices with at least two alternatives that were made."""
+    left: Sequence[TaskId] = ()
+    """Tasks that could have made the last step in place of who did, if it ended the run at once: what they do
+    comes in no run that begins like this one."""
 
 
 class RepetitionDiverged(SimError):

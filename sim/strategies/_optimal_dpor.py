@@ -76,9 +76,11 @@ class _State:
             from this very state are added when they are done.
         asleep_against: what conflicts with one of those.
         choices: those inside the step; None as long as there are none.
+        besides: who is to take the step, after all that is planned: a step that ended an execution at once
+            has raced with what they would have done, but what that is has not been seen.
     """
 
-    __slots__ = ("asleep", "asleep_against", "branch", "branches", "choices")
+    __slots__ = ("asleep", "asleep_against", "besides", "branch", "branches", "choices")
 
     def __init__(
         self, branch: Branch, branches: list[Branch], asleep: Mapping[Process, Step], asleep_against: int
@@ -88,6 +90,17 @@ class _State:
         self.asleep = asleep
         self.asleep_against = asleep_against
         self.choices: _Choices | None = None
+        self.besides: list[Process] = []
+
+    def next_branch(self) -> Branch | None:
+        """What to explore from here after what was; None if that is all."""
+        if self.branches:
+            return self.branches.pop(0)
+        while self.besides:
+            process = self.besides.pop(0)
+            if process not in self.asleep:
+                return Branch(process, None)
+        return None
 
     def add_asleep(self, step: Step) -> None:
         """Lets a step sleep that was explored from here."""
@@ -242,11 +255,12 @@ class OptimalDpor:
         if branch.deferred is not None:
             self._reconsider(state, branch.deferred)
 
-    def end(self, scripted: int | None = None) -> None:
+    def end(self, scripted: int | None = None, left: Sequence[Process] = ()) -> None:
         """Ends the execution: plans what its races call for, and goes to the next branch.
 
         Args:
             scripted: how many steps of the script were run, if not all.
+            left: who could have taken the last step, and now takes none because that ended the execution.
         """
         if scripted is not None and scripted < len(self.script):
             self._order.truncate(scripted)
@@ -257,6 +271,8 @@ class OptimalDpor:
         else:
             self.executions += 1
         self._plan()
+        if left and len(self._order):
+            self._path[len(self._order) - 1].besides.extend(left)
         self._backtrack()
 
     def _follow_plan(self, parent: _State) -> bool:
@@ -347,7 +363,7 @@ class OptimalDpor:
             state = path[-1]
             depth = len(path) - 1
             choices = state.choices
-            if choices is not None or state.branches:
+            if choices is not None or state.branches or state.besides:
                 event = order.events[depth] if depth < len(order) else None
                 if choices is not None and event is not None:
                     choices.has |= event.has
@@ -356,7 +372,7 @@ class OptimalDpor:
                     state.branch.step = None
                     state.branch.children = []
                     break
-                if state.branches:
+                if state.branches or state.besides:
                     done: Step
                     process = state.branch.process
                     if event is None:
@@ -366,9 +382,11 @@ class OptimalDpor:
                     else:
                         done = PartlyKnown(process, event.bit, choices.has, choices.against, key=event.key)
                     state.add_asleep(done)
-                    state.branch = state.branches.pop(0)
                     state.choices = None
-                    break
+                    branch = state.next_branch()
+                    if branch is not None:
+                        state.branch = branch
+                        break
             path.pop()
         order.truncate(max(0, len(path) - 1))
         self._known = len(order)

@@ -78,7 +78,7 @@ class Dpor(Strategy):
         if execution.verdict is Verdict.FAILED:
             self._failed += 1
         search = self._search
-        search.end(self._scripted(execution.steps))
+        search.end(self._scripted(execution.steps), execution.left)
         # A failing run is not gone through to its end, so not all that follows its beginning was seen.
         if execution.verdict is Verdict.ABANDONED and not (search.drawn or self._failed):
             raise UntrackedDependence(execution.steps, self._enabled)

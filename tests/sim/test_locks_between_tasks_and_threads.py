@@ -273,3 +273,31 @@ def test_dpor_meets_every_outcome_that_dfs_meets(blocking: bool) -> None:
         assert result.complete
     assert seen["dpor"] == seen["dfs"]
     assert len(seen["dfs"]) >= 6
+
+
+@pytest.mark.parametrize("strategy", EXHAUSTIVE)
+def test_run_that_ends_in_the_middle_of_a_step_hides_no_other(strategy: str) -> None:
+    seen: set[str] = set()
+
+    async def scenario() -> None:
+        ready = threading.Event()
+
+        async def joins() -> None:
+            thread = threading.Thread(target=ready.wait)
+            thread.start()
+            await trio.lowlevel.checkpoint()
+            # No task gets on until the thread does.
+            thread.join()
+
+        async def sets() -> None:
+            ready.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(joins)
+            nursery.start_soon(sets)
+        seen.add("held")
+
+    result = sim.explore(scenario, strategy, 5_000, max_failures=5_000, shrink_failures=False)
+    seen |= {type(failure.error).__name__ for failure in result.failures}
+    assert result.complete
+    assert seen == {"held", "Deadlock"}
