@@ -12,8 +12,8 @@ shield is no way to be left behind: the supervisor ends them in its own end, whi
 **Who hears of an end.** The end of a child is told to `Child.exited`, in the child's last step, before anyone
 who waits for that end goes on. It is put into `SupervisorProcess.exits`, which is looked at before the
 mailbox: who asks the supervisor after a crash finds the restart done. A restart whose start failed is
-different: it goes into `retries`, of which one is tried between two messages, so that a child that can
-never start keeps nobody out.
+different: it goes into `retries`, and has its turn when what was in the mailbox then has been handled, as in
+OTP, where it is a message; so a child that can never start keeps nobody out.
 
 **What it waits for.** While it waits for a child's `init` or `terminate`, it says so (`_waits_for`), so that
 a child that calls its supervisor from there is refused with `CallCycle`, and does not hang.
@@ -171,12 +171,13 @@ class SupervisorProcess(Process):
     Attributes:
       table: the children by what they are known by, in the order of their first start.
       exits: children that ended by themselves, not dealt with yet.
-      retries: children whose restart failed, to be tried again.
+      retries: children whose restart failed, to be tried again, and before which message.
+      rounds: how often the mailbox was returned to while there were some.
       home: the nursery in which the children live.
       gave_up: the error, if restarting did not help.
     """
 
-    __slots__ = ("_close", "_closed", "exits", "gave_up", "home", "retries", "table")
+    __slots__ = ("_close", "_closed", "exits", "gave_up", "home", "retries", "rounds", "table")
 
     def __init__(
         self,
@@ -189,7 +190,8 @@ class SupervisorProcess(Process):
         super().__init__(spec, ref, supervised=supervised, on_exit=on_exit)
         self.table: dict[object, Child] = {}
         self.exits: deque[Child] = deque()
-        self.retries: deque[Child] = deque()
+        self.retries: deque[tuple[Child, int]] = deque()
+        self.rounds = 0
         self.home: trio.Nursery | None = None
         self.gave_up: RestartIntensityExceeded | None = None
         self._close = trio.Event()
@@ -235,13 +237,13 @@ class SupervisorProcess(Process):
         if verdict is not None or self.suspended:
             return verdict
         assert self.home is not None
-        while (self.exits or self.retries) and not self.home.cancel_scope.cancel_called:
+        while (self.exits or self._has_retry()) and not self.home.cancel_scope.cancel_called:
             policy = cast("BaseSupervisor", self.instance)
             try:
                 if self.exits:
                     await policy._child_exited(self.exits.popleft())
                 else:
-                    await policy._try_again(self.retries.popleft())
+                    await policy._try_again(self.retries.popleft()[0])
             except BaseException as error:
                 if is_cancellation(error):
                     raise
@@ -252,10 +254,22 @@ class SupervisorProcess(Process):
                 verdict = await super()._attend()
                 if verdict is not None or self.suspended:
                     return verdict
-            if not self.exits and self.mailbox is not None and self.mailbox.ready:
-                self.attention = bool(self.retries)
-                break
+        if self.retries:
+            # Look again before the next message.
+            self.rounds += 1
+            self.attention = True
         return None
+
+    def _has_retry(self) -> bool:
+        """Whether a child is to be tried again before the next message, or there is none."""
+        if not self.retries:
+            return False
+        return self.mailbox is None or not self.mailbox.ready or self.retries[0][1] <= self.rounds
+
+    def try_later(self, child: Child) -> None:
+        """Have the start of `child` tried again."""
+        ahead = self.mailbox.ready if self.mailbox is not None else 0
+        self.retries.append((child, self.rounds + ahead))
 
     async def _end_children(self) -> None:
         """End all children and close the nursery in which they lived; in a shield, and in time."""
@@ -523,7 +537,7 @@ class BaseSupervisor(GenServer):
                 process.hooks.tell("server_restart_failed", child.ref, error, self._window.count)
             if not child.retrying:
                 child.retrying = True
-                process.retries.append(child)
+                process.try_later(child)
             return False
         if process.hooks.server_restarted:
             process.hooks.tell("server_restarted", child.ref, reason, self._window.count)

@@ -22,6 +22,7 @@ from trio_genserver import (
     RestartIntensityExceeded,
     ServerCrashed,
     ServerRef,
+    Stop,
     Strategy,
     Supervisor,
     SupervisorRef,
@@ -683,3 +684,38 @@ async def test_a_supervisor_that_gives_up_is_reported_without_its_machinery(
         {"children": 2, "active": 1, "restarts": 1},
     ) in reports.seen
     assert any("Supervisor gave up: 'a' ended" in str(r.exc_info) for r in caplog.records if r.exc_info)
+
+
+async def test_a_restart_that_failed_has_its_turn_after_what_was_asked_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Once(GenServer):
+        started = 0
+
+        @handle_cast
+        def die(self) -> None:
+            raise LookupError("die")
+
+        async def init(self) -> None:
+            type(self).started += 1
+            if type(self).started == 2:
+                raise Stop("not yet")
+
+    class Slow(GenServer):
+        async def terminate(self, reason: object) -> None:
+            await trio.sleep(1)
+
+    temporary = child_spec(Slow).replace(id="temporary", restart="temporary")
+    with pytest.raises(RestartIntensityExceeded):
+        async with open_supervisor(
+            [Once, Slow, temporary], strategy="rest_for_one", max_restarts=1
+        ) as supervisor:
+            await supervisor.child("Once", Once).cast(Once.die())
+            await trio.testing.wait_all_tasks_blocked()
+            # It ends the two that were started later; then the start of the first one fails.
+            deleted = supervisor.send_request(Supervisor.delete_child("temporary"))
+            restarted = supervisor.send_request(Supervisor.restart_child("Slow"))
+            with pytest.raises(ChildNotFound):
+                await deleted.wait()
+            await restarted.wait()
+            await trio.sleep_forever()
