@@ -74,6 +74,7 @@ class Exploration:
 
     Attributes:
         unnamed: if the fault plan names tasks, and there was none of these: the names that there were.
+        fair_only: whether schedules were left out in which a task does nothing but repeat itself.
         interrupted: Ctrl-C has ended it; the rest is what was found by then.
         unseen: where the program holds locks of before the run that threads take unseen.
     """
@@ -96,6 +97,7 @@ class Exploration:
         self.failures: list[Failure] = []
         self.seconds = 0.0
         self.never: tuple[str, ...] = ()
+        self.fair_only = False
         self.diverged: RepetitionDiverged | None = None
         self.unnamed: tuple[str, ...] | None = None
         self._examination: Examination | None = None
@@ -131,6 +133,7 @@ class Exploration:
             self.seconds = real_seconds() - began
             self.never = kernel.invariants.never
             self.unseen = kernel.unseen
+            self.fair_only = kernel.was_fair
 
     def _loop(self, kernel: Kernel) -> None:
         strategy, scenario, stopped = self._strategy, self._scenario, self._stopped

@@ -183,7 +183,8 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         complete=complete and not dependent and not exploration.unseen,
         coverage="runs that depend on those before"
         if complete and dependent
-        else _coverage(name, chosen, options.faults) + (_but_unseen(exploration.unseen) if complete else ""),
+        else _coverage(name, chosen, options.faults, exploration.fair_only)
+        + (_but_unseen(exploration.unseen) if complete else ""),
         failures=tuple(exploration.failures),
         seconds=exploration.seconds,
         steps=exploration.steps,
@@ -191,6 +192,7 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
         seed=seed,
         never=exploration.never,
         diverged=exploration.diverged,
+        fair_only=exploration.fair_only,
     )
     if exploration.interrupted:
         raise Interrupted(result)
@@ -206,11 +208,14 @@ def _check_names(faults: FaultPlan | None, unnamed: tuple[str, ...] | None, fail
         )
 
 
-def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None) -> str:
-    """What a strategy has covered, and within which bound on faults if it has gone through them."""
-    if faults is None or not strategy.coverage.startswith("all ") or name == "sweep":
-        return strategy.coverage
-    return f"{strategy.coverage}, with at most {faults.at_most} fault{'s' if faults.at_most != 1 else ''}"
+def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None, fair_only: bool) -> str:
+    """What a strategy has covered, and within which bounds if it has gone through all that is within."""
+    coverage = strategy.coverage
+    if not coverage.startswith("all ") or name == "sweep":
+        return coverage
+    if faults is not None:
+        coverage += f", with at most {faults.at_most} fault{'s' if faults.at_most != 1 else ''}"
+    return f"{coverage}, with fair turns" if fair_only else coverage
 
 
 def _but_unseen(unseen: frozenset[str]) -> str:

@@ -57,6 +57,8 @@ class Result:
         never: what `sim.sometimes` named and was true in no run.
         diverged: what ended the exploration early, if it did: a run that could not be repeated up to where it
             was to go on otherwise, so that what follows is not known. Then it is not complete.
+        fair_only: whether tasks that only repeated themselves had to let others go first, so that `complete`
+            is said of fair schedules.
     """
 
     scenario: str
@@ -71,6 +73,7 @@ class Result:
     seed: int
     never: tuple[str, ...] = ()
     diverged: RepetitionDiverged | None = None
+    fair_only: bool = False
 
     @property
     def executions_per_second(self) -> float:

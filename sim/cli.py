@@ -329,6 +329,7 @@ def _to_json(result: Result, interrupted: bool) -> dict[str, Any]:
         "interrupted": interrupted,
         "coverage": result.coverage,
         "diverged": None if result.diverged is None else str(result.diverged),
+        "fair_only": result.fair_only,
         "steps": result.steps,
         "seconds": result.seconds,
         "failures": [_failure_to_json(failure) for failure in result.failures],

@@ -100,6 +100,11 @@ class Kernel:
         older = self._pinned.older_locks
         return frozenset(older.unseen) if older is not None and self._threads.used else frozenset()
 
+    @property
+    def was_fair(self) -> bool:
+        """Whether a task had to stand back for others, in any execution, because it repeated itself."""
+        return self._scheduler.fairness.has_limited
+
     def execute(
         self,
         scenario: Callable[[], Awaitable[object]],

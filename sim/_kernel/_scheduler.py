@@ -16,6 +16,7 @@ from outcome import Error, Outcome, Value
 from sim._choices import ChoiceLog
 from sim._clock import VirtualClock
 from sim._footprint import Recorder
+from sim._kernel._fairness import Fairness
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Findings
 from sim._kernel._time import expire, io_wait
@@ -59,6 +60,7 @@ class Scheduler:
         strategy: makes the choices; None between executions, and while one is cleaned up after.
         invariants: looked at after each step.
         faults: what strikes after a step; the same in all executions of an exploration.
+        fairness: who stands back for others.
         others: in a step, how many tasks were runnable before it besides its own, and still are: the first
             in the run queue. Otherwise -1.
         left: who could have made the last step in place of its task, if that ended the run.
@@ -86,6 +88,7 @@ class Scheduler:
         self.strategy: Strategy | None = None
         self.invariants = Invariants(lambda: self.clock.elapsed)
         self.faults: FaultInjector | None = None
+        self.fairness = Fairness()
         self.begin_inside()
 
     def begin(self, strategy: Strategy, trace: Trace | None) -> None:
@@ -96,6 +99,7 @@ class Scheduler:
         self._named = {}
         self._scripted = 0
         self.clock.start_clock()
+        self.fairness.begin()
         self.log.clear()
         self.ids = {}
         self.steps = 0
@@ -105,11 +109,13 @@ class Scheduler:
     def close(self) -> None:
         """Make no choice any more by the strategy, and note nothing in the trace."""
         self.strategy = self._trace = None
+        self.fairness.release(self._runner.runq)
 
     def forget_tasks(self) -> None:
         """Hold no task any more."""
         self.ids = {}
         self._named = {}
+        self.fairness.begin()
 
     def name_root(self, task: Any) -> None:
         """Give the task that runs the scenario its identity."""
@@ -265,8 +271,20 @@ class Scheduler:
         steps, max_steps = self.steps, self.max_steps
         previous = CLOCK if steps else ROOT
         noting = False
+        # While it is cleaned up after an execution, each task has its turn anyway.
+        fairness = None if self.strategy is None else self.fairness
+        spinning = self.fairness.spinning
+        streaks = self.fairness.streaks
+        repeated = False
         try:
             while runq:
+                if spinning and self.fairness.is_round_over(runq):
+                    self._scripted = scripted
+                    self._end_round()
+                    scripted = self._scripted
+                    previous = CLOCK
+                    if findings.first is not None:
+                        return
                 runnable = len(runq)
                 if choose_task is not None:
                     if scripted < script_end:
@@ -276,7 +294,10 @@ class Scheduler:
                             self._diverge(scripted)
                         scripted += 1
                     else:
-                        index = choose_task([ids[task] for task in runq], previous)
+                        if spinning and recorder is not None:
+                            index = self._choose_awake(choose_task, previous)
+                        else:
+                            index = choose_task([ids[task] for task in runq], previous)
                         if index < 0:
                             raise Cut if index == CUT else Abandoned
                         noting = recorder is not None
@@ -309,6 +330,10 @@ class Scheduler:
                     if noting:
                         recorder.begin_step()
 
+                if streaks and fairness is not None:
+                    streak = streaks.get(task)
+                    if streak is not None and streak.is_close:
+                        fairness.begins(task, streak)
                 send, value = task._next_send_fn, task._next_send
                 task._next_send_fn = task._next_send = None
                 outcome: Outcome[object] | None = None
@@ -392,6 +417,14 @@ class Scheduler:
                     self.inner_steps = self.inner_tasks = 0
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
+                if fairness is not None:
+                    if again:
+                        repeated = not fault and fairness.repeats(task)
+                    else:
+                        streaks.pop(task, None)
+                        repeated = False
+                    if repeated or spinning:
+                        fairness.stepped(task, runq, repeated=repeated)
                 if trace is not None:
                     trace.after_step(task, bool(runq) and runq[0] is task, fault)
                 if findings.first is not None:
@@ -403,6 +436,31 @@ class Scheduler:
         finally:
             self.steps = steps
             self._scripted = scripted
+
+    def _choose_awake(self, choose_task: Callable[[Sequence[TaskId], TaskId], int], previous: TaskId) -> int:
+        """Choose among the tasks that do not spin, for a strategy that reduces by partial order."""
+        runq, ids, spinning = self._runner.runq, self.ids, self.fairness.spinning
+        awake = [place for place, task in enumerate(runq) if task not in spinning]
+        index = choose_task([ids[runq[place]] for place in awake], previous)
+        return index if index < 0 else awake[index]
+
+    def _end_round(self) -> None:
+        """All that can run spin: let them go on, and time pass if nothing else is left."""
+        runner, ids, fairness = self._runner, self.ids, self.fairness
+        runq = runner.runq
+        woken = [*fairness.spinning]
+        pause = fairness.end_round(runq, ids)
+        made: list[TaskId] = []
+        if pause:
+            before = len(runq)
+            self.move_clock(min(self.clock.now + pause, runner.deadlines.next_deadline()))
+            # An abort function may have started some.
+            made = [self.name_child(ROOT, task) for task in runq[before:] if task not in ids]
+            woken += [task for task in runq[before:] if ids[task] not in made]
+            runq.sort(key=ids.__getitem__)
+        self.report_clock(spawned=made, woken=sorted(ids[task] for task in woken))
+        if pause:
+            self.find_overdue(self.clock.elapsed)
 
     def _diverge(self, scripted: int) -> NoReturn:
         """The script cannot be followed further than so many steps: who comes then cannot run."""
