@@ -41,7 +41,9 @@ class Examination:
         """
         self._kept.append(_Kept(log.copy(), ended, trace))
 
-    def repeat(self, log: ChoiceLog, ended: Ended, *, strictly: bool = False) -> Repeated:
+    def repeat(
+        self, log: ChoiceLog, ended: Ended, *, strictly: bool = False, compared: bool = True
+    ) -> Repeated:
         """Make a run twice more; says what differs, if anything does.
 
         The first run of a process may differ from all that follow, because it fills a cache. If the
@@ -51,8 +53,12 @@ class Examination:
             log: the choices of the run.
             ended: how it ended.
             strictly: a run that differs from both repetitions is reported even if it fails as they do.
+            compared: False: make it only once more, to draw it.
         """
-        first, second = self._traced(log, ended), self._traced(log, ended)
+        first = self._traced(log, ended)
+        if not compared:
+            return Repeated(first.trace, log, None)
+        second = self._traced(log, ended)
         difference = first_difference(first.trace, second.trace)
         if difference is None:
             for other in (first, second):
