@@ -158,7 +158,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "Sweep": (lambda: strategies.Sweep(schedules=given("5")), "schedules must be a whole number"),
     **{
         cls.__name__: (lambda cls=cls: cls(given("0")), "seed must be a whole number")  # type: ignore[misc]
-        for cls in {*strategies.STRATEGIES.values()}
+        for cls in dict.fromkeys(strategies.STRATEGIES.values())
         if isinstance(cls, type)
     },
 }
