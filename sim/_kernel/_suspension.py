@@ -8,6 +8,9 @@ deeper is not looked at.
 Nothing is kept alive by it, and no code of the program is called.
 """
 
+# What a program holds may be anything, and is untyped here.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import gc
