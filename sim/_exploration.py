@@ -191,8 +191,8 @@ class Exploration:
         self._examined.add(token)
         found = log
         trace, error, besides = Trace(), innermost(raised), ""
-        # Real time decides where a run is given up in which a thread or a task blocks, and on a busy machine not
-        # always at the same place. Each takes real time, too, and leaves a thread behind: so once is enough.
+        # Real time decides where a run is given up in which a thread or a task blocks: on a busy machine not
+        # always at the same place. Each takes real time, too, and leaves a thread behind, so once is enough.
         blocked = isinstance(error, ThreadBlocked | TaskBlocked)
         try:
             trace, log, nondeterminism = examination.repeat(log, ended, compared=not blocked)
