@@ -160,7 +160,7 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     # Which types a generic class is used with, only the type checker needs to know.
     server_class = unsubscripted(server_class)
     if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
-        given: object = server_class
+        given = cast("Any", server_class)
         raise TypeError(f"a subclass of GenServer is needed, not {show(given)}")
     if "_handlers" not in vars(server_class):
         # Some base has an `__init_subclass__` that does not call that of its own base.
