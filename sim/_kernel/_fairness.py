@@ -53,7 +53,8 @@ class Fairness:
 
     Attributes:
         spinning: whose last step was a repetition, since the last round was over.
-        streaks: of each task that has come to a checkpoint since it was last blocked: its turns.
+        turns: how many checkpoints in a row each task has come to since it was last blocked.
+        streaks: of those who have come to `UNSEEN`: which.
         has_limited: whether anybody had to stand back for others, in any execution.
         aside: of those who stand back, for whom; they are not in the run queue.
     """
@@ -62,6 +63,7 @@ class Fairness:
         self._suspensions = Suspensions()
         self.has_limited = False
         self.spinning: dict[Any, None] = {}
+        self.turns: dict[Any, int] = {}
         self.streaks: dict[Any, _Streak] = {}
         self.aside: dict[Any, set[Any]] = {}
         self._quiet = False
@@ -69,6 +71,7 @@ class Fairness:
 
     def begin(self) -> None:
         """No task has made a step."""
+        self.turns.clear()
         if self.streaks:
             self.streaks.clear()
             self._suspensions.forget()
@@ -78,14 +81,11 @@ class Fairness:
         self._pause = FIRST_PAUSE
 
     def repeats(self, task: Any) -> bool:
-        """Whether a step that ended at a checkpoint has brought its task nowhere new."""
+        """Whether a step that ended at a checkpoint, the `UNSEEN`-th in a row or later, has brought its task
+        nowhere new."""
         streak = self.streaks.get(task)
         if streak is None:
-            self.streaks[task] = _Streak()
-            return False
-        streak.length += 1
-        if streak.length < UNSEEN:
-            return False
+            streak = self.streaks[task] = _Streak()
         calls = calls_of(task)
         place = place_of(calls)
         visits = _count(streak.places, place)
@@ -162,10 +162,9 @@ class Fairness:
 class _Streak:
     """The checkpoints of a task since it was last blocked."""
 
-    __slots__ = ("before", "is_close", "length", "places", "states")
+    __slots__ = ("before", "is_close", "places", "states")
 
     def __init__(self) -> None:
-        self.length = 1
         # Whether the next suspension may be a repetition; then what could be reached before the step.
         self.is_close = False
         self.before: Hashable = None

@@ -16,7 +16,7 @@ from outcome import Error, Outcome, Value
 from sim._choices import ChoiceLog
 from sim._clock import VirtualClock
 from sim._footprint import Recorder
-from sim._kernel._fairness import Fairness
+from sim._kernel._fairness import UNSEEN, Fairness
 from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Findings
 from sim._kernel._time import expire, io_wait
@@ -274,8 +274,7 @@ class Scheduler:
         # While it is cleaned up after an execution, each task has its turn anyway.
         fairness = None if self.strategy is None else self.fairness
         spinning = self.fairness.spinning
-        streaks = self.fairness.streaks
-        repeated = False
+        turns, streaks = self.fairness.turns, self.fairness.streaks
         try:
             while runq:
                 if spinning and self.fairness.is_round_over(runq):
@@ -418,11 +417,14 @@ class Scheduler:
                 if len(instruments) > 1 and "after_task_step" in instruments:
                     instruments.call("after_task_step", task)
                 if fairness is not None:
+                    repeated = False
                     if again:
-                        repeated = not fault and fairness.repeats(task)
-                    else:
+                        turn = turns[task] = turns.get(task, 0) + 1
+                        if turn >= UNSEEN:
+                            repeated = not fault and fairness.repeats(task)
+                    elif task in turns:
+                        del turns[task]
                         streaks.pop(task, None)
-                        repeated = False
                     if repeated or spinning:
                         fairness.stepped(task, runq, repeated=repeated)
                 if trace is not None:

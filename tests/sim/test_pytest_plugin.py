@@ -251,7 +251,7 @@ def test_nothing_is_imported_before_a_test_is_marked(pytester: pytest.Pytester) 
         "    assert 'sim.pytest_plugin' in sys.modules\n"
         "    assert not {'trio', 'sim._explore', 'hypothesis'} & set(sys.modules)\n"
     )
-    others = ("-p", "no:trio", "-p", "no:hypothesispytest")
+    others = ("-p", "no:trio", "-p", "no:hypothesispytest", "-p", "no:anyio")
     run(pytester, *others).assert_outcomes(passed=1)
 
 
@@ -305,6 +305,6 @@ def test_plugins_that_run_async_tests_leave_marked_ones_alone(pytester: pytest.P
         "class TestAll:\n    pytestmark = pytest.mark.sim\n"
         "    async def test_in_a_class(self): await trio.lowlevel.checkpoint()\n"
     )
-    outcome = run(pytester, "-p", "no:trio")
+    outcome = run(pytester, "-p", "no:trio", "-p", "no:anyio")
     outcome.assert_outcomes(passed=3, errors=1)
     outcome.stdout.fnmatch_lines_random(["*test_async is marked sim and uses the async fixture made,*"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,8 @@ class State:
         shutil.rmtree(copy)
 
 
-def examine(tmp_path: Path, doses: int | None) -> int:
-    """Examine that many states, or all, with some commands or all; returns how many there were."""
+def examine(tmp_path: Path, count: int, commands_each: int) -> int:
+    """Examine so many states, each with so many commands, at most all; returns how many states there are."""
     folders = bases(tmp_path / "bases")
     json_of = others(folders["made"], folders["resharded"])
     draw = random.Random(27)
@@ -119,14 +120,14 @@ def examine(tmp_path: Path, doses: int | None) -> int:
         for base, path in folders.items()
         for what, act in mutilations(path, json_of).items()
     ]
-    chosen = todo if doses is None else draw.sample(todo, doses)
+    chosen = draw.sample(todo, min(count, len(todo)))
     for name, path, act in chosen:
         place = shutil.copytree(path, tmp_path / "state")
         for step in act:
             step(place)
         state = State(name, place, tmp_path)
         commands = READING + WRITING
-        for command in commands if doses is None else draw.sample(commands, 3):
+        for command in draw.sample(commands, min(commands_each, len(commands))):
             state.examine(command)
         state.restore()
         shutil.rmtree(place)
@@ -135,10 +136,10 @@ def examine(tmp_path: Path, doses: int | None) -> int:
 
 def test_no_command_loses_entries_of_a_folder_in_any_state(tmp_path: Path) -> None:
     (tmp_path / "bases").mkdir()
-    assert examine(tmp_path, 100) > 1_000
+    assert examine(tmp_path, 100, 3) > 1_000
 
 
 @pytest.mark.torture
-def test_no_command_loses_entries_of_any_folder(tmp_path: Path) -> None:
+def test_no_command_loses_entries_of_any_folder(tmp_path: Path, dose: Callable[[int], int]) -> None:
     (tmp_path / "bases").mkdir()
-    examine(tmp_path, None)
+    examine(tmp_path, dose(1_500), 20)
