@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,9 +134,16 @@ class Database:
             heapq.merge(*await self._ask_all(DatabaseWorker.between(first, last), failed), key=_by_day)
         )
 
-    async def ask_each(self, message: Call[DatabaseWorker, R]) -> list[R | StorageError]:
-        """For each shard the reply of its worker, or why it has none; they work on it at the same time."""
-        requests = [worker.send_request(message) for worker in self.workers]
+    async def ask_each(
+        self, message: Call[DatabaseWorker, R], workers: Iterable[ServerRef[DatabaseWorker]] | None = None
+    ) -> list[R | StorageError]:
+        """For each shard the reply of its worker, or why it has none; they work on it at the same time.
+
+        Args:
+          message: for each of them.
+          workers: whom to ask; None: all.
+        """
+        requests = [worker.send_request(message) for worker in (self.workers if workers is None else workers)]
         answers: list[R | StorageError] = []
         for request in requests:
             try:

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 
 from .database import Database, stored_name
 from .database_worker import DatabaseWorker
-from .entry import Entry
+from .entry import Entry, check_list_name
 from .errors import StorageError
 from .operations import Note
 from .rows import row_of
 from .shard import Shard
 from .shard_notes import read_notes, take_notes
+from .text import has_forms
 
 __all__ = ["ImportNotes", "copy_notes"]
 
@@ -48,7 +49,16 @@ class ImportNotes:
         Raises:
           StorageError: the shard of one of the lists cannot say.
         """
-        answers = await self._database.ask_each(DatabaseWorker.notes(self._prefix))
+        notes_of = DatabaseWorker.notes(self._prefix)
+        # Those of the lists first: to open a shard changes its file, and where one of these cannot be opened
+        # nothing is to be changed. (Where a name has several forms, it takes all to tell which is meant.)
+        own = dict.fromkeys(
+            self._database.worker_for(check_list_name(name)) for name in self._lists if not has_forms(name)
+        )
+        for answer in await self._database.ask_each(notes_of, own):
+            if isinstance(answer, StorageError):
+                raise answer
+        answers = await self._database.ask_each(notes_of)
         for notes in answers:
             if isinstance(notes, StorageError):
                 continue

@@ -16,6 +16,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from tests.todo.acknowledged import contents
+from tests.todo.folder_states import files_of
 from todo import Entry, StorageFailed, System, TodoServer, open_system
 from todo.cli import main
 from todo.folder import Folder
@@ -275,3 +276,16 @@ def test_killed_at_random_the_next_run_adds_what_is_missing(
         assert {name: len(titles) for name, titles in titles_in(place).items()} == lengths
         shutil.rmtree(place)
     assert killed
+
+
+def test_an_import_that_lacks_the_shard_of_its_list_changes_no_other(tmp_path: Path) -> None:
+    with Folder.open(tmp_path / "made"):
+        pass
+    # A copy is not in the mode that a shard gets when it is opened to be written to.
+    place = in_a_backup(tmp_path / "made", tmp_path)
+    shards = sorted(place.glob("shards-*/*.db"))
+    shards[stable_hash("mine") % len(shards)].unlink()
+    before = files_of(place)
+    (tmp_path / "mine.txt").write_text("mine list:mine\n", encoding="utf-8")
+    assert todo(place, "import", tmp_path / "mine.txt").exit_code == 2
+    assert files_of(place) == before
