@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from sim._choices import ChoiceLog
-from sim._errors import TaskBlocked, ThreadBlocked
+from sim._errors import TaskBlocked, ThreadBlocked, WrongUse
 from sim._examination import Examination, innermost
 from sim._kernel import Ended, Kernel
 from sim._result import Failure
@@ -252,3 +252,12 @@ class Exploration:
 
     def _is_reported(self, log: ChoiceLog) -> bool:
         return bool(self._reported) and self._token(log) in self._reported
+
+
+def check_names(faults: FaultPlan | None, unnamed: tuple[str, ...] | None, failed: bool) -> None:
+    """See that the fault plan has named a task; a program that fails without has failed all the same."""
+    if unnamed is not None and faults is not None and not failed:
+        raise WrongUse(
+            f"no task has a name like {faults.tasks!r}, so no fault could strike; "
+            f"the tasks were called {', '.join(map(repr, unnamed))}"
+        )

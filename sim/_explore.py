@@ -6,32 +6,28 @@ the kernel works in themselves.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import math
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-import trio
-
 from sim import _arguments as arguments
-from sim._alone import exploring_alone
 from sim._database import FailureDatabase, FailuresOf
-from sim._errors import Interrupted, Nondeterminism, ReplayDiverged, SimError, WrongUse
+from sim._errors import Interrupted, Nondeterminism, ReplayDiverged, WrongUse
 from sim._exploration import (
     Exploration,
     Options,
     Progress,
     Scenario,
+    check_names,
     module_of,
     real_seconds,
     scenario_name,
 )
-from sim._jobs import SAMPLING, Differing, Share, held_here, run_jobs
-from sim._kernel import check_trio, nested
+from sim._explore_in_jobs import explore_in_jobs
+from sim._jobs import SAMPLING
 from sim._result import Failure, Result
+from sim._run_nested import run_nested
 from sim.faults import FaultKind, FaultPlan
 from sim.strategies import SCHEDULES, DepthBounded, Strategy, Sweep, make_strategy
 from sim.strategies._replay import Replay
@@ -168,11 +164,11 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
     if jobs != 1:
         if name.partition(":")[0] not in SAMPLING:
             raise WrongUse(f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided")
-        return _explore_in_jobs(scenario, name, seed, options)
+        return explore_in_jobs(scenario, name, seed, options)
     exploration = Exploration(scenario, chosen, options)
-    _run_nested(chosen, options.max_steps, exploration)
+    run_nested(chosen, options.max_steps, exploration)
     if not exploration.interrupted:
-        _check_names(options.faults, exploration.unnamed, bool(exploration.failures))
+        check_names(options.faults, exploration.unnamed, bool(exploration.failures))
     complete = exploration.exhausted and chosen.exhaustive
     # What was gone through was then not one program.
     dependent = any(isinstance(failure.error, Nondeterminism) for failure in exploration.failures)
@@ -197,15 +193,6 @@ def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options
     if exploration.interrupted:
         raise Interrupted(result)
     return result
-
-
-def _check_names(faults: FaultPlan | None, unnamed: tuple[str, ...] | None, failed: bool) -> None:
-    """See that the fault plan has named a task; a program that fails without has failed all the same."""
-    if unnamed is not None and faults is not None and not failed:
-        raise WrongUse(
-            f"no task has a name like {faults.tasks!r}, so no fault could strike; "
-            f"the tasks were called {', '.join(map(repr, unnamed))}"
-        )
 
 
 def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None, fair_only: bool) -> str:
@@ -333,117 +320,7 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
 def _replayed(scenario: Scenario, token: str, max_steps: int) -> Exploration:
     strategy = Replay(token)
     exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
-    _run_nested(strategy, max_steps, exploration)
+    run_nested(strategy, max_steps, exploration)
     if not exploration.interrupted:
         strategy.check_finished()
     return exploration
-
-
-def _explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options) -> Result:
-    def work(executions: int, seed: int, stopped: Callable[[], bool]) -> Share:
-        strategy = make_strategy(name, seed)
-        if options.max_depth is not None:
-            strategy = DepthBounded(strategy, options.max_depth)
-        share = replace(options, max_executions=executions, progress=None, shrink_failures=False)
-        exploration = Exploration(scenario, strategy, share, stopped)
-        _run_nested(strategy, options.max_steps, exploration)
-        return Share(
-            exploration.executions,
-            exploration.steps,
-            exploration.abandoned,
-            tuple(
-                (failure.token, f"{type(failure.error).__name__}: {failure.error}")
-                for failure in exploration.failures
-                if not isinstance(failure.error, Nondeterminism)
-            ),
-            exploration.never,
-            strategy.coverage,
-            exploration.unnamed,
-            tuple(
-                Differing.of(failure.error, failure.token, failure.choices)
-                for failure in exploration.failures
-                if isinstance(failure.error, Nondeterminism)
-            ),
-        )
-
-    began = real_seconds()
-    shares, interrupted = run_jobs(work, options.jobs, options.max_executions, seed)
-    seconds = real_seconds() - began
-    failures: list[Failure] = []
-    for token, said in [found for share in shares for found in share.found]:
-        if len(failures) == options.max_failures:
-            break
-        if interrupted:
-            # It is told as it was found, and not made again.
-            told = SimError(said)
-            failures.append(Failure(told, told, token, scenario_name(scenario), (), 0))
-            continue
-        alone = Options(
-            max_steps=options.max_steps,
-            shrink_failures=options.shrink_failures,
-            faults=options.faults,
-            known=options.known | {failure.token for failure in failures},
-        )
-        strategy = Replay(token)
-        exploration = Exploration(scenario, strategy, alone)
-        with contextlib.suppress(ReplayDiverged):
-            _run_nested(strategy, options.max_steps, exploration)
-        interrupted = exploration.interrupted
-        failures += exploration.failures
-        if not exploration.failures and not interrupted and token not in alone.known:
-            held = held_here(said)
-            failures.append(Failure(held, held, token, scenario_name(scenario), (), 0))
-    if not interrupted and all(share.unnamed is not None for share in shares):
-        names = {name for share in shares for name in share.unnamed or ()}
-        _check_names(options.faults, tuple(sorted(names)), bool(failures))
-    for differing in [one for share in shares for one in share.differing]:
-        if len(failures) < options.max_failures:
-            error = differing.error()
-            failures.append(
-                Failure(error, error, differing.token, scenario_name(scenario), (), differing.choices)
-            )
-    result = Result(
-        scenario=scenario_name(scenario),
-        strategy=name,
-        executions=sum(share.executions for share in shares),
-        complete=False,
-        # Of the one that has come to a bound, if any has.
-        coverage=f"{max((share.coverage for share in shares), key=len, default='nothing')} by {len(shares)} "
-        "processes",
-        failures=tuple(failures),
-        seconds=seconds,
-        steps=sum(share.steps for share in shares),
-        abandoned=sum(share.abandoned for share in shares),
-        seed=seed,
-        never=tuple(
-            label
-            for share in shares[:1]
-            for label in share.never
-            if all(label in other.never for other in shares)
-        ),
-    )
-    if interrupted:
-        raise Interrupted(result)
-    return result
-
-
-def _run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) -> None:
-    if trio.lowlevel.in_trio_run():
-        raise WrongUse(
-            "explore() and replay() start a Trio run themselves: call them from a plain function, "
-            "not from a task"
-        )
-    check_trio()
-    # All that a scenario may ask `sim` for, so that nothing is imported in a run.
-    importlib.import_module("sim._public")
-
-    async def host() -> None:
-        with nested(max_steps, strategy.wants_footprints) as kernel:
-            exploration.run(kernel)
-
-    try:
-        with exploring_alone():
-            trio.run(host)
-    except KeyboardInterrupt:
-        # Before the first run, or after the last.
-        exploration.interrupted = True

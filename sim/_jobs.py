@@ -43,6 +43,8 @@ class Share:
     unnamed: tuple[str, ...] | None
     """The names of its tasks, if the fault plan names none of them."""
     differing: tuple[Differing, ...] = ()
+    fair_only: bool = False
+    """See `Result`."""
 
 
 class Differing(NamedTuple):
@@ -160,7 +162,8 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> tuple[lis
 
 @contextlib.contextmanager
 def _ctrl_c_held() -> Generator[None]:
-    """Let Ctrl-C wait until the block ends: a process that is just being started has no handler for it."""
+    """Let Ctrl-C wait until the block ends: a process that is just being started has no handler for it, and
+    half an answer is none."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -193,10 +196,12 @@ def _gather(
         answered = False
         while not answered:
             try:
-                if interrupted and not end.poll(_GRACE):
+                # Waited for without taking it: what is taken when Ctrl-C comes in would be lost.
+                if not end.poll(_GRACE if interrupted else None):
                     break
-                shares.append(_receive(end))
-                answered = True
+                with _ctrl_c_held():
+                    shares.append(_receive(end))
+                    answered = True
             except KeyboardInterrupt:
                 if interrupted:
                     raise

@@ -59,3 +59,26 @@ def test_error_in_a_job_is_told() -> None:
 
     with pytest.raises(sim.SimError, match="has died"):
         sim.explore(scenario, max_executions=2, jobs=2)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_jobs_say_that_turns_were_fair(jobs: int) -> None:
+    async def scenario() -> None:
+        done: list[bool] = []
+
+        async def wait() -> None:
+            while not done:
+                await trio.lowlevel.checkpoint()
+
+        async def work() -> None:
+            for _ in range(3):
+                await trio.lowlevel.checkpoint()
+            done.append(True)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            nursery.start_soon(work)
+
+    result = sim.explore(scenario, max_executions=200, jobs=jobs)
+    result.check()
+    assert result.fair_only
