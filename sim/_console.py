@@ -79,9 +79,10 @@ def _same_file(one: str, other: str) -> bool:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.__stdout__):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            # It may be closed, or none at all.
-            stream.flush()  # type: ignore[union-attr]
+        # It may be closed, or none at all.
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
 
 
 def _stdout_to_stderr() -> None:

@@ -8,7 +8,6 @@ in its function. Unlike Trio's, each has a real thread to itself, for `threading
 from __future__ import annotations
 
 import _thread
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from sim._errors import Escape, ThreadCrashed
-from sim._escapes import belongs_to_the_run, guarding, refused
+from sim._escapes import announced, belongs_to_the_run, guarding, refused
 from sim._locks import RunIsOver, ThreadLock, outside_threads, point
 from sim._worker import Worker
 from sim.strategies import Operation
@@ -154,7 +153,7 @@ def own_threads() -> Iterator[Replacement]:
     yield threading, "_start_new_thread", _starting(_threading._start_new_thread)
     start_joinable = getattr(_thread, "start_joinable_thread", None)
     if start_joinable is not None:
-        yield _thread, "start_joinable_thread", _announced(start_joinable, "_thread.start_joinable_thread")
+        yield _thread, "start_joinable_thread", announced(start_joinable, "_thread.start_joinable_thread")
     yield threading.Thread, "start", _start(threading.Thread.start)
     yield threading.Thread, "join", _join(threading.Thread.join)
     yield threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive)
@@ -213,15 +212,6 @@ def _starting(start: Callable[..., int]) -> Callable[..., int]:
         return _launch(starter, OwnThread(lambda: function(*args, **(kwargs or {})), name, daemon=True))
 
     return start_new_thread
-
-
-def _announced(start: Callable[..., Any], event: str) -> Callable[..., Any]:
-    def start_thread(*args: Any, **kwargs: Any) -> Any:
-        if guarding():
-            sys.audit(event)
-        return start(*args, **kwargs)
-
-    return start_thread
 
 
 def _start(start: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from sim._clock import CLOCK_START, WALL_CLOCK_START, VirtualClock
 from sim._datetime import virtual_now
-from sim._escapes import belongs_to_the_run, guarding
+from sim._escapes import announced, belongs_to_the_run
 from sim._kept_random import KeptRandom, kept_generators
 from sim._lookups import lookups
 from sim._numbered import numbered
@@ -243,16 +243,7 @@ def _selects() -> Iterator[Replacement]:
     for name in ("select", "poll", "epoll", "kqueue"):
         wait = getattr(select, name, None)
         if wait is not None:
-            yield select, name, _announced(wait, "select.select")
-
-
-def _announced(start: Callable[..., Any], event: str) -> Callable[..., Any]:
-    def start_thread(*args: Any, **kwargs: Any) -> Any:
-        if guarding():
-            sys.audit(event)
-        return start(*args, **kwargs)
-
-    return start_thread
+            yield select, name, announced(wait, "select.select")
 
 
 def _now_unless_given(function: Callable[..., Any], now: Callable[[], float]) -> Callable[..., Any]:

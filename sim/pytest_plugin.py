@@ -93,7 +93,7 @@ def _explore_marked(config: pytest.Config, items: Sequence[Any]) -> None:
             setattr(item, _EXPLORED, True)
             item.obj = _explored(config, item.nodeid, item.obj, marker)
             # They would refuse what they take for an async test of their own that is none.
-            item.get_closest_marker = partial(_closest_marker_but, item.get_closest_marker)  # type: ignore[method-assign]
+            vars(item)["get_closest_marker"] = partial(_closest_marker_but, item.get_closest_marker)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

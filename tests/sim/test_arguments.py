@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -157,7 +158,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "BoundedDpor": (lambda: strategies.BoundedDpor(bound=given(None)), "bound must be a whole number"),
     "Sweep": (lambda: strategies.Sweep(schedules=given("5")), "schedules must be a whole number"),
     **{
-        cls.__name__: (lambda cls=cls: cls(given("0")), "seed must be a whole number")  # type: ignore[misc]
+        cls.__name__: (partial(cls, given("0")), "seed must be a whole number")
         for cls in dict.fromkeys(strategies.STRATEGIES.values())
         if isinstance(cls, type)
     },

@@ -5,13 +5,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
 
 import pytest
 import trio
 
 import sim
 from sim._clock import CLOCK_START
+from tests.sim.thread_cases import deadlock_of, in_opposite_order
 
 STRATEGIES = ["random", "pct", "dfs", "dpor"]
 EXHAUSTIVE = ["dfs", "dpor"]
@@ -84,28 +84,9 @@ def test_thread_gets_between_two_critical_sections_of_a_task(strategy: str) -> N
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_task_and_thread_that_take_locks_in_opposite_order_are_a_deadlock(strategy: str) -> None:
     async def scenario() -> None:
-        one, other = threading.Lock(), threading.RLock()
+        await in_opposite_order(threading.Lock(), threading.RLock(), beside)
 
-        def forwards() -> None:
-            with one, other:
-                pass
-
-        def backwards() -> None:
-            with other, one:
-                pass
-
-        await beside(forwards, backwards)
-
-    (failure,) = sim.explore(scenario, strategy, 5_000).failures
-    error = cast("sim.Deadlock", failure.error)
-    assert isinstance(error, sim.Deadlock)
-    text = str(error)
-    assert "in forwards" in text
-    assert "in backwards" in text
-    assert "held by" in text
-    (again,) = sim.replay(scenario, failure.token).failures
-    assert again.steps == failure.steps
-    assert str(again.error) == text
+    deadlock_of(scenario, strategy, "held by")
 
 
 def test_task_that_waits_for_a_thread_that_needs_the_loop_is_a_deadlock() -> None:

@@ -417,8 +417,9 @@ def remembers(seen: list[int] = []) -> int:  # noqa: B006 - that is the mistake
 
 
 def attributed() -> int:
-    attributed.calls = getattr(attributed, "calls", 0) + 1  # type: ignore[attr-defined]
-    return int(attributed.calls)  # type: ignore[attr-defined]
+    calls: int = getattr(attributed, "calls", 0) + 1
+    vars(attributed)["calls"] = calls
+    return calls
 
 
 def slot() -> int:

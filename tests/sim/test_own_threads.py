@@ -14,6 +14,7 @@ import trio
 
 import sim
 from sim._clock import CLOCK_START
+from tests.sim.thread_cases import works_of_two
 
 STRATEGIES = ["random", "pct", "dfs", "dpor"]
 
@@ -23,14 +24,7 @@ def test_threads_run_in_every_order_and_are_joined_by_a_task(strategy: str) -> N
     seen: set[str] = set()
 
     async def scenario() -> None:
-        lock = threading.Lock()
-        order: list[str] = []
-
-        def work(name: str) -> None:
-            for _ in range(2):
-                with lock:
-                    order.append(name)
-
+        order, work = works_of_two()
         threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
         for thread in threads:
             thread.start()

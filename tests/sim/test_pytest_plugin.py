@@ -256,7 +256,6 @@ def test_nothing_is_imported_before_a_test_is_marked(pytester: pytest.Pytester) 
 
 
 def test_workers_of_xdist_explore_too(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("xdist")
     run(pytester, "-n", "2").assert_outcomes(passed=2, failed=1)
 
 

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 import sim
+from tests.sim.thread_cases import deadlock_of, in_opposite_order, works_of_two
 
 OLDER_EVENT = threading.Event()
 OLDER_LOCK = threading.Lock()
@@ -157,25 +158,9 @@ def test_locks_taken_in_opposite_order_are_a_deadlock_of_the_threads(
         one = OLDER_LOCK if first is None else first()
         other = OLDER_RLOCK if second is None else second()
 
-        def forwards() -> None:
-            with one, other:
-                pass
+        await in_opposite_order(one, other, in_threads)
 
-        def backwards() -> None:
-            with other, one:
-                pass
-
-        await in_threads(forwards, backwards)
-
-    (failure,) = sim.explore(scenario, strategy, 5_000).failures
-    error = cast("sim.Deadlock", failure.error)
-    assert isinstance(error, sim.Deadlock)
-    text = str(error)
-    assert "in forwards" in text
-    assert "in backwards" in text
-    assert "waits for a lock of threads" in text
-    (again,) = sim.replay(scenario, failure.token).failures
-    assert again.steps == failure.steps
+    deadlock_of(scenario, strategy, "waits for a lock of threads")
 
 
 @pytest.mark.parametrize("strategy", ["dfs", "dpor"])
@@ -183,14 +168,7 @@ def test_every_order_in_which_threads_take_a_lock_is_explored(strategy: str) -> 
     seen: set[str] = set()
 
     async def scenario() -> None:
-        lock = threading.Lock()
-        order: list[str] = []
-
-        def work(name: str) -> None:
-            for _ in range(2):
-                with lock:
-                    order.append(name)
-
+        order, work = works_of_two()
         # Started by one task each, without the limiter, the names and the callbacks of Trio's in between.
         await in_threads(partial(work, "a"), partial(work, "b"))
         seen.add("".join(order))

@@ -182,7 +182,7 @@ class SyncInit(GenServer):
 
 
 class SyncTerminate(GenServer):
-    def terminate(self, reason: object) -> None: ...  # type: ignore[override]
+    def terminate(self, reason: object) -> None: ...  # type: ignore[override]  # that is what is tested
 
 
 class SyncCallbacks(GenServer):
@@ -200,9 +200,9 @@ class SyncCallbacks(GenServer):
 
     def no_task(self) -> Any: ...
 
-    def handle_info(self, message: object) -> None: ...  # type: ignore[override]
-    def handle_continue(self, argument: object) -> None: ...  # type: ignore[override]
-    def handle_timeout(self) -> None: ...  # type: ignore[override]
+    def handle_info(self, message: object) -> None: ...  # type: ignore[override]  # as above
+    def handle_continue(self, argument: object) -> None: ...  # type: ignore[override]  # as above
+    def handle_timeout(self) -> None: ...  # type: ignore[override]  # as above
 
 
 async def test_a_sync_init_is_named() -> None:

@@ -25,7 +25,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import ServerCrashed, child_spec, open_supervisor
+from trio_genserver import ServerCrashed, ServerNotRunning, child_spec, open_supervisor
 
 from . import ways_out
 from .ways_out import WAYS, Desk, Payload, Way, family
@@ -90,7 +90,7 @@ async def test_the_traceback_shows_where_it_arose() -> None:
         with pytest.raises(ServerCrashed) as crash:
             await desk.call(Desk.crash_later(1))
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(Exception) as late:  # noqa: PT011
+        with pytest.raises(ServerNotRunning) as late:
             await desk.call(Desk.crash_later(1))
     for error in (crash.value, late.value):
         text = "".join(traceback.format_exception(error))

@@ -75,23 +75,27 @@ def test_a_bad_row_concerns_its_list(place: Path) -> None:
 async def test_arguments_are_checked_where_they_are_given(place: Path) -> None:
     day = datetime.date(2026, 1, 1)
     async with open_system(place) as system:
-        for wrong in (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), "2026-01-01", None):
+        wrongs: list[Any] = [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), "2026-01-01", None]
+        for wrong in wrongs:
             with pytest.raises(BadInput, match=r"datetime\.date"):
-                await system.database.between(wrong, day)  # type: ignore[arg-type]
+                await system.database.between(wrong, day)
             with pytest.raises(BadInput, match=r"datetime\.date"):
-                await system.call("good", TodoServer.entries_between(day, wrong))  # type: ignore[arg-type]
-        for words, limit in ((7, 1), ("milk", 0), ("milk", "1"), ("milk", True)):
+                await system.call("good", TodoServer.entries_between(day, wrong))
+        searches: list[tuple[Any, Any]] = [(7, 1), ("milk", 0), ("milk", "1"), ("milk", True)]
+        for words, limit in searches:
             with pytest.raises(BadInput):
-                await system.database.search(words, limit)  # type: ignore[arg-type]
-        for id_ in ("1", None, 1.0, [1]):
+                await system.database.search(words, limit)
+        ids: list[Any] = ["1", None, 1.0, [1]]
+        for id_ in ids:
             with pytest.raises(InvalidEntry, match="id"):
-                await system.call("good", TodoServer.entry(id_))  # type: ignore[arg-type]
+                await system.call("good", TodoServer.entry(id_))
             with pytest.raises(InvalidEntry, match="id"):
-                await system.call("good", TodoServer.delete_entry(id_))  # type: ignore[arg-type]
+                await system.call("good", TodoServer.delete_entry(id_))
             with pytest.raises(InvalidEntry, match="id"):
-                await system.call("good", TodoServer.update_entry(id_, Entry.as_undone))  # type: ignore[arg-type]
+                await system.call("good", TodoServer.update_entry(id_, Entry.as_undone))
             with pytest.raises(InvalidListName):
-                await system.call([id_], TodoServer.entries())  # type: ignore[arg-type]
+                name: Any = [id_]
+                await system.call(name, TodoServer.entries())
         # Nothing has come down with it.
         assert len(await system.call("good", TodoServer.entries())) == 1
         assert len(await system.database.lists()) == 2

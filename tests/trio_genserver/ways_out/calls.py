@@ -13,6 +13,7 @@ from trio_genserver import (
     Registry,
     Request,
     ServerCrashed,
+    ServerError,
     as_completed,
     child_spec,
     open_checkout_pool,
@@ -188,7 +189,7 @@ async def call_who_has_crashed(sent: Any) -> None:
         with pytest.raises(ServerCrashed):
             await desk.call(Desk.crash(sent))
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(Exception):  # noqa: B017, PT011
+        with pytest.raises(ServerError):
             await desk.send_request(Desk.crash(sent)).wait()
         await desk.call(Desk.crash(sent))
 

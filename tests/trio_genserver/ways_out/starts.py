@@ -12,6 +12,7 @@ import trio.testing
 from trio_genserver import (
     CheckoutPool,
     ServerCrashed,
+    ServerError,
     child_spec,
     open_checkout_pool,
     open_dynamic_supervisor,
@@ -70,7 +71,7 @@ async def start_a_child(how: Any, sent: Any) -> None:
 @of_each_start
 async def start_a_child_again(how: Any, sent: Any) -> None:
     async with open_supervisor() as supervisor:
-        with pytest.raises(Exception):  # noqa: B017, PT011
+        with pytest.raises(ServerError):
             await supervisor.start_child(DoesNotStart, how)
         await supervisor.restart_child("DoesNotStart")
 

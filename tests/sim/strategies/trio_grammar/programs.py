@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -122,3 +122,27 @@ def compare(program: Program, most_interleavings: int, most_traces: int) -> Comp
         everything.seen - traces.seen,
         "" if not traces.result.abandoned else f"{traces.result.abandoned} abandoned",
     )
+
+
+def programs_agree(
+    programs: Iterable[Program], bound: int, *, compared: float, with_choice: float, met_twice: bool = False
+) -> None:
+    """See that `dpor` meets whatever each of them comes to, and that they are worth it.
+
+    Args:
+        programs: to be compared; told by their place if one is not met.
+        bound: `most_interleavings` and `most_traces` of `compare`.
+        compared: in which part of them all traces must be met,
+        with_choice: and which part must have more than one outcome.
+        met_twice: whether runs may be given up because a trace was met before.
+    """
+    count = n_compared = n_with_choice = 0
+    for count, program in enumerate(programs, 1):
+        found = compare(program, bound, bound)
+        assert not found.missed, f"program {count - 1}"
+        excused = met_twice and found.trouble.endswith("abandoned")
+        assert not found.trouble or excused, f"program {count - 1}: {found.trouble}"
+        n_compared += found.traces > 0
+        n_with_choice += found.outcomes > 1
+    assert n_compared > count * compared, "the programs are too large"
+    assert n_with_choice > count * with_choice, "the programs are too tame"
