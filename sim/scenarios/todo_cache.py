@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -131,15 +131,12 @@ async def _two_clients(cache_class: type[TodoCache]) -> None:
         assert sorted(entry.title for entry in stored) == sorted(TITLES)
 
 
-class _Template:
-    """An empty shard to copy: what making its tables costs is paid once and not in every execution."""
-
-    connection: sqlite3.Connection | None = None
+# An empty shard to copy: what its tables cost is paid once, and before any run, since making them draws at
+# random, and only the first run would.
+_TEMPLATE: Final = Shard.open(Path(":memory:"), create=True).database.conn
 
 
 def _open_in_memory() -> Shard:
-    if _Template.connection is None:
-        _Template.connection = Shard.open(Path(":memory:"), create=True).database.conn
     copy: Any = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    _Template.connection.backup(copy)
+    _TEMPLATE.backup(copy)
     return Shard(Path(":memory:"), copy)
