@@ -55,6 +55,20 @@ def test_task_that_handles_it_and_blocks_again_does_not_go_on(pipe: tuple[int, i
     assert isinstance(failure.error, sim.TaskBlocked)
 
 
+def test_run_in_which_a_task_blocks_elsewhere_the_next_time_is_still_that(pipe: tuple[int, int]) -> None:
+    # As on a busy machine, where real time decides what a step has come to when it is given up.
+    runs: list[int] = []
+
+    async def scenario() -> None:
+        runs.append(1)
+        for _ in runs:
+            await trio.lowlevel.checkpoint()
+        os.read(pipe[0], 1)
+
+    (failure,) = sim.explore(scenario).failures
+    assert isinstance(failure.error, sim.TaskBlocked)
+
+
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_step_that_computes_without_end_ends_with_the_time_of_the_exploration(in_thread: bool) -> None:
     over: list[int] = []
