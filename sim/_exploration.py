@@ -49,7 +49,7 @@ class Options:
     known: frozenset[str] = frozenset()
     """The tokens of failing runs that have been reported already."""
     until: float = math.inf
-    """The `real_seconds` from which on no further run begins."""
+    """The `real_seconds` from which on no further run begins; the first always does."""
 
 
 def scenario_name(scenario: Scenario) -> str:
@@ -144,7 +144,8 @@ class Exploration:
             if not strategy.begin_execution():
                 self.exhausted = True
                 return
-            if real_seconds() >= options.until:
+            # However little time there is, the first run is made: of none, nothing can be said.
+            if (self.executions or self.abandoned) and real_seconds() >= options.until:
                 return
             trace = Trace() if options.compare and not self.executions else None
             ended = kernel.execute(scenario, strategy, trace)

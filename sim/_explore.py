@@ -66,7 +66,7 @@ def explore(
         max_steps: steps one run may take before it counts as a livelock.
         max_depth: steps a task may make in a run, those that are above it in the tree of tasks counted as
             one each. It stops there, and a run in which no other task can go on is over and has held.
-        max_seconds: begin no further run once so many real seconds have passed.
+        max_seconds: begin no further run once so many real seconds have passed; the first always begins.
         shrink_failures: replace each failing run by the plainest one found that fails in the same
             way: with the fewest preemptions, then the fewest choices.
         faults: what may go wrong in a run: the name of a kind of fault (``"cancel"``, ``"crash"``,

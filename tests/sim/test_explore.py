@@ -317,6 +317,14 @@ def test_no_run_begins_once_the_seconds_are_over() -> None:
         sim.explore(scenario, max_seconds=0)
 
 
+def test_first_run_is_made_however_few_the_seconds_are() -> None:
+    async def scenario() -> None:
+        raise ValueError
+
+    (failure,) = sim.explore(scenario, max_seconds=1e-9).failures
+    assert isinstance(failure.error, ValueError)
+
+
 def test_what_was_covered_names_the_bound_on_faults() -> None:
     async def scenario() -> None:
         with trio.CancelScope():
