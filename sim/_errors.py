@@ -7,7 +7,7 @@ the result. The rest is raised to whoever called `explore` or `replay`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import trio
@@ -16,6 +16,7 @@ from sim._portable import PortableError
 from sim._wait_graph import WaitingTask, draw
 
 if TYPE_CHECKING:
+    from sim._cycle import Cycle
     from sim._result import Result
 
 
@@ -111,15 +112,72 @@ class StepBudgetExceeded(ScenarioFailure):
     Attributes:
         steps: the budget.
         busiest: the task that made most of the last steps.
+        cycle: the steps that the run repeats, if it does.
+        repeated: the same as text: of each of these steps its task, and where that stops.
+        unchanged: what the loops of the tasks look at and was always the same in the last steps of the run,
+            as ``name: value``, as far as that can be seen.
+        changed: what was not, as ``name: once -> now``.
+        finding: the text without the steps.
     """
 
-    def __init__(self, steps: int, busiest: str) -> None:
-        super().__init__(
-            f"no end after {steps:,} steps (the task {busiest} made most of the last ones): a "
-            f"livelock, or raise max_steps"
-        )
+    def __init__(
+        self,
+        steps: int,
+        busiest: str,
+        *,
+        cycle: Cycle | None = None,
+        repeated: Sequence[str] = (),
+        unchanged: Sequence[str] = (),
+        changed: Sequence[str] = (),
+        watched: int = 0,
+    ) -> None:
         self.steps = steps
         self.busiest = busiest
+        self.cycle = cycle
+        self.repeated = tuple(repeated)
+        self.unchanged = tuple(unchanged)
+        self.changed = tuple(changed)
+        seen = "".join(_seen(self, watched))
+        if cycle is None:
+            what = f"no end after {steps:,} steps (the task {busiest} made most of the last ones)"
+            self.finding = f"{what}: a livelock, or raise max_steps{seen}"
+            super().__init__(self.finding)
+            return
+        instead = "" if unchanged and not changed else ", or raise max_steps"
+        head = f"no end after {steps:,} steps: a livelock{instead}\n  {repetition(cycle)}"
+        shown = [f"\n    {step}" for step in self.repeated[:_MOST_REPEATED]]
+        if cycle.length > len(shown):
+            shown.append(f"\n    and {cycle.length - len(shown):,} more")
+        self.finding = f"{head}{seen}"
+        super().__init__(f"{head}:{''.join(shown)}{seen}")
+
+
+_MOST_REPEATED: Final = 12
+
+
+def repetition(cycle: Cycle) -> str:
+    """How often which steps are repeated, in a few words."""
+    what = "one step is" if cycle.length == 1 else f"{cycle.length:,} steps are"
+    order = "" if cycle.in_order else ", in this or another order"
+    return f"{what} made {cycle.times:,} times{order}, from step {cycle.first:,} on"
+
+
+def _seen(error: StepBudgetExceeded, watched: int) -> Iterator[str]:
+    """What was seen of the variables that loops look at."""
+    if not watched:
+        return
+    if error.unchanged:
+        yield f"\n  what the loops look at and nobody has changed in the last {watched:,} steps:"
+        yield from (f"\n    {line}" for line in error.unchanged)
+    if error.changed:
+        yield (
+            "\n  what has changed in these:"
+            if error.unchanged
+            else (f"\n  what the loops look at, all of it changed in the last {watched:,} steps:")
+        )
+        yield from (f"\n    {line}" for line in error.changed)
+    if not error.unchanged and not error.changed and error.cycle is not None:
+        yield "\n  no variable is seen that the loops look at"
 
 
 class LeakedTasks(ScenarioFailure):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from sim._choices import ChoiceLog
-from sim._errors import Nondeterminism, StateOutlivesRun, members
+from sim._errors import Nondeterminism, StateOutlivesRun, StepBudgetExceeded, members
 from sim._kernel import Ended, Kernel
 from sim._leftover import changes, state_of
 from sim._shrink import MAX_ATTEMPTS, shrink
@@ -16,6 +16,9 @@ from sim.strategies._replay import Prefix, Repetition
 
 # Steps that runs may take to make a failure plainer: about a second.
 _SHRINKING_STEPS: Final = 200_000
+# The same of a run without an end: each that fails like it has no end either, and whoever repeats himself is
+# looked at in each step.
+_SHRINKING_STEPS_WITHOUT_END: Final = 50_000
 
 # How much longer than the failing run one may get that is tried in its place.
 _LONGER: Final = 4
@@ -57,7 +60,7 @@ class Examination:
         """
         first = self._traced(log, ended)
         if not compared:
-            return Repeated(first.trace, log, None)
+            return Repeated(first.trace, log, None, None)
         second = self._traced(log, ended)
         difference = first_difference(first.trace, second.trace)
         if difference is None:
@@ -69,12 +72,14 @@ class Examination:
             # Both repetitions may be another run than the first: it has left something behind.
             difference = _other_choices(log, ended, first)
         if difference is None:
-            return Repeated(first.trace, first.log, None)
+            error = first.ended.error
+            told = error if isinstance(error, StepBudgetExceeded) else None
+            return Repeated(first.trace, first.log, None, told)
         changed = self._changed()
         witness = Trace(stack_at=difference[0])
         self._kernel.execute(self._scenario, Repetition(log, _end(ended)), witness)
         nondeterminism = Nondeterminism(*difference, witness.stack, cause=ended.error, changed=changed)
-        return Repeated(first.trace, log, nondeterminism)
+        return Repeated(first.trace, log, nondeterminism, None)
 
     def different(self, *, others: bool) -> tuple[StateOutlivesRun, ChoiceLog, Trace] | None:
         """Make runs that were kept again: the first of them that is another now, its choices and its steps.
@@ -152,7 +157,9 @@ class Examination:
         with self._kernel.limited(_LONGER * ended.steps + _LONGER_STILL):
             original = Prefix(log.indices)
             steps = self._kernel.execute(self._scenario, original).steps
-            attempts = min(MAX_ATTEMPTS, _SHRINKING_STEPS // max(1, steps))
+            without_end = isinstance(ended.error, StepBudgetExceeded)
+            allowed = _SHRINKING_STEPS_WITHOUT_END if without_end else _SHRINKING_STEPS
+            attempts = min(MAX_ATTEMPTS, allowed // max(1, steps))
             plainest = shrink(log, original.preemptions, attempt, attempts)
             end = ends.get(id(plainest), ended)
             return self._search_fewer(plainest, end, attempts, excluded) or (plainest, end)
@@ -204,11 +211,13 @@ class Repeated(NamedTuple):
         trace: the steps of a repetition.
         log: the choices that make it again from here on.
         nondeterminism: how it differed, if it did.
+        told: the error of a repetition that tells more than that of the run itself, which was not traced.
     """
 
     trace: Trace
     log: ChoiceLog
     nondeterminism: Nondeterminism | None
+    told: StepBudgetExceeded | None
 
 
 def _how(error: BaseException | None) -> str:

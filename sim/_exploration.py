@@ -196,13 +196,14 @@ class Exploration:
         # always at the same place. Each takes real time, too, and leaves a thread behind, so once is enough.
         blocked = isinstance(error, ThreadBlocked | TaskBlocked)
         try:
-            trace, log, nondeterminism = examination.repeat(log, ended, compared=not blocked)
+            trace, log, nondeterminism, told = examination.repeat(log, ended, compared=not blocked)
+            raised = told or raised
             if nondeterminism is None and self.executions > 1 and not blocked:
                 nondeterminism, besides = examination.left_behind(raised)
             if nondeterminism is None and self._options.shrink_failures and not blocked:
                 shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported)
-                trace, shrunk_log, nondeterminism = examination.repeat(shrunk_log, shrunk)
-                log, raised = shrunk_log, shrunk.error or raised
+                trace, shrunk_log, nondeterminism, told = examination.repeat(shrunk_log, shrunk)
+                log, raised = shrunk_log, told or shrunk.error or raised
             error = nondeterminism or innermost(raised)
             if besides:
                 error.add_note(besides)
@@ -228,7 +229,7 @@ class Exploration:
         """Make a run that held twice more, to see that it is a function of its choices."""
         log = kernel.log.copy()
         assert self._examination is not None
-        trace, log, nondeterminism = self._examination.repeat(log, ended, strictly=True)
+        trace, log, nondeterminism, _ = self._examination.repeat(log, ended, strictly=True)
         if nondeterminism is not None:
             self._report(nondeterminism, nondeterminism, log, trace)
 

@@ -42,6 +42,11 @@ class TracedStep:
     drew: tuple[str, ...] = ()
     """What was drawn in the step: with `sim.choose`, or the seed of the random sources."""
 
+    @property
+    def label(self) -> str:
+        """The name of its task, and which it is of those who have that name."""
+        return task_label(self.name, self.task)
+
     def __str__(self) -> str:
         end = f"to {self.end}" if self.end else "to its end"
         if self.fault:
@@ -133,6 +138,11 @@ def _essence(step: TracedStep) -> object:
 def short_name(name: str) -> str:
     """A task's name without the module and the enclosing functions."""
     return name if name.startswith("<") else name.rpartition("<locals>.")[2].rpartition(".")[2]
+
+
+def task_label(name: str, identity: TaskId) -> str:
+    """How reports call a task: by its short name, and its place in the tree of tasks."""
+    return " ".join([name, ".".join(map(str, identity))]) if identity else name
 
 
 def location(task: Any) -> str:

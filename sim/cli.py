@@ -8,6 +8,7 @@ Exit codes: 0 what was explored held; 1 a failure of the scenario was found, and
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import inspect
 import json
@@ -22,7 +23,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from sim._console import end_stdout, replay_line, stdout_kept_clean
-from sim._errors import Interrupted, SimError, WrongUse
+from sim._errors import Interrupted, SimError, StepBudgetExceeded, WrongUse
 from sim._exploration import Scenario
 from sim._explore import DEFAULT_MAX_STEPS, explore, replay
 from sim._loading import load_module, load_scenario, ready_made, scenarios
@@ -337,12 +338,16 @@ def _to_json(result: Result, interrupted: bool) -> dict[str, Any]:
 
 
 def _failure_to_json(failure: Failure) -> dict[str, Any]:
+    cycle = failure.error.cycle if isinstance(failure.error, StepBudgetExceeded) else None
+    # What a run without an end repeats is told once.
+    steps = failure.steps if cycle is None else failure.steps[: cycle.first + cycle.length]
     return {
         "error": {"type": type(failure.error).__name__, "message": _text(failure.error)},
         "token": failure.token,
         "choices": failure.choices,
         "preemptions": failure.preemptions,
         "logged": [{"step": step, "line": line} for step, line in failure.logged],
+        "cycle": None if cycle is None else dataclasses.asdict(cycle),
         "steps": [
             {
                 "task": list(step.task),
@@ -355,7 +360,7 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
                 "fault": step.fault,
                 "drew": list(step.drew),
             }
-            for step in failure.steps
+            for step in steps
         ],
     }
 

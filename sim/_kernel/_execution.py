@@ -26,6 +26,7 @@ from outcome import Error
 from trio._util import name_asyncgen
 
 from sim._choices import ChoiceLog
+from sim._cycle import described, find_cycle
 from sim._draw import Active as Draws
 from sim._errors import Deadlock, LeakedTasks, StepBudgetExceeded, WrongUse
 from sim._escapes import guarded
@@ -156,7 +157,7 @@ class Kernel:
         except Cut:
             cut = True
         except BudgetUsedUp:
-            self._findings.find(StepBudgetExceeded(scheduler.max_steps, self._busiest()))
+            self._findings.find(self._without_end(trace))
         finally:
             scheduler.close()
             self.invariants.end_execution()
@@ -290,9 +291,22 @@ class Kernel:
         # As long as callbacks go on, nobody else comes to it.
         return self._start_closing_generators() is None
 
-    def _busiest(self) -> str:
-        name: str = max(self._runner.tasks, key=lambda task: task._schedule_points).name
-        return name
+    def _without_end(self, trace: Trace | None) -> StepBudgetExceeded:
+        """What is said of a run that was given up: more, if it was traced."""
+        scheduler = self._scheduler
+        busiest: str = max(self._runner.tasks, key=lambda task: task._schedule_points).name
+        if trace is None or scheduler.watch is None:
+            return StepBudgetExceeded(scheduler.max_steps, busiest)
+        cycle, looks = find_cycle(trace.steps), scheduler.watch.looks()
+        return StepBudgetExceeded(
+            scheduler.max_steps,
+            busiest,
+            cycle=cycle,
+            repeated=() if cycle is None else described(cycle, trace.steps),
+            unchanged=looks.unchanged,
+            changed=looks.changed,
+            watched=looks.steps,
+        )
 
     def _clean_up(self) -> None:
         """Leave nothing of this execution: no task, no coroutine that was not run to its end."""

@@ -21,6 +21,7 @@ from sim._kernel._faults import FaultInjector
 from sim._kernel._findings import Findings
 from sim._kernel._time import expire, io_wait
 from sim._kernel._trio import CHECKPOINT, DETACH, FRAMES_TO_DROP, RESUME, RUN_CONTEXT, WAIT
+from sim._looked_at import WATCHED, LoopWatch
 from sim._trace import Trace, location, short_name
 from sim.oracles.invariants import Invariants
 from sim.strategies import (
@@ -61,6 +62,7 @@ class Scheduler:
         invariants: looked at after each step.
         faults: what strikes after a step; the same in all executions of an exploration.
         fairness: who stands back for others.
+        watch: in a run that is traced, what the loops of its tasks look at when it is about to be given up.
         others: in a step, how many tasks were runnable before it besides its own, and still are: the first
             in the run queue. Otherwise -1.
         left: who could have made the last step in place of its task, if that ended the run.
@@ -89,12 +91,14 @@ class Scheduler:
         self.invariants = Invariants(lambda: self.clock.elapsed)
         self.faults: FaultInjector | None = None
         self.fairness = Fairness()
+        self.watch: LoopWatch | None = None
         self.begin_inside()
 
     def begin(self, strategy: Strategy, trace: Trace | None) -> None:
         """Begin an execution: no task, no choice, no time."""
         self.strategy = strategy
         self._trace = trace
+        self.watch = LoopWatch() if trace is not None else None
         self._children = {}
         self._named = {}
         self._scripted = 0
@@ -108,7 +112,7 @@ class Scheduler:
 
     def close(self) -> None:
         """Make no choice any more by the strategy, and note nothing in the trace."""
-        self.strategy = self._trace = None
+        self.strategy = self._trace = self.watch = None
         self.fairness.release(self._runner.runq)
 
     def forget_tasks(self) -> None:
@@ -429,6 +433,8 @@ class Scheduler:
                         fairness.stepped(task, runq, repeated=repeated)
                 if trace is not None:
                     trace.after_step(task, bool(runq) and runq[0] is task, fault)
+                    if steps > max_steps - WATCHED and self.watch is not None:
+                        self.watch.note(task, ids[task])
                 if findings.first is not None:
                     if self.strategy is not None:
                         first = bool(runq) and runq[0] is task

@@ -11,17 +11,21 @@ import linecache
 import os
 import traceback
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from sim._errors import Nondeterminism
+from sim._errors import Nondeterminism, StepBudgetExceeded, repetition
 
 if TYPE_CHECKING:
+    from sim._cycle import Cycle
     from sim._result import Failure, Result
     from sim._trace import TracedStep
     from sim.strategies import TaskId
 
 MAX_ROWS: Final = 80
 """Rows shown of a run; of a longer one, its end is shown, where the failure is."""
+# Of a run that repeats itself, what leads to that is shown though the repeated steps may fill the table.
+_MAX_ROWS_BEFORE: Final = 20
 _MAX_LANES: Final = 24
 _MAX_SOURCE: Final = 60
 # What a row needs beside its lanes, its task and where that goes on, to say where it stops.
@@ -58,7 +62,7 @@ def describe_failure(failure: Failure, width: int | None = None) -> str:
         [
             *_errors(failure.error),
             "",
-            *_table(failure.steps, width),
+            *_table(failure.steps, width, getattr(failure.error, "cycle", None)),
             "",
             *_logged(failure),
             (
@@ -75,6 +79,9 @@ def _errors(error: BaseException) -> list[str]:
     if isinstance(error, Nondeterminism):
         own = [] if error.__cause__ is None else _errors(error.__cause__)
         return [*own, *([""] if own else []), f"{type(error).__name__}: {_printable(error.finding)}"]
+    if isinstance(error, StepBudgetExceeded):
+        # The table shows the steps.
+        return [f"{type(error).__name__}: {_printable(error.finding)}"]
     where = _raised_at(error)
     raised = _printable("".join(traceback.format_exception_only(error)).rstrip())
     return [raised, *([f"  raised at {where}"] if where else [])]
@@ -94,16 +101,17 @@ def _raised_at(error: BaseException) -> str:
     return f"{last.filename}:{last.lineno} in {last.name}: {last.line}"
 
 
-def _table(steps: tuple[TracedStep, ...], width: int | None) -> list[str]:
+def _table(steps: tuple[TracedStep, ...], width: int | None, cycle: Cycle | None) -> list[str]:
     if not steps:
         return ["(no step was made)"]
-    first = max(0, len(steps) - MAX_ROWS)
+    numbers = _shown_numbers(steps, cycle)
+    first, last = numbers[0], numbers[-1] + 1
     lives = _lives(steps)
-    shown = steps[first:]
+    shown = [steps[number] for number in numbers]
     lanes = [
         task
         for task, (born, died) in sorted(lives.items(), key=lambda item: item[1])
-        if died >= first and born < len(steps)
+        if died >= first and born < last
     ][:_MAX_LANES]
     task_width = max(_columns(_label(step)) for step in shown)
     from_width = max(len("goes on at"), *(_columns(_place(step.start)) for step in shown))
@@ -116,7 +124,11 @@ def _table(steps: tuple[TracedStep, ...], width: int | None) -> list[str]:
         f"{'step':>6} {'time':>9}  {'':{len(lanes)}}  {'task':{task_width}}  "
         + ("stops at" if narrow else f"{'goes on at':{from_width}}  and stops at")
     )
-    for number, step in enumerate(shown, first):
+    for before, number, step in zip([first - 1, *numbers], numbers, shown, strict=False):
+        if number > before + 1:
+            rows.append(f"  ... {number - before - 1:,} more of these")
+        if cycle is not None and number == cycle.first:
+            rows.append(f"{repetition(cycle)}:")
         marks = "".join(_mark(task, step, number, lives) for task in lanes)
         preempts = "*" if step.preempts else " "
         row = f"{number:>5}{preempts} {step.time:>7g} s  {marks}  {_padded(_label(step), task_width)}  "
@@ -124,7 +136,22 @@ def _table(steps: tuple[TracedStep, ...], width: int | None) -> list[str]:
             row += f"{_padded(_place(step.start), from_width)}  "
         row = (row + _stop(step, None if width is None else width - _columns(row))).rstrip()
         rows.append(row if width is None else _cut(row, width))
+    if cycle is not None:
+        if cycle.length > MAX_ROWS:
+            rows.append(f"... {cycle.length - MAX_ROWS:,} more steps of these")
+        rows.append(f"... and so on, until it is given up after step {len(steps) - 1:,}")
     return rows
+
+
+def _shown_numbers(steps: tuple[TracedStep, ...], cycle: Cycle | None) -> Sequence[int]:
+    """Which steps of a run are shown: its end, or, once, what it repeats at its end and before what leads to
+    that; there, equal ones in a row are not."""
+    if cycle is None:
+        return range(max(0, len(steps) - MAX_ROWS), len(steps))
+    what = [(step.task, step.start, step.end) for step in steps[: cycle.first]]
+    leading = [number for number in range(cycle.first) if len(set(what[max(0, number - 1) : number + 2])) > 1]
+    room = max(MAX_ROWS - cycle.length, _MAX_ROWS_BEFORE)
+    return [*leading[-room:], *range(cycle.first, cycle.first + min(cycle.length, MAX_ROWS))]
 
 
 def _printable(text: str) -> str:
@@ -177,9 +204,7 @@ def _mark(task: TaskId, step: TracedStep, number: int, lives: dict[TaskId, tuple
 
 
 def _label(step: TracedStep) -> str:
-    path = ".".join(map(str, step.task))
-    name = _printable(step.name)
-    return f"{name} {path}" if path else name
+    return _printable(step.label)
 
 
 def _stop(step: TracedStep, room: int | None) -> str:
