@@ -19,6 +19,7 @@ import trio
 import sim
 import todo
 import trio_genserver
+from sim._cycle import Cycle
 from sim._wait_graph import WaitingTask
 from sim.oracles import history
 from trio_genserver import (
@@ -93,6 +94,7 @@ OPERATION = history.Operation("put", ("key", 1), "client", 0, 1, history.UNKNOWN
 VALUES: dict[str, object] = {
     "BaseException": ValueError("broken"),
     "BaseException | None": KeyError("broken"),
+    "Cycle | None": Cycle(3, 2, 99),
     "Exception": ValueError("broken"),
     "Hashable": ("key", 1),
     "Hashable | None": "task",

@@ -71,7 +71,7 @@ def test_explore_keeps_to_bounds_on_depth_and_time(program: str) -> None:
     result = invoke("explore", f"{program}:broken", "--strategy", "dpor", "--max-depth", "2")
     assert result.exit_code == 0
     assert "all 1 trace to a depth of 2" in result.output
-    assert "right: 0 executions" in invoke("explore", f"{program}:right", "--max-seconds", "1e-9").output
+    assert "right: 1 executions" in invoke("explore", f"{program}:right", "--max-seconds", "1e-9").output
 
 
 def test_explore_exits_0_when_all_held(program: str) -> None:
