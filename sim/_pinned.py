@@ -14,6 +14,7 @@ Threads that do not belong to the run, as a metrics exporter of the host process
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import random
@@ -122,7 +123,7 @@ class PinnedSources:
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
         replacements += list(_by_value(replacements))
-        kept = list(kept_generators(_LEFT_ALONE, self._stream))
+        kept = list(kept_generators(_is_left_alone, self._stream))
         self._kept = [generator for _, _, generator in kept]
         replacements += kept
         originals = [(owner, name, owner.__dict__[name]) for owner, name, _ in replacements]
@@ -234,6 +235,7 @@ class PinnedSources:
         return drawn
 
 
+@functools.cache
 def _is_left_alone(module_name: str) -> bool:
     return module_name.partition(".")[0] in _LEFT_ALONE
 
@@ -282,7 +284,11 @@ def _by_value(replacements: list[Replacement]) -> Iterator[Replacement]:
     for module_name, module in list(sys.modules.items()):
         if _is_left_alone(module_name) or not isinstance(module, ModuleType):
             continue
-        for name, value in list(vars(module).items()):
+        names = vars(module)
+        # Most modules know none, and this is quicker than a look at each of their names.
+        if replaced.keys().isdisjoint(map(id, list(names.values()))):
+            continue
+        for name, value in list(names.items()):
             replacement = replaced.get(id(value))
             if replacement is not None:
                 yield module, name, replacement

@@ -35,6 +35,7 @@ _RLOCK: Final = type(_real_rlock())
 _real_simple_queue: Final[type] = queue.SimpleQueue
 
 _BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier, queue.Queue
+_ADOPTED: Final = _LOCK, _RLOCK, threading.Condition, *_BUILT_ON_LOCKS
 
 Replacement = tuple[Any, str, Any]
 
@@ -90,16 +91,17 @@ def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[OlderLoc
     """
     adopted: list[tuple[Any, str, Any]] = []
     seen: dict[int, Any] = {}
+    other: set[type] = set()
     older = OlderLocks(left_alone, _standing_in(seen), (threading.Thread, ThreadLock))
     try:
         for name, module in list(sys.modules.items()):
             if isinstance(module, ModuleType) and (
                 name.startswith("concurrent.futures") or not left_alone(name)
             ):
-                _adopt(module, adopted, seen)
+                _adopt(module, adopted, seen, other)
                 for value in list(vars(module).values()):
                     if getattr(value, "__module__", None) == name and not isinstance(value, ModuleType):
-                        _adopt(value, adopted, seen)
+                        _adopt(value, adopted, seen, other)
         yield older
     finally:
         older.restore()
@@ -136,9 +138,16 @@ def _stand_in(lock: Any, seen: dict[int, Any]) -> ThreadLock:
     return stand_in
 
 
-def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
+def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any], other: set[type]) -> None:
     attributes = getattr(owner, "__dict__", None)
-    if attributes is None:
+    if not attributes:
+        return
+    # Next to nothing that a program has by a name is a lock: what has only values of types that are known
+    # to be others is not gone through.
+    kinds = set(map(type, list(attributes.values()))) - other
+    kinds_of_locks = {kind for kind in kinds if issubclass(kind, _ADOPTED)}
+    other |= kinds - kinds_of_locks
+    if not kinds_of_locks:
         return
     for name, value in list(attributes.items()):
         kind = type(value)
@@ -149,7 +158,7 @@ def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]
             _adopt_condition(value, adopted, seen)
         elif isinstance(value, _BUILT_ON_LOCKS) and id(value) not in seen:
             seen[id(value)] = value
-            _adopt(value, adopted, seen)
+            _adopt(value, adopted, seen, other)
 
 
 def _adopt_condition(condition: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:

@@ -2,11 +2,13 @@
 own error is shown first."""
 
 import contextvars
+import inspect
 import itertools
 import random
 import subprocess
 import sys
 import types
+from collections.abc import Generator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,15 @@ async def raises_a_made_class() -> None:
     raise kind("here")
 
 
+@pytest.fixture
+def shallow() -> Generator[None]:
+    """Few calls of calls: that it comes to its limit makes a recursion what it is, not the thousand steps."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 200)
+    yield
+    sys.setrecursionlimit(before)
+
+
 async def recurses() -> None:
     async def deeper(level: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -219,17 +230,19 @@ junk: list[object] = []
     ],
 )
 @pytest.mark.parametrize("strategy", ["random", "dpor"])
+@pytest.mark.usefixtures("shallow")
 def test_run_that_is_the_same_is_not_called_another(scenario: Any, error: str, strategy: str) -> None:
-    # A recursion is a thousand steps, and shrinking makes hundreds of runs.
+    # A recursion is hundreds of steps, and shrinking makes hundreds of runs.
     (failure,) = sim.explore(scenario, strategy, shrink_failures=error != "RecursionError").failures
     assert type(failure.error).__name__ == error
     (again,) = sim.replay(scenario, failure.token).failures
     assert type(again.error).__name__ == error
 
 
+@pytest.mark.usefixtures("shallow")
 def test_recursion_limit_of_the_process_is_as_before() -> None:
     before = sys.getrecursionlimit()
-    sim.explore(recurses)
+    sim.explore(recurses, shrink_failures=False)
     assert sys.getrecursionlimit() == before
 
 

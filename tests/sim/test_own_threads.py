@@ -54,7 +54,7 @@ def test_thread_joins_another_in_virtual_time(strategy: str) -> None:
         await trio.to_thread.run_sync(work)
         assert trio.current_time() == CLOCK_START + 5
 
-    sim.explore(scenario, strategy, 500, self_check=True).check()
+    sim.explore(scenario, strategy, 50, self_check=True).check()
 
 
 def test_thread_is_the_programs_own_object() -> None:

@@ -62,7 +62,7 @@ def test_failure_within_the_bound_is_found_shrunk_and_replayed_without_it() -> N
         cell = sim.Shared(0)
 
         async def increment() -> None:
-            for times in range(1, 1_000_000):
+            for times in range(1, 100):
                 value = cell.get()
                 await trio.lowlevel.checkpoint()
                 cell.set(value + 1)
@@ -122,7 +122,7 @@ def random_programs_agree(first: int, count: int, limit: int) -> None:
 
 
 def test_random_programs_agree_with_every_interleaving_to_the_depth() -> None:
-    random_programs_agree(0, 10, 300)
+    random_programs_agree(0, 5, 300)
 
 
 @pytest.mark.torture
