@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast, get_origin
 
 from ._errors import CallbackNotAsync
+from ._interrupt import struck_where_it_is
 
 if TYPE_CHECKING:
     from ._message import Handler
@@ -122,6 +123,7 @@ class Unfinished:
         close_awaitable(self.awaitable)
 
 
+@struck_where_it_is
 async def await_callback(server: str, callback: Callable[..., Any], name: str, *args: Any) -> Any:
     """Call one of the callbacks that are async functions.
 

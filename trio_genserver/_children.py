@@ -19,6 +19,7 @@ from ._awaiting import await_callback, is_awaitable
 from ._cancellation import is_cancellation
 from ._cycle import Execution, cycle_of_pending, execution_var
 from ._errors import CallCycle
+from ._interrupt import awaited, protected
 from ._request import From, Request
 from ._server import Refuse, Stop
 from ._text import name_of
@@ -72,17 +73,16 @@ class Child(Execution):
         if self.task is None:
             self.tasks.withdraw(self)
 
+    @protected
     async def run(self) -> None:
         self.task = trio.lowlevel.current_task()
         execution_var.set(self)
         request = self.request
         try:
-            reply = self.handler.function(
-                self.process.instance, *self.message.args, **dict(self.message.kwargs)
-            )
+            reply = self.handler.run(self.process.instance, *self.message.args, **dict(self.message.kwargs))
             if is_awaitable(reply):
                 # Always, but for what a decorator returns instead: a reply that it remembers, say.
-                reply = await reply
+                reply = await (reply if self.handler.runs_coroutine else awaited(reply))
         except Refuse as refusal:
             if request is None:
                 self.process.drop(self.item, "refused")
@@ -227,6 +227,7 @@ class OwnTask(Execution):
     def server(self) -> Process:
         return self.process
 
+    @protected
     async def run(self) -> None:
         self.task = trio.lowlevel.current_task()
         execution_var.set(self)

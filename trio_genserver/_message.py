@@ -31,6 +31,7 @@ from typing import (
 )
 
 from ._awaiting import is_seen_to_be_async
+from ._interrupt import interruptible
 from ._text import show
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Handler:
 
     Attributes:
       function: the method as written.
+      run: the same, for the library to call: an interrupt may strike it, and nothing around it.
+      runs_coroutine: whether what `run` returns is a coroutine that an interrupt may strike as well.
       name, owner: where it was declared; set when the class is made.
       message_type: `Call`, `Cast` or `CallOrCast`.
       is_async: whether it can be seen to be an async function, perhaps below decorators. What another one
@@ -86,6 +89,8 @@ class Handler:
         if not callable(function):
             raise TypeError(f"a handler is a method of a GenServer, not {show(function)}")
         self.function = function
+        self.run = interruptible(function)
+        self.runs_coroutine = inspect.iscoroutinefunction(self.run)
         self.name = getattr(function, "__name__", "handler")
         self.owner: type = object
         self.message_type = message_type

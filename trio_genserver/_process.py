@@ -32,6 +32,7 @@ from ._errors import (
     ServerCrashed,
     ServerStopped,
 )
+from ._interrupt import protected, struck_where_it_is
 from ._kept import kept
 from ._log import admits, ended, report
 from ._process_loop import NEEDS_NURSERY, Loop
@@ -94,6 +95,7 @@ class Process(Loop):
             starter, self.starter = self.starter, None
             trio.lowlevel.reschedule(starter)
 
+    @protected
     async def run(self) -> None:
         """The whole life, as the body of a Trio task."""
         self.task = trio.lowlevel.current_task()
@@ -132,11 +134,7 @@ class Process(Loop):
         if self.killed or self.start_error is not None:
             return
         try:
-            instance = cls.__new__(cls, *spec.args, **spec.kwargs)
-            # Not by the class's own `__setattr__`: that of a frozen dataclass refuses.
-            _set_process(instance, self)
-            self.instance = instance
-            instance.__init__(*spec.args, **spec.kwargs)
+            self._make_instance()
         except BaseException as error:  # noqa: BLE001 - the starter gets it, whatever it is
             self._start_failed(error)
             return
@@ -162,6 +160,16 @@ class Process(Loop):
             # who sends it is told so at once.
             self._take_no_more()
             nursery.cancel_scope.cancel(reason=f"{self.name} stopped")
+
+    @struck_where_it_is
+    def _make_instance(self) -> None:
+        spec = self.spec
+        cls = spec.server_class
+        instance = cls.__new__(cls, *spec.args, **spec.kwargs)
+        # Not by the class's own `__setattr__`: that of a frozen dataclass refuses.
+        _set_process(instance, self)
+        self.instance = instance
+        instance.__init__(*spec.args, **spec.kwargs)
 
     async def _take_name(self, via: ServerName[Any]) -> None:
         """Register the name that the specification asks for; wait for who has it if that one is ending."""

@@ -21,6 +21,7 @@ from ._awaiting import PLAIN, Unfinished, await_callback, is_awaitable
 from ._cancellation import is_cancellation
 from ._children import ChildTasks
 from ._errors import BadReturnValue, UnhandledMessage
+from ._interrupt import awaited
 from ._message import Cast, Handler
 from ._process_delivery import Delivery
 from ._process_state import BATCH, STEP, UNSET
@@ -147,13 +148,13 @@ class Loop(Delivery):
                         await self._handle_noreply(handler, message, request, item)
                     item = None
                     continue
-                reply = handler.function(instance, *message.args, **dict(message.kwargs))
+                reply = handler.run(instance, *message.args, **dict(message.kwargs))
                 if is_awaitable(reply):
                     if self.nursery is None:
                         self.await_later(Unfinished(handler, request, item, message, reply))
                         item = None
                         continue
-                    reply = await reply
+                    reply = await (reply if handler.runs_coroutine else awaited(reply))
             except BaseException as error:
                 if is_cancellation(error):
                     self.current = item
@@ -224,11 +225,11 @@ class Loop(Delivery):
                         item.state = BEGUN
                     # Unpacking costs as much again as calling; most messages have one argument, or none.
                     if len(args) == 1:
-                        reply = handler.function(instance, args[0])
+                        reply = handler.run(instance, args[0])
                     elif args:
-                        reply = handler.function(instance, *args)
+                        reply = handler.run(instance, *args)
                     else:
-                        reply = handler.function(instance)
+                        reply = handler.run(instance)
                     if kind is Cast:
                         if reply is not None:
                             if is_awaitable(reply):
@@ -351,7 +352,7 @@ class Loop(Delivery):
         del unfinished
         try:
             try:
-                reply = await awaitable
+                reply = await awaited(awaitable)
             finally:
                 del awaitable
             if handler.noreply:
@@ -379,12 +380,12 @@ class Loop(Delivery):
             request = Request(self.server, message)
             request.state = BEGUN
         self.defer(request)
-        returned = handler.function(self.instance, From(request), *message.args, **dict(message.kwargs))
+        returned = handler.run(self.instance, From(request), *message.args, **dict(message.kwargs))
         if is_awaitable(returned):
             if self.nursery is None:
                 self.await_later(Unfinished(handler, request, item, message, returned))
                 return
-            returned = await returned
+            returned = await (returned if handler.runs_coroutine else awaited(returned))
         self._check_noreply(handler, request, message, returned)
         self._handled(item)
 

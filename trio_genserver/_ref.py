@@ -11,7 +11,6 @@ Everything else goes the long way: hand over, park, be answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import trio
@@ -20,6 +19,7 @@ import trio.lowlevel
 from ._awaiting import PLAIN, Unfinished, is_awaitable
 from ._cycle import execution_var, waiting_for
 from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
+from ._interrupt import protected
 from ._message import Call, CallOrCast, Cast
 from ._process_state import ENDING, RUNNING
 from ._request import BEGUN, Envelope, From, Info, Request
@@ -39,31 +39,6 @@ R = TypeVar("R")
 
 _checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
 _schedule_point = trio.lowlevel.cancel_shielded_checkpoint
-_enable_ki_protection = trio.lowlevel.enable_ki_protection
-_disable_ki_protection = trio.lowlevel.disable_ki_protection
-
-
-# An interrupt from the keyboard (SIGINT) may come between any two steps of the caller. Were it raised in the
-# middle of a message's way, the server would be left in a state in which nobody wakes it. So what senders
-# call is protected, as Trio's own channels are, and hears of it at the next checkpoint of the main task; but
-# not the handler that a caller runs: it is the user's, and may be what the interrupt is meant for.
-
-
-@_disable_ki_protection
-def _run_one(function: Callable[..., Any], instance: object, argument: object) -> Any:
-    return function(instance, argument)
-
-
-@_disable_ki_protection
-def _run(function: Callable[..., Any], instance: object, args: tuple[object, ...]) -> Any:
-    return function(instance, *args)
-
-
-@_disable_ki_protection
-def _run_noreply(
-    function: Callable[..., Any], instance: object, request: Request[Any], args: tuple[object, ...]
-) -> Any:
-    return function(instance, From(request), *args)
 
 
 class ServerRef(Generic[S_co]):
@@ -112,7 +87,7 @@ class ServerRef(Generic[S_co]):
         """
         return self._process.dropped
 
-    @_enable_ki_protection
+    @protected
     async def call(self, message: Call[S_co, R]) -> R:
         """Send `message` and wait for its reply. A checkpoint, also when it raises.
 
@@ -148,9 +123,9 @@ class ServerRef(Generic[S_co]):
                     args = message.args
                     if len(args) == 1:
                         # The commonest, without unpacking.
-                        reply = run(_run_one, handler.function, process.instance, args[0])
+                        reply = run(handler.run, process.instance, args[0])
                     else:
-                        reply = run(_run, handler.function, process.instance, args)
+                        reply = run(handler.run, process.instance, *args)
                 except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
                     raised = error
                 if raised is not None:
@@ -233,7 +208,7 @@ class ServerRef(Generic[S_co]):
         awaitable: Any = None
         try:
             run = process.task.context.run  # type: ignore[union-attr]  # it is parked
-            returned = run(_run_noreply, handler.function, process.instance, request, message.args)
+            returned = run(handler.run, process.instance, From(request), *message.args)
             if is_awaitable(returned):
                 awaitable = returned
             elif returned is not None:
@@ -263,7 +238,7 @@ class ServerRef(Generic[S_co]):
         with waiting_for(request):
             return await request.park()
 
-    @_enable_ki_protection
+    @protected
     def send_request(self, message: Call[S_co, R], *, label: object = None) -> Request[R]:
         """Send `message` and return a handle, to collect the reply with later. Not a checkpoint.
 
@@ -308,7 +283,7 @@ class ServerRef(Generic[S_co]):
             raise process.full(request)
         return request
 
-    @_enable_ki_protection
+    @protected
     async def cast(self, message: Cast[S_co]) -> None:
         """Hand `message` over and go on; wait only for room in the mailbox. A checkpoint.
 
@@ -324,7 +299,7 @@ class ServerRef(Generic[S_co]):
             message = self._as_cast(message, "cast")
         await self._hand_over(message)
 
-    @_enable_ki_protection
+    @protected
     def cast_nowait(self, message: Cast[S_co]) -> None:
         """`cast`, without waiting for room. Not a checkpoint.
 
@@ -347,12 +322,12 @@ class ServerRef(Generic[S_co]):
                 return
         self._hand_over_nowait(message)
 
-    @_enable_ki_protection
+    @protected
     async def send(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast`."""
         await self._hand_over(Info(message))
 
-    @_enable_ki_protection
+    @protected
     def send_nowait(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast_nowait`."""
         self._hand_over_nowait(Info(message))
@@ -398,7 +373,7 @@ class ServerRef(Generic[S_co]):
             process.hooks.tell("message_sent", process.ref, item)
         return item
 
-    @_enable_ki_protection
+    @protected
     async def stop(self, reason: object = "normal") -> None:
         """Stop the server when it has handled what is in its mailbox now, and wait until it has ended.
 

@@ -34,6 +34,7 @@ import trio
 from ._cancellation import is_cancellation
 from ._cycle import fail_waits_for
 from ._errors import InitIgnored, ServerNotRunning
+from ._interrupt import protected
 from ._kept import kept
 from ._log import ended, say_left_out
 from ._process import Process
@@ -199,6 +200,7 @@ class SupervisorProcess(Process):
 
     # The life.
 
+    @protected
     async def run(self) -> None:
         await super().run()
         if self.gave_up is not None and not self.supervised:

@@ -21,6 +21,7 @@ from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import Execution, execution_var, waiting_for
 from ._errors import CallCycle, RequestAbandoned, TaskStopped
+from ._interrupt import protected
 from ._kept import kept, without_own_frames
 from ._process_state import UNSET
 from ._request import BEGUN, FAILED, GIVEN_UP, Countdown, Info, Request
@@ -250,6 +251,7 @@ class Task(Request[R]):
             await trio.lowlevel.checkpoint()
             raise
 
+    @protected
     async def _run(self) -> None:
         work = cast("_Work", self.executor)
         work.task = trio.lowlevel.current_task()
