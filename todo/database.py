@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,6 @@ from .entry import check_list_name
 from .errors import BadInput, StorageError
 from .shard import Found, ListSummary
 from .text import has_forms
-from .worker_thread import DedicatedThread, WorkerThread
 
 __all__ = ["Database", "database_spec", "stored_name"]
 
@@ -37,7 +36,6 @@ R = TypeVar("R")
 
 def database_spec(
     open_shards: Sequence[OpenShard],
-    thread: Callable[[str], WorkerThread] = DedicatedThread,
     *,
     lazy: bool = False,
     max_restarts: int = 3,
@@ -47,13 +45,11 @@ def database_spec(
 
     Args:
       open_shards: for each shard what opens it.
-      thread, lazy: see `DatabaseWorker`.
+      lazy: see `DatabaseWorker`.
       max_restarts, max_seconds: see `Supervisor`.
     """
     workers = [
-        child_spec(DatabaseWorker, open_shard, thread, lazy).replace(
-            id=index, name=f"database worker {index}"
-        )
+        child_spec(DatabaseWorker, open_shard, lazy).replace(id=index, name=f"database worker {index}")
         for index, open_shard in enumerate(open_shards)
     ]
     return supervisor_spec(workers, id="database", max_restarts=max_restarts, max_seconds=max_seconds)

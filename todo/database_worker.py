@@ -32,7 +32,7 @@ from .operations import Note, Operation
 from .shard import Found, ListSummary, Shard
 from .shard_notes import forget_notes, read_notes, take_notes
 from .sqlite_errors import needs_reopening
-from .worker_thread import DedicatedThread, WorkerThread
+from .worker_thread import DedicatedThread
 
 __all__ = ["MAX_BATCH", "DatabaseWorker", "OpenShard"]
 
@@ -50,7 +50,6 @@ class DatabaseWorker(GenServer):
 
     Args:
       open_shard: opens it; called in the thread, at each start.
-      thread: where SQLite runs; `DedicatedThread`, or another `WorkerThread` class.
       lazy: open it when it is first needed, and not before; if that fails, whoever needed it is told, and
         the next one tries again. Otherwise there is no worker if it cannot be opened.
     """
@@ -58,23 +57,17 @@ class DatabaseWorker(GenServer):
     # Closing writes the log into the file.
     shutdown = 30.0
 
-    def __init__(
-        self,
-        open_shard: OpenShard,
-        thread: Callable[[str], WorkerThread] = DedicatedThread,
-        lazy: bool = False,
-    ) -> None:
+    def __init__(self, open_shard: OpenShard, lazy: bool = False) -> None:
         self._open_shard = open_shard
         self._lazy = lazy
-        self._new_thread = thread
-        self._thread: WorkerThread | None = None
+        self._thread: DedicatedThread | None = None
         self._shard: Shard | None = None
         self._waiting: list[_Job] = []
         self._something_waits = trio.Event()
 
     async def init(self) -> None:
         """Open the shard. Raises as `Shard.open`; there is no worker then."""
-        self._thread = self._new_thread(self.ref.name)
+        self._thread = DedicatedThread(self.ref.name)
         if not self._lazy:
             try:
                 self._shard = await self._thread.run(self._open_shard)

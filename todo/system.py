@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ import trio
 
 from trio_genserver import (
     Call,
-    ChildStartFailed,
     ServerError,
     ServerNotRunning,
     ServerRef,
@@ -44,7 +43,6 @@ from .database_worker import OpenShard
 from .errors import BadInput, StorageError
 from .folder import Folder
 from .server import TodoServer
-from .worker_thread import DedicatedThread, WorkerThread
 
 __all__ = ["DEFAULT_IDLE_SECONDS", "System", "Tree", "open_system", "open_tree"]
 
@@ -134,7 +132,6 @@ async def open_system(
     *,
     create: bool = True,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
-    thread: Callable[[str], WorkerThread] = DedicatedThread,
     read_only: bool = False,
 ) -> AsyncGenerator[System]:
     """Run the to-do system on a folder for as long as the block.
@@ -148,7 +145,6 @@ async def open_system(
       workers: how many database workers, each with a file and a thread. Fixed when the folder is made; None:
         what it was made with, 3 for a new one.
       idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: for ever.
-      thread: where SQLite runs; see `todo.worker_thread`.
       read_only: change nothing, and make nothing; several may read at once, also on a full disk or one that
         nobody can write to. Changes are refused.
 
@@ -171,7 +167,7 @@ async def open_system(
     try:
         await trio.to_thread.run_sync(opened.look_at_shards)
         open_shards = [partial(opened.open_shard, index) for index in range(opened.description.workers)]
-        async with open_tree(open_shards, idle_seconds=idle_seconds, thread=thread, lazy=True) as tree:
+        async with open_tree(open_shards, idle_seconds=idle_seconds) as tree:
             yield System(opened, tree)
     finally:
         opened.close()
@@ -197,41 +193,21 @@ async def open_tree(
     open_shards: Sequence[OpenShard],
     *,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
-    thread: Callable[[str], WorkerThread] = DedicatedThread,
-    lazy: bool = False,
-    cache_class: type[TodoCache] = TodoCache,
-    index: Index | None = None,
 ) -> AsyncGenerator[Tree]:
     """The supervision tree, over shards that need not be in a folder: what `open_system` runs, and a test.
 
     Args:
-      open_shards: for each shard what opens it.
-      idle_seconds, thread: see `open_system`.
-      lazy: see `DatabaseWorker`.
-      cache_class, index: what starts the lists' servers, and where it notes them.
-
-    Raises:
-      StorageError: a shard cannot be opened.
+      open_shards: for each shard what opens it, when it is first needed.
+      idle_seconds: see `open_system`.
     """
-    children = [database_spec(open_shards, thread, lazy=lazy), supervisor_spec([], id="servers")]
-    started = False
-    try:
-        async with open_supervisor(children, strategy="rest_for_one", name="todo") as root:
-            started = True
-            database = Database(_supervisor(root, "database"))
-            servers = _supervisor(root, "servers")
-            index = Index() if index is None else index
-            cache = await root.start_child(
-                child_spec(cache_class, servers, database.pool, index, idle_seconds)
-            )
-            yield Tree(root, database, Cache(cache, index))
-            await _finish_casts(servers)
-    except ChildStartFailed as failed:
-        # What a worker could not be started for comes out as itself.
-        storage_error = _storage_error(failed)
-        if started or storage_error is None:
-            raise
-        raise storage_error.copy() from storage_error.__cause__
+    children = [database_spec(open_shards, lazy=True), supervisor_spec([], id="servers")]
+    async with open_supervisor(children, strategy="rest_for_one", name="todo") as root:
+        database = Database(_supervisor(root, "database"))
+        servers = _supervisor(root, "servers")
+        index = Index()
+        cache = await root.start_child(child_spec(TodoCache, servers, database.pool, index, idle_seconds))
+        yield Tree(root, database, Cache(cache, index))
+        await _finish_casts(servers)
 
 
 def check_idle_seconds(idle_seconds: object) -> None:
@@ -258,11 +234,3 @@ async def _stop(server: ServerRef[Any]) -> None:
     # It may have stopped by itself meanwhile, or crash at what it still had to do; that is logged already.
     with contextlib.suppress(ServerError):
         await server.stop()
-
-
-def _storage_error(failed: BaseException) -> StorageError | None:
-    """The error of the storage that `failed` was caused by."""
-    cause: BaseException | None = failed
-    while cause is not None and not isinstance(cause, StorageError):
-        cause = cause.__cause__
-    return cause

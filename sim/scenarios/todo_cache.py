@@ -1,15 +1,17 @@
 """The to-do system's own promise, explored: one live server a list, however many ask at once.
 
 These run the real thing: the supervision tree, the cache, the servers, the database worker, SQLite itself.
-Only the disk is left out, the shard is a database in memory, and the worker's thread is one of Trio's,
-which the simulator runs as a step.
+Only the disk is left out: the shard is a database in memory.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import trio
 
@@ -18,7 +20,6 @@ from todo import DatabaseWorker, Entry, TodoCache, TodoServer
 from todo.cache import Index
 from todo.shard import Shard
 from todo.system import Tree, open_tree
-from todo.worker_thread import TrioThreads
 from trio_genserver import ServerRef, child_spec, handle_call
 
 __all__ = ["TwoServers", "broken_cache", "clients_that_give_up", "right_cache"]
@@ -95,7 +96,7 @@ async def clients_that_give_up() -> None:
             await bob.call(TodoServer.add_entry(Entry(title=title)))
             told.append(title)
 
-    async with open_tree([_open_in_memory], thread=TrioThreads, index=SharedIndex()) as tree:
+    async with _tree() as tree:
         async with trio.open_nursery() as nursery:
             for title in TITLES:
                 nursery.start_soon(client, tree, title, name=f"client {title}")
@@ -109,6 +110,14 @@ async def clients_that_give_up() -> None:
         assert added.id not in {entry.id for entry in stored}
 
 
+@asynccontextmanager
+async def _tree(cache_class: type[TodoCache] = TodoCache) -> AsyncGenerator[Tree]:
+    """What `open_system` runs, with an index that the simulator watches, and perhaps a mistake in it."""
+    with mock.patch.multiple("todo.system", Index=SharedIndex, TodoCache=cache_class):
+        async with open_tree([_open_in_memory]) as tree:
+            yield tree
+
+
 async def _two_clients(cache_class: type[TodoCache]) -> None:
     given: list[ServerRef[TodoServer]] = []
 
@@ -117,9 +126,7 @@ async def _two_clients(cache_class: type[TodoCache]) -> None:
         given.append(bob)
         await bob.call(TodoServer.add_entry(Entry(title=title)))
 
-    async with open_tree(
-        [_open_in_memory], thread=TrioThreads, cache_class=cache_class, index=SharedIndex()
-    ) as tree:
+    async with _tree(cache_class) as tree:
         async with trio.open_nursery() as nursery:
             for title in TITLES:
                 nursery.start_soon(client, tree, title, name=f"client {title}")

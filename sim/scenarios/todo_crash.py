@@ -15,7 +15,6 @@ import trio
 from todo import Entry, TodoServer
 from todo.shard import Shard
 from todo.system import open_tree
-from todo.worker_thread import TrioThreads
 
 __all__ = ["Lost", "a_call_survives", "a_cast_survives"]
 
@@ -58,7 +57,7 @@ async def _add_and_be_stopped(stored: Shard, *, wait: bool) -> bool:
         scope.cancel()
 
     with trio.CancelScope() as scope:
-        async with open_tree([lambda: stored], thread=TrioThreads) as tree, trio.open_nursery() as nursery:
+        async with open_tree([lambda: stored]) as tree, trio.open_nursery() as nursery:
             bob = await tree.cache.server("bob")
             nursery.start_soon(stop, scope)
             message = TodoServer.add_entry(Entry(title="Dentist"))
