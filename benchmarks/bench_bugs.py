@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sim
-from sim._jobs import SAMPLING
+from sim._exploration.jobs import SAMPLING
 from sim.scenarios.planted import PLANTED, PlantedRace
 from sim.strategies import STRATEGIES
 

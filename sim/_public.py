@@ -1,11 +1,18 @@
-"""The public names of this package, in one list; `sim` itself has them from here."""
+"""The public names of this package, in one list; `sim` itself has them from here.
 
-from sim._draw import choose
-from sim._errors import (
+So do the modules from which a program explores, for whoever has one of these has all that a scenario may ask
+`sim` for: nothing is imported in a run.
+"""
+
+from sim._dependence.shared import Shared
+from sim._exploration.explore import explore, replay
+from sim._exploration.loop import Scenario
+from sim._exploration.result import Failure, Interrupted, Result
+from sim._run.draws import choose
+from sim._run.errors import (
     Deadlock,
     Escape,
     ExplorationUnderWay,
-    Interrupted,
     InvalidToken,
     LeakedTasks,
     Nondeterminism,
@@ -22,12 +29,8 @@ from sim._errors import (
     WrongType,
     WrongUse,
 )
-from sim._exploration import Scenario
-from sim._explore import explore, replay
-from sim._result import Failure, Result
-from sim._shared import Shared
-from sim._trace import TracedStep
-from sim._wait_graph import WaitingTask
+from sim._run.trace import TracedStep
+from sim._run.wait_graph import WaitingTask
 from sim.faults import FaultKind, FaultPlan, InjectedCrash, InjectedFailure
 from sim.oracles import models
 from sim.oracles.history import ANY, History, Raised

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from sim._exploration import Scenario
-    from sim._result import Result
+    from sim._public import Result, Scenario
 
 
 @pytest.fixture
 def sim_explore() -> Callable[..., Result]:
     """`sim.explore`, which raises the error of a failing run; for scenarios made inside a test."""
-    from sim._explore import explore
+    from sim._public import explore
 
     def explore_and_check(scenario: Scenario, *args: Any, **kwargs: Any) -> Result:
         result = explore(scenario, *args, **kwargs)

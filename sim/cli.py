@@ -22,13 +22,22 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from sim._console import end_stdout, replay_line, stdout_kept_clean
-from sim._errors import Interrupted, SimError, StepBudgetExceeded, WrongUse
-from sim._exploration import Scenario
-from sim._explore import DEFAULT_MAX_STEPS, explore, replay
-from sim._loading import load_module, load_scenario, ready_made, scenarios
-from sim._result import Failure, Result
-from sim.faults import FaultKind, FaultPlan
+from sim._command_line.console import end_stdout, replay_line, stdout_kept_clean
+from sim._command_line.loading import load_module, load_scenario, ready_made, scenarios
+from sim._exploration.explore import DEFAULT_MAX_STEPS
+from sim._public import (
+    Failure,
+    FaultKind,
+    FaultPlan,
+    Interrupted,
+    Result,
+    Scenario,
+    SimError,
+    StepBudgetExceeded,
+    WrongUse,
+    explore,
+    replay,
+)
 from sim.report import describe_failure, describe_result
 from sim.strategies import SCHEDULES, STRATEGIES
 

@@ -14,9 +14,8 @@ from typing import final
 from hypothesis import note
 from hypothesis import strategies as st
 
-from sim._exploration import Scenario
-from sim._explore import DEFAULT_MAX_STEPS, explore
-from sim._result import Result
+from sim._exploration.explore import DEFAULT_MAX_STEPS
+from sim._public import Result, Scenario, explore
 from sim.strategies import ChoiceKind, Strategy
 
 __all__ = ["Schedule", "schedules"]

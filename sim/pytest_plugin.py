@@ -35,7 +35,7 @@ from sim import _pytest_fixtures
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from sim._exploration import Scenario
+    from sim._public import Scenario
 
 NAME = "sim"
 """What ``-p no:sim`` calls this."""
@@ -109,7 +109,7 @@ def pytest_fixture_setup(
         or inspect.iscoroutinefunction(function)
         or inspect.isasyncgenfunction(function)
     ):
-        from sim._errors import WrongUse
+        from sim._public import WrongUse
 
         error = WrongUse(
             f"{request.node.nodeid} is marked sim and uses the async fixture {fixturedef.argname}, which "
@@ -139,10 +139,9 @@ def _explored(
     """The test that explores `test`; one that fails if the marker cannot be meant so."""
     import trio
 
-    from sim._database import FailuresOf
-    from sim._errors import WrongUse
-    from sim._explore import explore, replay
-    from sim._logs import heard_by
+    from sim._exploration.database import FailuresOf
+    from sim._public import WrongUse, explore, replay
+    from sim._world.logs import heard_by
 
     wrong: str | None = None
     options: dict[str, Any] = {}

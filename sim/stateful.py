@@ -25,8 +25,8 @@ import trio
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sim import _arguments as checks
-from sim._errors import WrongType
+from sim._run import arguments as checks
+from sim._run.errors import WrongType
 from sim.hypothesis import Schedule, schedules
 from sim.oracles.history import History
 from sim.oracles.linearizability import assert_linearizable

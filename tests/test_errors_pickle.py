@@ -19,8 +19,8 @@ import trio
 import sim
 import todo
 import trio_genserver
-from sim._cycle import Cycle
-from sim._wait_graph import WaitingTask
+from sim._run.cycle import Cycle
+from sim._run.wait_graph import WaitingTask
 from sim.oracles import history
 from trio_genserver import (
     ChildStartFailed,

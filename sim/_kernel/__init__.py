@@ -1,13 +1,10 @@
-"""What takes the place of Trio's loop: the only package that reaches into Trio's run.
+"""What takes the place of Trio's loop.
 
-`_trio` names what is relied on of Trio's inside, and checks that it is there; `_takeover` puts ours in its
-place and gives it back; `_execution` executes a scenario: in `_outer_nurseries`, stepped by `_scheduler`,
-struck by `_faults`, judged by `_findings`, and cleaned up after by `_cleanup`. `_dependence` wraps what tells
-which steps commute.
+`takeover` puts ours in its place and gives it back; `execution` executes a scenario: in `outer_nurseries`,
+stepped by `scheduler`, struck by `faults`, judged by `findings`, and cleaned up after by `cleanup`.
 """
 
-from sim._kernel._execution import Kernel, nested
-from sim._kernel._findings import Ended
-from sim._kernel._trio import check_trio
+from sim._kernel.execution import Kernel, nested
+from sim._kernel.findings import Ended
 
-__all__ = ["Ended", "Kernel", "check_trio", "nested"]
+__all__ = ["Ended", "Kernel", "nested"]

@@ -36,8 +36,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sim import _arguments as arguments
-from sim._errors import WrongType
+from sim._run import arguments
+from sim._run.errors import WrongType
 
 SEPARATOR: Final = "."
 # In a code, behind the number of faults.

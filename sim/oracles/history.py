@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, final
 
 import trio
 
-from sim import _arguments as arguments
-from sim._footprint import Active
-from sim._portable import PortableError
-from sim.strategies import Operation as Access
+from sim._dependence.footprint import Active
+from sim._run import arguments
+from sim._run.portable import PortableError
+from sim._run.step import Operation as Access
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

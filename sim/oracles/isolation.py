@@ -31,12 +31,14 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 
 import trio
 
-from sim import _arguments as arguments
-from sim._explore import explore
-from sim._footprint import Active
-from sim._shared import Shared
-from sim._trace import location, short_name
-from sim.strategies import CLOCK, ChoiceKind, RandomWalk, Step, Strategy, TaskId
+from sim._dependence.footprint import Active
+from sim._dependence.shared import Shared
+from sim._exploration.explore import explore
+from sim._run import arguments
+from sim._run.step import CLOCK, Step, TaskId
+from sim._run.strategy import ChoiceKind, Strategy
+from sim._run.trace import location, short_name
+from sim.strategies import RandomWalk
 from sim.strategies._happens_before import Event, HappensBefore
 
 Scenario: TypeAlias = Callable[[], Awaitable[object]]

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from sim import _arguments as arguments
-from sim._portable import PortableError
+from sim._run import arguments
+from sim._run.portable import PortableError
 from sim.oracles.history import History, Operation
 from sim.oracles.history_table import render_violation
 from sim.oracles.models import WHOLE, Model

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, Type
 
 import trio
 
-from sim import _arguments as arguments
-from sim._portable import PortableError
+from sim._run import arguments
+from sim._run.portable import PortableError
 from sim.oracles.history import ANY, UNKNOWN, Operation, Raised
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sim._portable import PortableError
+from sim._run.portable import PortableError
 from sim.oracles.history import UNKNOWN
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from sim._errors import Nondeterminism, StepBudgetExceeded, repetition
+from sim._run.errors import Nondeterminism, StepBudgetExceeded, repetition
 
 if TYPE_CHECKING:
-    from sim._cycle import Cycle
-    from sim._result import Failure, Result
-    from sim._trace import TracedStep
-    from sim.strategies import TaskId
+    from sim._exploration.result import Failure, Result
+    from sim._run.cycle import Cycle
+    from sim._run.step import TaskId
+    from sim._run.trace import TracedStep
 
 MAX_ROWS: Final = 80
 """Rows shown of a run; of a longer one, its end is shown, where the failure is."""

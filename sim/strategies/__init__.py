@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sim import _arguments as arguments
-from sim.strategies._base import (
+from sim._run import arguments
+from sim._run.step import CLOCK, ROOT, Access, Ending, ObjectId, Operation, Step, TaskId, conflict
+from sim._run.strategy import (
     ABANDON,
-    CLOCK,
     CUT,
-    ROOT,
-    Access,
     ChoiceKind,
-    Ending,
     Execution,
-    ObjectId,
-    Operation,
     RepetitionDiverged,
-    Step,
     Strategy,
-    TaskId,
     UntrackedDependence,
     Verdict,
-    conflict,
 )
 from sim.strategies._bounded import DelayBounded, PreemptionBounded
 from sim.strategies._bounded_dpor import BoundedDpor

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sim import _arguments as arguments
-from sim.strategies._base import ChoiceKind, TaskId
+from sim._run import arguments
+from sim._run.step import TaskId
+from sim._run.strategy import ChoiceKind
 from sim.strategies._dfs import DepthFirst
 
 DEFAULT_BOUND: Final = 2

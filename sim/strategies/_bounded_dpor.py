@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from sim.strategies._base import ABANDON, CLOCK, ChoiceKind, Execution, Step, TaskId, Verdict
+from sim._run.step import CLOCK, Step, TaskId
+from sim._run.strategy import ABANDON, ChoiceKind, Execution, Verdict
 from sim.strategies._bounded import DEFAULT_BOUND, PreemptionBounded
 from sim.strategies._happens_before import HappensBefore
 

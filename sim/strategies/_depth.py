@@ -22,8 +22,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import final
 
-from sim import _arguments as arguments
-from sim.strategies._base import CUT, ChoiceKind, Execution, Step, Strategy, TaskId
+from sim._run import arguments
+from sim._run.step import Step, TaskId
+from sim._run.strategy import CUT, ChoiceKind, Execution, Strategy
 
 
 @final

@@ -6,8 +6,8 @@ the others are measured against, and enough for a handful of tasks.
 
 from __future__ import annotations
 
-from sim import _arguments as arguments
-from sim.strategies._base import ChoiceDiverged, ChoiceKind, Execution, Strategy
+from sim._run import arguments
+from sim._run.strategy import ChoiceDiverged, ChoiceKind, Execution, Strategy
 
 
 class DepthFirst(Strategy):

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, TypeAlias, final
 
-from sim.strategies._base import CONFLICTING, Operation
+from sim._run.step import CONFLICTING, Operation
 
 Process: TypeAlias = Hashable
 #: An object and what a step did to it, an `Operation`. Here the object is anything hashable.

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from sim.strategies._base import RepetitionDiverged
+from sim._run.strategy import RepetitionDiverged
 from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
 from sim.strategies._reversal import PartlyKnown, Reversal, Step
 from sim.strategies._wakeup_tree import Branch, insert

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from sim import _arguments as arguments
-from sim.strategies._base import ChoiceKind, Execution, Strategy, TaskId
+from sim._run import arguments
+from sim._run.step import TaskId
+from sim._run.strategy import ChoiceKind, Execution, Strategy
 from sim.strategies._fault_sampler import FaultSampler
 
 DEFAULT_DEPTH: Final = 3

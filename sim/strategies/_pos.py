@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from sim import _arguments as arguments
-from sim.strategies._base import ChoiceKind, Strategy, TaskId
+from sim._run import arguments
+from sim._run.step import TaskId
+from sim._run.strategy import ChoiceKind, Strategy
 from sim.strategies._fault_sampler import FaultSampler
 
 

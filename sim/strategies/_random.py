@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from random import Random
 
-from sim import _arguments as arguments
-from sim.strategies._base import ChoiceKind, Strategy
+from sim._run import arguments
+from sim._run.strategy import ChoiceKind, Strategy
 from sim.strategies._fault_sampler import FaultSampler
 
 

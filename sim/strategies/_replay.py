@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim._choices import ChoiceLog, TokenReader
-from sim._errors import InvalidToken
+from sim._run.choices import ChoiceLog, TokenReader
+from sim._run.errors import InvalidToken
+from sim._run.step import TaskId
+from sim._run.strategy import CUT, ChoiceKind, Strategy
 from sim.faults import FaultPlan
-from sim.strategies._base import CUT, ChoiceKind, Strategy, TaskId
 
 
 class Replay(Strategy):

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final, TypeAlias, final
 
-from sim import _arguments as arguments
-from sim.strategies._base import ChoiceKind, Execution, Strategy
+from sim._run import arguments
+from sim._run.strategy import ChoiceKind, Execution, Strategy
 
 SCHEDULES: Final = 5
 

@@ -10,18 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, cast, final
 
-from sim import _arguments as arguments
-from sim.strategies._base import (
-    ABANDON,
-    CLOCK,
-    ChoiceKind,
-    Execution,
-    Step,
-    Strategy,
-    TaskId,
-    UntrackedDependence,
-    Verdict,
-)
+from sim._run import arguments
+from sim._run.step import CLOCK, Step, TaskId
+from sim._run.strategy import ABANDON, ChoiceKind, Execution, Strategy, UntrackedDependence, Verdict
 from sim.strategies._optimal_dpor import OptimalDpor
 
 

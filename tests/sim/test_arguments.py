@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import sim
 import sim.stateful
 from sim import strategies
-from sim._database import FailuresOf
+from sim._exploration.database import FailuresOf
 
 
 async def scenario() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import InvalidToken, ReplayDiverged
-from sim._choices import VERSION, ChoiceLog, TokenReader
+from sim._run.choices import VERSION, ChoiceLog, TokenReader
 
 choices = st.integers(2, 300).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n)))
 

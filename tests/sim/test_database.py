@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import sim
-from sim._database import FailureDatabase
+from sim._exploration.database import FailureDatabase
 
 MENDED = False
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import sim
-from sim._footprint import Active
+from sim._dependence.footprint import Active
 from sim.report import describe_result
 from sim.strategies import Operation, RepetitionDiverged, UntrackedDependence
 

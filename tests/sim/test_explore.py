@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import sim
-from sim._errors import members
+from sim._run.errors import members
 
 
 async def lost_update() -> None:

@@ -5,7 +5,7 @@ import weakref
 import trio
 
 import sim
-from sim._footprint import Recorder
+from sim._dependence.footprint import Recorder
 from sim.strategies import ROOT, Operation
 
 

@@ -17,7 +17,7 @@ import pytest
 import trio
 
 import sim
-from sim._clock import WALL_CLOCK_START
+from sim._world.clock import WALL_CLOCK_START
 
 of_this_module = Random(7)
 
@@ -240,14 +240,23 @@ def test_event_that_a_host_thread_sets_for_a_thread_of_the_run_is_an_escape() ->
     assert "outside of the run" in str(error)
 
 
-def test_no_module_of_the_simulator_is_imported_in_a_run() -> None:
+@pytest.mark.parametrize(
+    ("module", "explore"),
+    [
+        ("sim", "sim.explore(scenario, max_executions=2)"),
+        ("sim.cli", "sim.cli.explore(scenario, max_executions=2)"),
+        ("sim.hypothesis", "sim.hypothesis.Schedule(lambda choices: 0).run(scenario)"),
+    ],
+)
+def test_no_module_of_the_simulator_is_imported_in_a_run(module: str, explore: str) -> None:
     program = (
-        "import sys, sim._explore, sim, trio\n"
+        f"import sys, {module}, trio\n"
         "async def scenario():\n"
         "    before = set(sys.modules)\n"
         "    sim.choose([1, 2]); sim.Shared(0); sim.History(); sim.models.Counter()\n"
         "    assert set(sys.modules) == before, set(sys.modules) - before\n"
-        "sim._explore.explore(scenario, max_executions=2).check()\n"
+        f"result = {explore}\n"
+        "assert result is None or result.executions and not result.failures\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -13,8 +13,8 @@ import trio
 import trio.testing
 
 import sim
-from sim._clock import CLOCK_START
-from sim._kernel import check_trio
+from sim._trio import check_trio
+from sim._world.clock import CLOCK_START
 from sim.strategies import RandomWalk
 
 

@@ -17,9 +17,9 @@ import trio
 from click.testing import CliRunner
 
 import sim
-from sim._cycle import Cycle, find_cycle
-from sim._result import Failure
-from sim._trace import TracedStep
+from sim._exploration.result import Failure
+from sim._run.cycle import Cycle, find_cycle
+from sim._run.trace import TracedStep
 from sim.cli import main
 from sim.report import describe_failure
 

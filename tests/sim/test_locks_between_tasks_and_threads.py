@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import sim
-from sim._clock import CLOCK_START
+from sim._world.clock import CLOCK_START
 from tests.sim.thread_cases import deadlock_of, in_opposite_order
 
 STRATEGIES = ["random", "pct", "dfs", "dpor"]

@@ -13,7 +13,9 @@ import pytest
 import trio
 
 import sim
-from sim import _draw, _escapes, _footprint
+from sim._dependence import footprint
+from sim._run import draws
+from sim._world import escapes
 from sim.strategies import ChoiceKind, Strategy
 
 MODULES = (
@@ -49,10 +51,10 @@ def replaceable() -> dict[str, object]:
         "the depth of the recursion": sys.getrecursionlimit(),
         "the handlers of the log": tuple(logging.root.handlers),
         "their filters": tuple(tuple(handler.filters) for handler in logging.root.handlers),
-        "who makes draws": _draw.Active.choose,
-        "who notes footprints": _footprint.Active.recorder,
-        "who is told of escapes": _escapes._guard.refuse,
-        "the threads of a run": frozenset(_escapes._guard.threads),
+        "who makes draws": draws.Active.choose,
+        "who notes footprints": footprint.Active.recorder,
+        "who is told of escapes": escapes._guard.refuse,
+        "the threads of a run": frozenset(escapes._guard.threads),
         "the context of Trio": dict(vars(trio._core._run.GLOBAL_RUN_CONTEXT)),
     }
     for name, module in list(sys.modules.items()):

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import sim
-from sim._clock import CLOCK_START
+from sim._world.clock import CLOCK_START
 from tests.sim.thread_cases import works_of_two
 
 STRATEGIES = ["random", "pct", "dfs", "dpor"]

@@ -28,7 +28,7 @@ import pytest
 import trio
 
 import sim
-from sim._clock import CLOCK_START
+from sim._world.clock import CLOCK_START
 
 SOURCES: dict[str, Callable[[], object]] = {
     "random.random": lambda: random.random(),

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 import sim
-from sim._clock import CLOCK_START
+from sim._world.clock import CLOCK_START
 
 # Not by an import: what of anyio is used here is no part of its types' promises.
 anyio: Any = importlib.import_module("anyio")

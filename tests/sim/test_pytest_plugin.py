@@ -249,7 +249,7 @@ def test_nothing_is_imported_before_a_test_is_marked(pytester: pytest.Pytester) 
     pytester.makepyfile(
         test_it="import sys\ndef test_plain():\n"
         "    assert 'sim.pytest_plugin' in sys.modules\n"
-        "    assert not {'trio', 'sim._explore', 'hypothesis'} & set(sys.modules)\n"
+        "    assert not {'trio', 'sim._exploration.explore', 'hypothesis'} & set(sys.modules)\n"
     )
     others = ("-p", "no:trio", "-p", "no:hypothesispytest", "-p", "no:anyio")
     run(pytester, *others).assert_outcomes(passed=1)

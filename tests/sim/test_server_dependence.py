@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 import sim
-from sim._footprint import Recorder
+from sim._dependence.footprint import Recorder
 from tests.sim.strategies.trio_program import Scenario, compare
 from trio_genserver import GenServer, ServerRef, ServerStopped, handle_call, handle_cast, open_server
 

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 import sim
-from sim._choices import ChoiceLog
-from sim._shrink import MAX_ATTEMPTS, shrink
+from sim._exploration.shrink import MAX_ATTEMPTS, shrink
+from sim._run.choices import ChoiceLog
 from sim.strategies import DepthFirst
 
 

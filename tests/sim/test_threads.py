@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 import sim
-from sim._clock import CLOCK_START
+from sim._world.clock import CLOCK_START
 
 
 def test_function_of_a_thread_runs_and_returns_its_value() -> None:

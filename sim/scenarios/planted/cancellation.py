@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from trio.lowlevel import checkpoint
 
-from sim._shared import Shared
+from sim._dependence.shared import Shared
 from sim.scenarios.planted._planted import PlantedRace, require
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 from trio.lowlevel import checkpoint
 
-from sim._shared import Shared
+from sim._dependence.shared import Shared
 from sim.scenarios.planted._planted import PlantedRace, require
 
 

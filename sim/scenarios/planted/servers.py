@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.lowlevel import checkpoint
 
-from sim._shared import Shared
+from sim._dependence.shared import Shared
 from sim.scenarios.planted._planted import PlantedRace, require
 from trio_genserver import (
     From,

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 import sim
-from sim._clock import CLOCK_START
+from sim._world.clock import CLOCK_START
 
 
 class Disk:

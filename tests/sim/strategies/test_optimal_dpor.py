@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from sim.strategies._base import RepetitionDiverged
+from sim._run.strategy import RepetitionDiverged
 from sim.strategies._optimal_dpor import OptimalDpor
 from tests.sim.strategies.abstract_exploration import brute_force, by_dpor
 from tests.sim.strategies.abstract_program import Program, Thread, World

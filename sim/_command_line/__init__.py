@@ -1,0 +1,1 @@
+"""What the command `sim` is made of: `sim.cli` reads the arguments."""

@@ -1,0 +1,1 @@
+"""Which steps depend on each other: what they touch, of Trio's objects, of servers, of `sim.Shared`."""

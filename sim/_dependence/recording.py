@@ -1,0 +1,72 @@
+"""What commutes on Trio's own objects, a file for each kind of object.
+
+Each module wraps the few methods of its classes that look at or change state which tasks share, so
+that the step in which they are called has the access in its footprint. Wrapping lasts as long as
+an exploration whose strategy wants footprints.
+
+What needs no wrapper, because the kernel tells it anyway: that a step created a task, that it made
+one runnable, and that the clock moved, which happens only when nothing is runnable and so is
+ordered with everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from sim._dependence import (
+    cancellation,
+    channels,
+    events,
+    nurseries,
+    run_variables,
+    servers,
+    tasks,
+    testing,
+    threads,
+    waiting,
+)
+from sim._dependence.footprint import Active, Recorder
+
+servers_noticed = servers.noticed
+
+_KINDS = (
+    events,
+    waiting,
+    channels,
+    nurseries,
+    cancellation,
+    tasks,
+    run_variables,
+    threads,
+    servers,
+    testing,
+)
+
+
+@contextlib.contextmanager
+def recorded() -> Generator[Recorder]:
+    """Record what steps touch, until the block ends."""
+    recorder = Recorder()
+    before = Active.recorder
+    with contextlib.ExitStack() as stack:
+        for kind in _KINDS:
+            for owner, name, wrapper in _wrappers(kind.wrappers, recorder):
+                if name in vars(owner):
+                    stack.callback(setattr, owner, name, vars(owner)[name])
+                else:
+                    stack.callback(delattr, owner, name)
+                setattr(owner, name, wrapper)
+        Active.recorder = recorder
+        try:
+            yield recorder
+        finally:
+            Active.recorder = before
+
+
+def _wrappers(
+    wrappers: Callable[[Recorder], Iterable[tuple[Any, str, Any]]], recorder: Recorder
+) -> list[tuple[Any, str, Any]]:
+    # All of a kind before any is put in place: they take the methods they wrap from the class.
+    return list(wrappers(recorder))

@@ -1,0 +1,32 @@
+"""What `trio.testing` shares between tasks: streams in memory, and the sequencer; and the unbounded queue.
+
+All of it counts as written whenever it is used, a stream also where its methods go on after a wait and
+look again whether it was closed meanwhile. A stream is used by one task at each end, so there is little to
+be gained by telling more apart; and a sequencer makes its events when they are first needed, by whoever
+that is. The unbounded queue, which Trio has deprecated, is no better off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio.testing
+import trio.testing._memory_streams as _trio_streams
+from trio._util import ConflictDetector
+
+from sim._dependence.footprint import Recorder
+from sim._dependence.wrap import Wrapper, making, using
+
+
+def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
+    for owner, kind in (
+        (_trio_streams._UnboundedByteQueue, "byte queue"),
+        (_trio_streams._LockstepByteQueue, "byte queue"),
+        (trio.testing.MemorySendStream, "stream"),
+        (trio.testing.MemoryReceiveStream, "stream"),
+        (ConflictDetector, "conflict detector"),
+        (trio.lowlevel.UnboundedQueue, "queue"),
+        (trio.testing.Sequencer, "sequencer"),
+    ):
+        yield making(recorder, owner, kind)
+        yield from using(recorder, owner, kind)

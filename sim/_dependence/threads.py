@@ -1,0 +1,49 @@
+"""Threads: what one sees of the task that waits for it.
+
+Its function is a step of a task of the simulation, as any other. What the thread and its waiting task
+share, a cancellation of the wait writes (`sim._dependence.cancellation`); the callback that brings
+the result reads it, and so does `trio.from_thread.check_cancelled`, which is seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import trio._threads as _trio_threads
+
+from sim._dependence.footprint import Recorder
+from sim._dependence.wrap import Wrapper
+from sim._run.step import Operation
+
+#: The kind of what `task_register` finds, in footprints.
+THREAD: Final = "thread"
+
+_DATA: Any = _trio_threads._ParentTaskData
+
+
+def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
+    original = _DATA.__getattribute__
+
+    def looked_at(self: Any, name: str) -> Any:
+        if name == "cancel_register" and recorder.noting:
+            thread = recorder.threads.get(recorder.task)
+            if thread is not None:
+                recorder.touched(thread, THREAD, Operation.READ)
+        return original(self, name)
+
+    yield _DATA, "__getattribute__", looked_at
+
+
+def task_register(fn: Any) -> object | None:
+    """What a thread of `trio.to_thread` and the task that waits for it share: where Trio keeps who is to be
+    given the result, unless that has been cancelled.
+
+    Args:
+        fn: what the thread calls, or what aborts the wait; None comes back if it is anything else.
+    """
+    code = getattr(fn, "__code__", None)
+    if code is None or not code.co_qualname.startswith("to_thread_run_sync.<locals>."):
+        return None
+    names: tuple[str, ...] = code.co_freevars
+    return fn.__closure__[names.index("task_register")].cell_contents if "task_register" in names else None

@@ -1,0 +1,327 @@
+"""Explore a scenario, replay one of its runs: what a user of the simulator calls.
+
+Both are ordinary functions, called from outside any event loop: they start the one `trio.run` that
+the kernel works in themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from typing import Final
+
+from sim._exploration.database import FailureDatabase, FailuresOf
+from sim._exploration.in_jobs import explore_in_jobs
+from sim._exploration.jobs import SAMPLING
+from sim._exploration.loop import (
+    Exploration,
+    Options,
+    Progress,
+    Scenario,
+    check_names,
+    module_of,
+    real_seconds,
+    scenario_name,
+)
+from sim._exploration.nested import run_nested
+from sim._exploration.result import Failure, Interrupted, Result
+from sim._run import arguments
+from sim._run.errors import Nondeterminism, ReplayDiverged, WrongUse
+from sim._run.strategy import Strategy
+from sim.faults import FaultKind, FaultPlan
+from sim.strategies import SCHEDULES, DepthBounded, Sweep, make_strategy
+from sim.strategies._replay import Replay
+
+DEFAULT_MAX_STEPS: Final = 20_000
+
+
+def explore(
+    scenario: Scenario,
+    strategy: str | Strategy = "random",
+    max_executions: int = 1000,
+    seed: int = 0,
+    *,
+    max_failures: int = 1,
+    max_steps: int = DEFAULT_MAX_STEPS,
+    max_depth: int | None = None,
+    max_seconds: float = math.inf,
+    shrink_failures: bool = True,
+    faults: str | FaultPlan | None = None,
+    sweep: str | FaultPlan | None = None,
+    schedules: int | None = None,
+    jobs: int = 1,
+    database: str | os.PathLike[str] | FailuresOf | None = None,
+    progress: Progress | None = None,
+    self_check: bool = False,
+) -> Result:
+    """Run a scenario many times, each time with other choices.
+
+    Args:
+        scenario: an async function without arguments. It is called afresh for every execution and
+            must build its own state: what outlives an execution makes runs depend on their order.
+        strategy: how to choose: a name as `sim.strategies.make_strategy` takes, or a strategy.
+        max_executions: stop after so many.
+        seed: seeds the strategy; the same seed makes the same exploration.
+        max_failures: stop when so many runs have failed.
+        max_steps: steps one run may take before it counts as a livelock.
+        max_depth: steps a task may make in a run, those that are above it in the tree of tasks counted as
+            one each. It stops there, and a run in which no other task can go on is over and has held.
+        max_seconds: begin no further run once so many real seconds have passed; the first always begins.
+        shrink_failures: replace each failing run by the plainest one found that fails in the same
+            way: with the fewest preemptions, then the fewest choices.
+        faults: what may go wrong in a run: the name of a kind of fault (``"cancel"``, ``"crash"``,
+            ``"expire"``, ``"delay"``, ``"fail"``, ``"lose"``) or a `FaultPlan`.
+        sweep: the same, and instead of by ``strategy``, the faults are gone through one by one:
+            one execution for each point where one may strike. ``seed`` is then the first schedule:
+            0 the plain one, any other number a random one.
+        schedules: how many schedules a sweep is of, with the seeds from ``seed`` on; 5 unless given.
+        jobs: how many processes share the executions. More than one is for the strategies random,
+            pct and pos; each has a seed of its own, so the runs are others than with one.
+        database: a file in which failing runs are kept. Those known of this scenario are tried
+            first, and those that do not fail any more are forgotten.
+        progress: called now and then with the number of executions so far.
+        self_check: make every run twice more, and report the first step in which they differ as
+            `Nondeterminism`. (With a run that fails, this is always done.)
+
+    Raises:
+        WrongUse: an argument makes no sense (`WrongType`: is of a wrong type), no task has a name that the
+            fault plan names, or a Trio run is already under way in this thread.
+        UnsupportedTrio: the installed Trio is not one that can be controlled.
+        Interrupted: Ctrl-C has ended it; the exception, a `KeyboardInterrupt`, has what was found.
+    """
+    arguments.scenario(scenario)
+    arguments.instance("strategy", strategy, str, Strategy)
+    arguments.whole_number("seed", seed)
+    for name, bound in (
+        ("max_executions", max_executions),
+        ("max_failures", max_failures),
+        ("max_steps", max_steps),
+        ("jobs", jobs),
+    ):
+        arguments.whole_number(name, bound, at_least=1)
+    arguments.optional(arguments.whole_number, "max_depth", max_depth, at_least=1)
+    arguments.number("max_seconds", max_seconds)
+    arguments.flag("shrink_failures", shrink_failures)
+    arguments.flag("self_check", self_check)
+    arguments.optional(arguments.function, "progress", progress)
+    if database is not None and not isinstance(database, FailuresOf):
+        arguments.file_path("database", database)
+    if sweep is not None:
+        if faults is not None or strategy != "random":
+            raise WrongUse("a sweep has faults and a strategy of its own: give sweep alone")
+        faults, strategy = sweep, "sweep"
+    elif strategy == "sweep" and faults is None:
+        raise WrongUse("a sweep needs to know of what: sweep='cancel' or sweep='crash'")
+    try:
+        plan = None if faults is None else FaultPlan.of(faults)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
+    if schedules is not None and strategy != "sweep":
+        raise WrongUse("schedules are those of a sweep: give sweep, or leave out schedules")
+    if plan is not None and FaultKind.EXPIRE in plan.kinds and strategy == "dpor":
+        raise WrongUse("the fault expire moves the clock, which dpor takes to stand still between steps")
+    chosen: Strategy
+    if isinstance(strategy, str):
+        name = strategy
+        try:
+            if strategy == "sweep" and plan is not None:
+                chosen = Sweep(
+                    seed, SCHEDULES if schedules is None else schedules, plan.at_most, max_executions
+                )
+            else:
+                chosen = make_strategy(strategy, seed)
+        except ValueError as error:
+            raise WrongUse(str(error)) from None
+    else:
+        name, chosen = type(strategy).__name__, strategy
+    if max_depth is not None:
+        chosen = DepthBounded(chosen, max_depth)
+    if not max_seconds > 0:
+        raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
+    options = Options(
+        max_steps=max_steps,
+        max_depth=max_depth,
+        max_executions=max_executions,
+        max_failures=max_failures,
+        shrink_failures=shrink_failures,
+        faults=plan,
+        jobs=jobs,
+        progress=progress,
+        self_check=self_check,
+        compare=True,
+        until=real_seconds() + max_seconds,
+    )
+    if database is None:
+        return _explore(scenario, name, chosen, seed, options)
+    if not isinstance(database, FailuresOf):
+        database = FailuresOf(database, f"{module_of(scenario)}:{scenario_name(scenario)}")
+    return _explore_known_first(scenario, name, chosen, seed, options, database)
+
+
+def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options: Options) -> Result:
+    """`explore`, its arguments made sense of."""
+    jobs = options.jobs
+    if jobs != 1:
+        if name.partition(":")[0] not in SAMPLING:
+            raise WrongUse(f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided")
+        return explore_in_jobs(scenario, name, seed, options)
+    exploration = Exploration(scenario, chosen, options)
+    run_nested(chosen, options.max_steps, exploration)
+    if not exploration.interrupted:
+        check_names(options.faults, exploration.unnamed, bool(exploration.failures))
+    complete = exploration.exhausted and chosen.exhaustive
+    # What was gone through was then not one program.
+    dependent = any(isinstance(failure.error, Nondeterminism) for failure in exploration.failures)
+    result = Result(
+        scenario=scenario_name(scenario),
+        strategy=name,
+        executions=exploration.executions,
+        complete=complete and not dependent and not exploration.unseen,
+        coverage="runs that depend on those before"
+        if complete and dependent
+        else _coverage(name, chosen, options.faults, exploration.fair_only)
+        + (_but_unseen(exploration.unseen) if complete else ""),
+        failures=tuple(exploration.failures),
+        seconds=exploration.seconds,
+        steps=exploration.steps,
+        abandoned=exploration.abandoned,
+        seed=seed,
+        never=exploration.never,
+        diverged=exploration.diverged,
+        fair_only=exploration.fair_only,
+    )
+    if exploration.interrupted:
+        raise Interrupted(result)
+    return result
+
+
+def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None, fair_only: bool) -> str:
+    """What a strategy has covered, and within which bounds if it has gone through all that is within."""
+    coverage = strategy.coverage
+    if not coverage.startswith("all ") or name == "sweep":
+        return coverage
+    if faults is not None:
+        coverage += f", with at most {faults.at_most} fault{'s' if faults.at_most != 1 else ''}"
+    return f"{coverage}, with fair turns" if fair_only else coverage
+
+
+def _but_unseen(unseen: frozenset[str]) -> str:
+    """What the coverage does not say."""
+    if not unseen:
+        return ""
+    return f", but for locks of before the run that cannot be replaced, in {', '.join(sorted(unseen))}"
+
+
+def _explore_known_first(
+    scenario: Scenario,
+    name: str,
+    chosen: Strategy,
+    seed: int,
+    options: Options,
+    database: FailuresOf,
+) -> Result:
+    known, key = FailureDatabase(database.path), database.key
+    failures: list[Failure] = []
+    executions = steps = 0
+    seconds = 0.0
+    interrupted = False
+    for token in known.tokens(key):
+        if len(failures) == options.max_failures:
+            break
+        try:
+            again = replay(scenario, token, max_steps=options.max_steps)
+        except Interrupted:
+            interrupted = True
+            break
+        except WrongUse:
+            known.remove(key, token)
+            continue
+        executions, steps = executions + 1, steps + again.steps
+        seconds += again.seconds
+        failures += again.failures
+        if not again.failures:
+            known.remove(key, token)
+    result = Result(
+        scenario=scenario_name(scenario),
+        strategy=name,
+        executions=0,
+        complete=False,
+        coverage="failing runs of before",
+        failures=(),
+        seconds=0.0,
+        steps=0,
+        abandoned=0,
+        seed=seed,
+    )
+    if len(failures) < options.max_failures and not interrupted:
+        tokens = frozenset(failure.token for failure in failures)
+        left = replace(options, max_failures=options.max_failures - len(failures), known=tokens)
+        try:
+            result = _explore(scenario, name, chosen, seed, left)
+        except Interrupted as stopped:
+            interrupted, result = True, stopped.result
+    for failure in result.failures:
+        known.add(key, failure.token)
+    known.save()
+    result = replace(
+        result,
+        executions=result.executions + executions,
+        failures=(*failures, *result.failures),
+        seconds=result.seconds + seconds,
+        steps=result.steps + steps,
+    )
+    if interrupted:
+        raise Interrupted(result)
+    return result
+
+
+def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS) -> Result:
+    """Make one particular run once more.
+
+    Args:
+        scenario: the one that the token was found with.
+        token: the token of a failure.
+        max_steps: as for `explore`.
+
+    Returns:
+        A result of one execution. It has no failure if the run does not fail any more.
+
+    Raises:
+        InvalidToken: the token cannot be read.
+        ReplayDiverged: the scenario has other choices than it had when the token was made.
+        Interrupted: Ctrl-C has ended it.
+        WrongUse, UnsupportedTrio: as for `explore`.
+    """
+    arguments.scenario(scenario)
+    arguments.text("token", token)
+    arguments.whole_number("max_steps", max_steps, at_least=1)
+    try:
+        exploration = _replayed(scenario, token, max_steps)
+    except ReplayDiverged:
+        # The first run of a process may have other choices than any later one, if it fills a cache.
+        exploration = _replayed(scenario, token, max_steps)
+    result = Result(
+        scenario=scenario_name(scenario),
+        strategy="replay",
+        executions=exploration.executions,
+        complete=False,
+        coverage="one run",
+        failures=tuple(exploration.failures),
+        seconds=exploration.seconds,
+        steps=exploration.steps,
+        abandoned=0,
+        seed=0,
+    )
+    if exploration.interrupted:
+        raise Interrupted(result)
+    return result
+
+
+def _replayed(scenario: Scenario, token: str, max_steps: int) -> Exploration:
+    strategy = Replay(token)
+    exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
+    run_nested(strategy, max_steps, exploration)
+    if not exploration.interrupted:
+        strategy.check_finished()
+    return exploration

@@ -1,0 +1,73 @@
+"""Leaving nothing of an execution: no task, no coroutine that was not run to its end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from sim._kernel.findings import Findings
+from sim._kernel.outer_nurseries import OuterNurseries
+from sim._kernel.scheduler import BudgetUsedUp, Scheduler
+from sim._run.choices import ChoiceLog
+from sim._run.strategy import ChoiceKind, Strategy
+from sim._trio import RUN_CONTEXT
+
+# Steps given to tasks to clean up after themselves once an execution is over early.
+_STEPS: Final = 10_000
+
+
+def cancel_everything(
+    runner: Any,
+    scheduler: Scheduler,
+    nurseries: OuterNurseries,
+    findings: Findings,
+    close_generators: Callable[[], bool],
+    deadlines: Callable[[], Any],
+) -> None:
+    """Let the tasks unwind themselves: cancel them, and step them in turn.
+
+    Nothing that happens here is a finding; the verdict was given before.
+
+    Args:
+        close_generators: starts to close generators that were left half-way; says whether there are any.
+        deadlines: makes what holds none.
+    """
+    steps, scheduler.steps = scheduler.steps, scheduler.max_steps - _STEPS
+    log, scheduler.log = scheduler.log, ChoiceLog()
+    nurseries.cancel()
+    turns = _TakeTurns()
+    with findings.closed(), contextlib.suppress(BudgetUsedUp):
+        while runner.runq or scheduler.wake_by_time() or close_generators():
+            scheduler.step_until_idle(turns, None)
+            findings.first = None
+    scheduler.steps, scheduler.log = steps, log
+    nurseries.renew()
+    runner.deadlines = deadlines()
+
+
+def close_by_force(runner: Any) -> None:
+    """Throw GeneratorExit into what does not end by itself."""
+    for task in list(runner.tasks):
+        # It was told to end and did not; whatever it raises now comes too late to matter.
+        RUN_CONTEXT.task = task
+        with contextlib.suppress(BaseException):
+            task.coro.close()
+    for task in list(runner.tasks):
+        for nursery in task._child_nurseries:
+            nursery._children.clear()
+        parent = task._parent_nursery
+        if parent is not None:
+            parent._children.discard(task)
+    runner.runq = []
+    runner.tasks = set()
+
+
+class _TakeTurns(Strategy):
+    """Every task in its turn: fair, so that tasks that wait for each other's clean-up get on."""
+
+    def begin_execution(self) -> bool:
+        return True
+
+    def choose(self, kind: ChoiceKind, alternatives: int) -> int:
+        return alternatives - 1 if kind is ChoiceKind.SCHEDULE else 0

@@ -1,0 +1,207 @@
+"""How a task stands where it is suspended, as far as that is cheap to see: it tells who repeats himself.
+
+Two suspensions are taken for the same if the task is at the same instruction in each of its calls, and if
+what these hold is the same: plain values by their value, containers by their size, iterators by how much
+is left of them, objects by what they are and by the plain values and sizes in their attributes. What lies
+deeper is not looked at.
+
+Nothing is kept alive by it, and no code of the program is called.
+"""
+
+# What a program holds may be anything, and is untyped here.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import deque
+from collections.abc import Hashable, Sequence
+from operator import length_hint
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    ModuleType,
+)
+from typing import Any, Final, TypeAlias, cast
+
+import trio
+
+Call: TypeAlias = tuple[Any, FrameType]
+
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
+_SIZED: Final = frozenset({list, dict, set, frozenset, deque, bytearray})
+_NEVER_DIFFERENT: Final = (FrameType, CodeType, ModuleType, BuiltinFunctionType, type)
+_BUILT_IN: Final = frozenset({"builtins", "itertools", "collections"})
+# What the simulator sees change in another way, or what others change: these are told apart, not looked into.
+_NOT_LOOKED_INTO: Final = ("trio.", "sim.")
+_CHECKPOINTS: Final = frozenset(
+    function.__code__
+    for function in (trio.sleep, trio.lowlevel.checkpoint, trio.lowlevel.cancel_shielded_checkpoint)
+)
+_MOST: Final = 16
+_NO_STATE: Final = (
+    *_NEVER_DIFFERENT,
+    trio.lowlevel.Task,
+)
+_CALLS: Final = (CoroutineType, GeneratorType, AsyncGeneratorType, FrameType)
+_DEPTH: Final = 5
+_OBJECTS: Final = 200
+
+
+class Suspensions:
+    """Looks at suspended tasks, and remembers which object is which without holding any."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._count = 0
+
+    def forget(self) -> None:
+        """Remember no object any more."""
+        self._known.clear()
+
+    def state(self, calls: Sequence[Call]) -> Hashable:
+        """What the calls hold that a suspended task is in."""
+        return tuple([self._essence(held) for call, _ in calls for held in gc.get_referents(call)])
+
+    def reach(self, calls: Sequence[Call]) -> Hashable:
+        """What can be reached from what the calls hold: another after a step that has changed any of it.
+
+        Only as far as `_DEPTH` steps and `_OBJECTS` objects, and not through what is no state of the program:
+        other tasks, modules, classes, the simulator.
+        """
+        seen: set[int] = set()
+        found: list[Hashable] = []
+        layer = [held for call, _ in calls for held in gc.get_referents(call)]
+        for _ in range(_DEPTH):
+            following: list[Any] = []
+            for value in layer:
+                kind: Any = type(value)
+                if kind in _PLAIN:
+                    found.append((kind, value))
+                elif isinstance(value, _CALLS):
+                    # Each call is another.
+                    found.append(kind)
+                elif id(value) not in seen and len(seen) < _OBJECTS:
+                    seen.add(id(value))
+                    found.append(self._number(value))
+                    following += self._parts(value, found)
+            layer = following
+        return tuple(found)
+
+    @staticmethod
+    def _parts(value: Any, found: list[Hashable]) -> Sequence[Any]:
+        kind: Any = type(value)
+        if isinstance(value, set | frozenset):
+            # Their order is that of addresses.
+            found.append(len(value))
+            return ()
+        if kind in _SIZED:
+            found.append(len(value))
+            return gc.get_referents(value)
+        if kind is FunctionType:
+            return () if (value.__module__ or "").startswith("sim.") else value.__closure__ or ()
+        if isinstance(value, _NO_STATE) or (
+            kind.__module__.startswith("sim.") and kind.__module__ != "sim._dependence.shared"
+        ):
+            return ()
+        if kind.__module__ in _BUILT_IN and hasattr(kind, "__length_hint__"):
+            found.append(length_hint(value, -1))
+        return gc.get_referents(value)
+
+    def _essence(self, value: Any) -> Any:
+        kind: Any = type(value)
+        if kind in _PLAIN:
+            return kind, value
+        if kind in _SIZED:
+            return kind, len(value)
+        if kind is CellType:
+            try:
+                held = value.cell_contents
+            except ValueError:
+                return kind
+            return self._essence(held) if type(held) is not CellType else kind
+        if kind is tuple:
+            return kind, len(value), tuple(map(self._shallow, value[:_MOST]))
+        if kind is FunctionType:
+            return id(value.__code__)
+        if isinstance(value, _NEVER_DIFFERENT):
+            return kind
+        module = kind.__module__
+        if module in _BUILT_IN:
+            # A coroutine has no length, an iterator has.
+            return (kind, length_hint(value, -1)) if hasattr(kind, "__length_hint__") else kind
+        if module.startswith(_NOT_LOOKED_INTO):
+            return self._number(value)
+        return self._number(value), self._attributes(value)
+
+    def _shallow(self, value: Any) -> Hashable:
+        kind: Any = type(value)
+        if kind in _PLAIN:
+            return kind, value
+        if kind in _SIZED:
+            return kind, len(value)
+        return kind if kind.__module__ in _BUILT_IN else self._number(value)
+
+    def _attributes(self, value: object) -> Hashable:
+        try:
+            held = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            return None
+        if type(held) is not dict:
+            return None
+        return tuple(
+            (name, type(inner), inner if type(inner) in _PLAIN else len(inner))
+            for name, inner in list(held.items())[:_MOST]
+            if type(inner) in _PLAIN or type(inner) in _SIZED
+        )
+
+    def _number(self, value: Any) -> Hashable:
+        """A number for an object: another one for each, also at the address of one that is gone."""
+        known = self._known.get(id(value))
+        if known is not None and known[0]() is value:
+            return known[1]
+        try:
+            reference = weakref.ref(value)
+        except TypeError:
+            return cast("Hashable", type(value))
+        self._count += 1
+        self._known[id(value)] = reference, self._count
+        return self._count
+
+
+def calls_of(task: Any) -> list[Call]:
+    """The coroutines and generators that a task is in which has stopped at a checkpoint, outermost first,
+    each with its frame; but for Trio's own below the checkpoint."""
+    calls: list[Call] = []
+    awaited = task.coro
+    while awaited is not None:
+        if hasattr(awaited, "cr_frame"):
+            frame, following = awaited.cr_frame, awaited.cr_await
+        elif hasattr(awaited, "gi_frame"):
+            frame, following = awaited.gi_frame, awaited.gi_yieldfrom
+        else:
+            # A step of an async generator, which does not say of which.
+            if not hasattr(awaited, "ag_frame"):
+                awaited = next((one for one in gc.get_referents(awaited) if hasattr(one, "ag_frame")), None)
+                if awaited is None:
+                    break
+            frame, following = awaited.ag_frame, awaited.ag_await
+        if frame is None:
+            break
+        calls.append((awaited, frame))
+        if frame.f_code in _CHECKPOINTS:
+            break
+        awaited = following
+    return calls
+
+
+def place_of(calls: Sequence[Call]) -> Hashable:
+    """At which instruction of each of its calls a task is."""
+    return tuple([(id(frame.f_code), frame.f_lasti) for _, frame in calls])

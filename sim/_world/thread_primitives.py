@@ -1,0 +1,170 @@
+"""Puts our locks (`sim._world.locks`) where the standard library makes its own, until an exploration ends.
+
+Threads that do not belong to the run go on as before: a lock that is made in one is a real one, and what
+they wait for takes real time.
+"""
+
+# What modules hold may be anything.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import _thread
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import BuiltinMethodType, ModuleType
+from typing import Any, Final
+
+from sim._dependence.footprint import Active
+from sim._run.step import Operation
+from sim._world.escapes import belongs_to_the_run, guarding
+from sim._world.locks import ThreadLock, ThreadRLock, point
+from sim._world.older_locks import CANNOT, OlderLocks
+
+_real_lock: Final = _thread.allocate_lock
+_real_rlock: Final[Callable[[], Any]] = threading.RLock
+_real_seconds: Final = time.monotonic
+_LOCK: Final = type(_real_lock())
+_RLOCK: Final = type(_real_rlock())
+# Taken before a run replaces it.
+_real_simple_queue: Final[type] = queue.SimpleQueue
+
+_BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier, queue.Queue
+_ADOPTED: Final = _LOCK, _RLOCK, threading.Condition, *_BUILT_ON_LOCKS
+
+Replacement = tuple[Any, str, Any]
+
+
+def thread_primitives() -> Iterator[Replacement]:
+    """What to put where, as long as an exploration lasts."""
+    # Objects that are no functions, so that one kept in a class is not taken for a method.
+    lock = partial(_lock_of_run, ThreadLock, _real_lock)
+    yield threading, "Lock", lock
+    yield _thread, "allocate_lock", partial(_lock_of_run, ThreadLock, _real_lock)
+    yield threading, "RLock", partial(_lock_of_run, ThreadRLock, _real_rlock)
+    # With these, `Condition.wait` makes the lock that it waits for.
+    yield threading, "_allocate_lock", partial(_lock_of_run, partial(ThreadLock, private=True), _real_lock)
+    # The other one is written in C, and waits there.
+    yield queue, "SimpleQueue", vars(queue)["_PySimpleQueue"]
+    # These have taken it over by name.
+    yield threading, "_time", partial(_seconds)
+    yield queue, "time", partial(_seconds)
+    yield threading.Event, "is_set", _looking(threading.Event.is_set)
+
+
+def _lock_of_run(made: Callable[[], Any], really_made: Callable[[], Any]) -> Any:
+    # Also not for what the simulator itself makes, with nothing guarded.
+    return made() if guarding() and belongs_to_the_run() else really_made()
+
+
+def _seconds() -> float:
+    return time.monotonic() if belongs_to_the_run() else _real_seconds()
+
+
+def _looking(is_set: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """An event is looked at without its lock."""
+
+    def looked(event: Any) -> bool:
+        point()
+        recorder = Active.recorder
+        if recorder is not None and recorder.noting:
+            lock = event._cond._lock
+            recorder.touched(lock, "thread lock", Operation.READ)
+        return is_set(event)
+
+    return looked
+
+
+@contextmanager
+def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[OlderLocks]:
+    """Let locks of modules that were made before, and what is built on them there, be locks of the run too.
+
+    Gives what does so for all that a scenario can reach.
+
+    Args:
+        left_alone: whether a module, of which the name is given, is none of the program's.
+    """
+    adopted: list[tuple[Any, str, Any]] = []
+    seen: dict[int, Any] = {}
+    other: set[type] = set()
+    older = OlderLocks(left_alone, _standing_in(seen), (threading.Thread, ThreadLock))
+    try:
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, ModuleType) and (
+                name.startswith("concurrent.futures") or not left_alone(name)
+            ):
+                _adopt(module, adopted, seen, other)
+                for value in list(vars(module).values()):
+                    if getattr(value, "__module__", None) == name and not isinstance(value, ModuleType):
+                        _adopt(value, adopted, seen, other)
+        yield older
+    finally:
+        older.restore()
+        for owner, attribute, original in reversed(adopted):
+            setattr(owner, attribute, original)
+
+
+def _standing_in(seen: dict[int, Any]) -> Callable[[Any], Any]:
+    """What gives the stand-in for a lock, for what is bound to one, and for what makes locks."""
+    makers = {
+        id(_real_lock): partial(_lock_of_run, ThreadLock, _real_lock),
+        id(_real_rlock): partial(_lock_of_run, ThreadRLock, _real_rlock),
+        id(_RLOCK): partial(_lock_of_run, ThreadRLock, _real_rlock),
+        id(_real_simple_queue): vars(queue)["_PySimpleQueue"],
+    }
+
+    def stand_in(value: Any) -> Any:
+        kind = type(value)
+        if kind is _LOCK or kind is _RLOCK:
+            return _stand_in(value, seen)
+        if kind is _real_simple_queue:
+            return CANNOT
+        if kind is BuiltinMethodType and type(value.__self__) in (_LOCK, _RLOCK):
+            return getattr(_stand_in(value.__self__, seen), value.__name__, CANNOT)
+        return makers.get(id(value))
+
+    return stand_in
+
+
+def _stand_in(lock: Any, seen: dict[int, Any]) -> ThreadLock:
+    stand_in: ThreadLock | None = seen.get(id(lock))
+    if stand_in is None:
+        stand_in = seen[id(lock)] = (ThreadLock if type(lock) is _LOCK else ThreadRLock)(lock)
+    return stand_in
+
+
+def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any], other: set[type]) -> None:
+    attributes = getattr(owner, "__dict__", None)
+    if not attributes:
+        return
+    # Next to nothing that a program has by a name is a lock: what has only values of types that are known
+    # to be others is not gone through.
+    kinds = set(map(type, list(attributes.values()))) - other
+    kinds_of_locks = {kind for kind in kinds if issubclass(kind, _ADOPTED)}
+    other |= kinds - kinds_of_locks
+    if not kinds_of_locks:
+        return
+    for name, value in list(attributes.items()):
+        kind = type(value)
+        if kind is _LOCK or kind is _RLOCK:
+            adopted.append((owner, name, value))
+            setattr(owner, name, _stand_in(value, seen))
+        elif isinstance(value, threading.Condition) and type(vars(value)["_lock"]) in (_LOCK, _RLOCK):
+            _adopt_condition(value, adopted, seen)
+        elif isinstance(value, _BUILT_ON_LOCKS) and id(value) not in seen:
+            seen[id(value)] = value
+            _adopt(value, adopted, seen, other)
+
+
+def _adopt_condition(condition: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
+    before = dict(vars(condition))
+    stand_in = _stand_in(before["_lock"], seen)
+    for name in ("_lock", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned"):
+        if name in before:
+            adopted.append((condition, name, before[name]))
+            setattr(condition, name, stand_in if name == "_lock" else getattr(stand_in, name))
