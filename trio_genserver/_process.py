@@ -40,7 +40,7 @@ from ._process_state import ENDED, NONE_DEFERRED, RUNNING, STARTING, UNSET, End
 from ._request import Request
 from ._restart import is_orderly
 from ._server import GenServer, Ignore, Stop
-from ._text import CallbackName
+from ._text import CallbackName, show
 
 if TYPE_CHECKING:
     from ._registry import ServerName
@@ -395,9 +395,16 @@ class Process(Loop):
         await end.reached.wait()
         return end
 
-    def check_end(self, end: End, request: str, reason: object) -> None:
-        """Raise, as OTP's ``stop`` does, if it did not end for `reason`, nor for another orderly one."""
+    def check_end(self, end: End, request: str | None, reason: object) -> None:
+        """Raise, as OTP's ``stop`` does, if it did not end for `reason`, nor for another orderly one.
+
+        Args:
+          request: what is said to have been asked of it; None: ``stop(reason)``.
+        """
+        if end.crash is None and (end.reason == reason or is_orderly(end.reason)):
+            return
+        if request is None:
+            request = f"stop({show(reason)})"
         if end.crash is not None:
             raise ServerCrashed(self.name, request, end.crash)
-        if end.reason != reason and not is_orderly(end.reason):
-            raise ServerStopped(self.name, request, end.reason)
+        raise ServerStopped(self.name, request, end.reason)

@@ -149,12 +149,14 @@ class Loop(Delivery):
                     item = None
                     continue
                 reply = handler.run(instance, *message.args, **dict(message.kwargs))
-                if is_awaitable(reply):
+                if handler.runs_coroutine:
+                    reply = await reply
+                elif is_awaitable(reply):
                     if self.nursery is None:
                         self.await_later(Unfinished(handler, request, item, message, reply))
                         item = None
                         continue
-                    reply = await (reply if handler.runs_coroutine else awaited(reply))
+                    reply = await awaited(reply)
             except BaseException as error:
                 if is_cancellation(error):
                     self.current = item

@@ -22,7 +22,7 @@ from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, U
 from ._interrupt import protected
 from ._message import Call, CallOrCast, Cast
 from ._process_state import ENDING, RUNNING
-from ._request import BEGUN, Envelope, From, Info, Request
+from ._request import BEGUN, DROPPED, Envelope, From, Info, Request
 from ._text import show
 
 if TYPE_CHECKING:
@@ -209,10 +209,11 @@ class ServerRef(Generic[S_co]):
         try:
             run = process.task.context.run  # type: ignore[union-attr]  # it is parked
             returned = run(handler.run, process.instance, From(request), *message.args)
-            if is_awaitable(returned):
-                awaitable = returned
-            elif returned is not None:
-                raise BadReturnValue(process.name, handler.name, message, returned)
+            if returned is not None:
+                if is_awaitable(returned):
+                    awaitable = returned
+                else:
+                    raise BadReturnValue(process.name, handler.name, message, returned)
         except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
             raised = error
         if awaitable is not None:
@@ -223,17 +224,18 @@ class ServerRef(Generic[S_co]):
             # From here on anybody may answer.
             request.executor = None
         if raised is None:
-            request.fail_if_dropped()
+            if request._answer is DROPPED:
+                request.fail_if_dropped()
             process.ran_inline()
         else:
             process.raised_inline(request, raised)
             raised = None
+        if execution_var.get() is None:
+            return await request.park()
         return await self._park(request)
 
     async def _park(self, request: Request[R]) -> R:
         """Wait for the answer to what a caller has begun in its own step."""
-        if execution_var.get() is None:
-            return await request.park()
         # No cycle is closed: the server waited for a message, and for nothing else.
         with waiting_for(request):
             return await request.park()
@@ -394,7 +396,7 @@ class ServerRef(Generic[S_co]):
             raise ServerNotRunning(process.name, f"stop({show(reason)})")
         if execution_var.get() is None:
             process.stop_in_order(reason)
-            process.check_end(await process.wait_ended(), f"stop({show(reason)})", reason)
+            process.check_end(await process.wait_ended(), None, reason)
             return
         try:
             with waiting_for(Request(process, f"stop({show(reason)})")):
@@ -403,7 +405,7 @@ class ServerRef(Generic[S_co]):
         except CallCycle:
             await trio.lowlevel.checkpoint()
             raise
-        process.check_end(end, f"stop({show(reason)})", reason)
+        process.check_end(end, None, reason)
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.

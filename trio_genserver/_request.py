@@ -435,9 +435,12 @@ class From(Generic[R_contra]):
             process.token = trio.lowlevel.current_trio_token()
 
     def __del__(self) -> None:
-        # An interrupt may have come before it had one.
-        request: Request[Any] | None = getattr(self, "_request", None)
-        if request is not None and request.state <= BEGUN:
+        try:
+            request = self._request
+        except AttributeError:
+            # An interrupt has come before it had one.
+            return
+        if request.state <= BEGUN:
             request.let_go()
 
     # There is one of each: with a copy that lives on, the end of the first would say nothing.

@@ -198,6 +198,8 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
 
 def unsubscripted(server_class: Any) -> Any:
     """``Cache`` of ``Cache[str, int]``; anything else is returned as it is."""
+    if isinstance(server_class, type):
+        return server_class
     origin = get_origin(server_class)
     return origin if isinstance(origin, type) else server_class
 
