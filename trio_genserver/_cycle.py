@@ -16,6 +16,7 @@ somewhere, and then the call can be answered, or comes back to the caller, and t
   search.
 - Who waits for the start or the end of a server waits for that server as well: `open_server` in a handler,
   `stop`, `wait_stopped`, `Monitor.wait`, a supervisor, and one that is to have the name of another that ends.
+- A server that runs in a nursery of another, or below it, ends before that: it never sees the other's end.
 - A handler that waits for several calls at a time, in a nursery of its own, is taken to need all of them,
   and one that waits with a time limit to wait for good. Either could be freed otherwise, by a cancellation;
   but that is what a cycle looks like to those who run into one, and they are better told.
@@ -47,6 +48,7 @@ __all__ = [
     "fail_waits_for",
     "refuse_cycle",
     "waiting_for",
+    "waiting_for_end",
 ]
 
 
@@ -93,6 +95,18 @@ class Execution:
 
     def given_up(self) -> None:
         """The caller of a request that it works on, or will, has given up."""
+
+    def keeps_running(self, server: Process) -> bool:
+        """Whether `server` cannot end before this has gone on: it holds the nursery in which this runs, or
+        one further out."""
+        above = server.task
+        task: trio.lowlevel.Task | None = self.task
+        while task is not None:
+            nursery = task.parent_nursery
+            task = None if nursery is None else nursery.parent_task
+            if task is above:
+                return task is not None
+        return False
 
 
 # Inherited by every task that is started from a handler; `_of_current_task` tells who still counts.
@@ -241,3 +255,21 @@ class waiting_for:  # noqa: N801 - used like a function, as contextlib's; a gene
             assert self.execution.waiting is not None
             for each in self.awaited:
                 self.execution.waiting.remove(each)
+
+
+class waiting_for_end(waiting_for):  # noqa: N801 - the same
+    """The same for a request that stands for the end of its server."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        execution = current_execution()
+        for each in self.awaited:
+            if (
+                execution is not None
+                and not isinstance(each, AnyOf)
+                and execution.keeps_running(each.process)
+            ):
+                cycle = [execution.name, each.process.name, execution.name]
+                raise CallCycle(each.process.name, each.message, cycle)
+        super().__enter__()

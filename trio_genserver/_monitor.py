@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import trio
 
-from ._cycle import waiting_for
+from ._cycle import waiting_for_end
 from ._errors import CallCycle
 from ._process import Process
 from ._process_state import ENDED
@@ -128,13 +128,13 @@ class Monitor:
 
         Raises:
           trio.ClosedResourceError: the monitor was removed, before or meanwhile.
-          CallCycle: called by a server that the one that it watches waits for, or is.
+          CallCycle: called by a server that the one that it watches waits for, or is, or that runs below it.
         """
         if self.down is None and not self._removed:
             if self._changed is None:
                 self._changed = trio.Event()
             try:
-                with waiting_for(Request(self._process, "monitor(...).wait()")):
+                with waiting_for_end(Request(self._process, "monitor(...).wait()")):
                     await self._changed.wait()
             except CallCycle:
                 await trio.lowlevel.checkpoint()

@@ -22,7 +22,7 @@ import trio.lowlevel
 
 from ._awaiting import await_callback
 from ._cancellation import is_cancellation
-from ._cycle import execution_var, waiting_for
+from ._cycle import execution_var, waiting_for, waiting_for_end
 from ._errors import (
     AlreadyStarted,
     BadReturnValue,
@@ -373,12 +373,12 @@ class Process(Loop):
         """`wait_ended`, the same.
 
         Raises:
-          CallCycle: it waits for whoever waits for it.
+          CallCycle: it waits for whoever waits for it, or is above.
         """
         if execution_var.get() is None:
             return await self.wait_ended()
         try:
-            with waiting_for(Request(self, what)):
+            with waiting_for_end(Request(self, what)):
                 return await self.wait_ended()
         except CallCycle:
             await trio.lowlevel.checkpoint()

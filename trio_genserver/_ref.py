@@ -17,7 +17,7 @@ import trio
 import trio.lowlevel
 
 from ._awaiting import PLAIN, Unfinished, is_awaitable
-from ._cycle import execution_var, waiting_for
+from ._cycle import execution_var, waiting_for, waiting_for_end
 from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._interrupt import protected
 from ._message import Call, CallOrCast, Cast
@@ -388,7 +388,8 @@ class ServerRef(Generic[S_co]):
           ServerNotRunning: there is no server (any more).
           ServerCrashed: it crashed before it had ended, or in its `terminate`.
           ServerStopped: something else ended it before, and for another reason that is not orderly.
-          CallCycle: called by the server itself; there, use ``self.stop()``.
+          CallCycle: called by the server itself, where ``self.stop()`` does it, or by one below it, for
+            which it would wait.
         """
         process = self._process
         if not process.alive and process.state != ENDING:
@@ -399,7 +400,7 @@ class ServerRef(Generic[S_co]):
             process.check_end(await process.wait_ended(), None, reason)
             return
         try:
-            with waiting_for(Request(process, f"stop({show(reason)})")):
+            with waiting_for_end(Request(process, f"stop({show(reason)})")):
                 process.stop_in_order(reason)
                 end = await process.wait_ended()
         except CallCycle:
@@ -414,7 +415,7 @@ class ServerRef(Generic[S_co]):
           the reason: ``"normal"``, ``"shutdown"``, what `stop` was given, or the exception it crashed with.
 
         Raises:
-          CallCycle: called by a server that this one waits for, or is.
+          CallCycle: called by a server that this one waits for, or is, or that runs below it.
         """
         return (await self._process.wait_ended_awaited("wait_stopped()")).reason
 

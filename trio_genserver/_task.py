@@ -45,13 +45,14 @@ callers_var: ContextVar[tuple[str, ...]] = ContextVar("trio_genserver.callers", 
 class _Work(Execution):
     """What a task does, as one that may wait for servers, and be waited for."""
 
-    __slots__ = ("_name", "_process")
+    __slots__ = ("_is_never_cancelled", "_name", "_process")
 
-    def __init__(self, name: str, process: Process) -> None:
+    def __init__(self, name: str, process: Process, *, is_never_cancelled: bool) -> None:
         self.task = None
         self.waiting = None
         self._name = name
         self._process = process
+        self._is_never_cancelled = is_never_cancelled
 
     @property
     def server(self) -> Process:
@@ -60,6 +61,10 @@ class _Work(Execution):
     @property
     def name(self) -> str:
         return self._name
+
+    def keeps_running(self, server: Process) -> bool:
+        """As in its base, unless it is cancelled when a supervisor above it ends."""
+        return self._is_never_cancelled and super().keeps_running(server)
 
 
 class Job:
@@ -109,12 +114,12 @@ class Task(Request[R]):
         process = supervisor._process
         super().__init__(process, job)
         self.name = f"{process.name}.{job.name}"
-        self.executor = _Work(self.name, process)
         self.state = BEGUN
         self.is_linked = is_linked
         self.callers = callers
         self._supervisor = supervisor
         self._shutdown = 0.0 if isinstance(shutdown, str) else shutdown
+        self.executor = _Work(self.name, process, is_never_cancelled=self._shutdown == math.inf)
         # Who is to go on for a while in the end must not be reached by a cancellation of everything.
         self._scope = trio.CancelScope(shield=self._shutdown > 0)
         # Not `done`, which says that there is an answer: one that is ignored runs on.

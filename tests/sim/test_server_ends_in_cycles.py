@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
@@ -17,12 +18,16 @@ from trio_genserver import (
     GenServer,
     Registry,
     ServerError,
+    ServerRef,
+    SupervisorRef,
     child_spec,
     handle_call,
     monitor,
     open_server,
     open_supervisor,
     start_server,
+    supervisor_spec,
+    task_supervisor_spec,
 )
 
 Ask: TypeAlias = Callable[[], Awaitable[object]]
@@ -239,3 +244,78 @@ def test_a_server_waits_for_the_end_of_another_that_asks_it(how: str, strategy: 
             await request.wait()
 
     holds(scenario, strategy)
+
+
+async def watch(above: ServerRef[Any]) -> None:
+    await monitor(above).wait()
+
+
+@pytest.mark.parametrize("how", ["stop", "wait_stopped", "monitor"])
+@pytest.mark.parametrize("way", ["child stops", "child is ended", "tree ends", "child is asked"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_server_does_not_wait_for_the_end_of_a_supervisor_above_it(depth: int, way: str, how: str) -> None:
+    async def scenario() -> None:
+        above: list[SupervisorRef] = []
+
+        async def wait() -> None:
+            (top,) = above
+            waits: dict[str, Ask] = {
+                "stop": top.stop,
+                "wait_stopped": top.wait_stopped,
+                "monitor": partial(watch, top),
+            }
+            await waits[how]()
+
+        if way == "child is asked":
+            spec: ChildSpec[Any] = temporary(child_spec(Host))
+        else:
+            spec = temporary(child_spec(Asks, terminate=wait))
+        if depth == 2:
+            spec = supervisor_spec([spec]).replace(id="inner", shutdown=math.inf)
+        async with open_supervisor([spec]) as top:
+            above.append(top)
+            inner: Any = top if depth == 1 else top.child("inner")
+            child = inner.child("Host" if way == "child is asked" else "Asks")
+            match way:
+                case "child stops":
+                    await child.stop()
+                case "child is ended":
+                    await inner.terminate_child("Asks")
+                case "child is asked":
+                    await child.call(Host.wait_for(partial(heard, wait)))
+                case _:
+                    pass
+        assert [type(error) for error in endings] == [CallCycle]
+
+    holds(scenario, "dpor")
+
+
+@pytest.mark.parametrize("shutdown", [0.0, math.inf])
+def test_a_task_may_end_the_tree_that_it_is_in_if_that_cancels_it(shutdown: float) -> None:
+    seen: set[str] = set()
+
+    async def scenario() -> None:
+        async with open_supervisor([task_supervisor_spec(task_shutdown=shutdown)]) as top:
+            tasks: Any = top.child("TaskSupervisor")
+
+            async def end() -> None:
+                try:
+                    await top.stop()
+                except CallCycle:
+                    seen.add("CallCycle")
+
+            tasks.start_nolink(end)
+            with contextlib.suppress(ServerError):
+                await top.wait_stopped() if shutdown == 0 else await tasks.stop()
+
+    holds(scenario, "dpor")
+    assert seen == (set() if shutdown == 0 else {"CallCycle"})
+
+
+def test_a_server_may_wait_for_the_end_of_one_beside_it() -> None:
+    async def scenario() -> None:
+        async with open_supervisor([temporary(child_spec(Host)), temporary(child_spec(Asks))]) as top:
+            host, other = top.child("Host"), top.child("Asks")
+            await host.call(Host.wait_for(other.stop))
+
+    holds(scenario, "dpor")
