@@ -1,7 +1,7 @@
 """`TodoList`, a to-do list as a pure value.
 
-No state, no storage, no task: what a list *is*. `todo.server` keeps one and `todo.shard` stores it; both
-rely on a changed list being a new one, so that a change that could not be saved is simply not kept.
+No state, no storage, no task: what a list *is*. `todo.shard` stores it, and `todo.server` gives it to whoever
+wants the whole list, who may then keep it as long as he likes.
 
 Numbers are never used twice, also after the entry with the highest was deleted: whoever still holds the
 number of something deleted must not change something else with it.
@@ -13,31 +13,28 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator
 from typing import final
 
+from .entries import Entries
 from .entry import Entry
 from .errors import InvalidEntry
-from .sorted_map import SortedMap
 
-__all__ = ["TodoList"]
-
-# The key of an entry in the order of days: (day, id), with day 0 for none.
-_DayAndId = tuple[int, int]
+__all__ = ["TodoList", "checked_id", "updated"]
 
 
 @final
 class TodoList:
-    """Entries, each with a number. Immutable: what changes it returns another list.
+    """Entries, each with a number. Immutable: what changes it returns another list, with a copy of them all.
 
-    A change costs the same for the 100,000th entry as for the 10th; see `todo.sorted_map`.
+    A server, which makes one change after the other, has `todo.entries.Entries` instead.
     """
 
-    __slots__ = ("_by_date", "_by_id", "next_id")
+    __slots__ = ("_entries", "next_id")
 
     next_id: int
     """The number that the next new entry will get."""
 
     def __init__(self) -> None:
-        self._by_id: SortedMap[int, Entry] = SortedMap()
-        self._by_date: SortedMap[_DayAndId, Entry] = SortedMap()
+        # Nobody else has it, and it is never changed.
+        self._entries = Entries()
         self.next_id = 1
 
     @classmethod
@@ -59,44 +56,40 @@ class TodoList:
         Raises:
           InvalidEntry: an entry's id is not above the one before it.
         """
-        numbered = list(entries)
-        last = 0
-        for entry in numbered:
-            if entry.id <= last:
-                raise InvalidEntry("id", entry.id, f"above {last}, the one before it in the list")
-            last = entry.id
-        by_id = SortedMap[int, Entry].from_sorted((entry.id, entry) for entry in numbered)
-        by_date = SortedMap[_DayAndId, Entry].from_sorted(
-            sorted(((_day_and_id(e), e) for e in numbered), key=_first)
-        )
-        return cls._make(by_id, by_date, max(next_id, last + 1))
+        return cls._make(Entries(entries, next_id))
 
     @classmethod
-    def _make(
-        cls, by_id: SortedMap[int, Entry], by_date: SortedMap[_DayAndId, Entry], next_id: int
-    ) -> TodoList:
+    def of(cls, entries: Entries) -> TodoList:
+        """A list of what `entries` holds now."""
+        return cls._make(entries.copy())
+
+    @classmethod
+    def _make(cls, entries: Entries) -> TodoList:
         new = cls.__new__(cls)
-        object.__setattr__(new, "_by_id", by_id)
-        object.__setattr__(new, "_by_date", by_date)
-        object.__setattr__(new, "next_id", next_id)
+        object.__setattr__(new, "_entries", entries)
+        object.__setattr__(new, "next_id", entries.next_id)
         return new
 
+    def changeable(self) -> Entries:
+        """The entries, to be changed by the caller; the list stays as it is."""
+        return self._entries.copy()
+
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._by_id.values())
+        return iter(self._entries.all())
 
     def __contains__(self, id: object) -> bool:
-        return isinstance(id, int) and id in self._by_id
+        return isinstance(id, int) and id in self._entries
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TodoList):
             return NotImplemented
-        return self.next_id == other.next_id and self._by_id == other._by_id
+        return self._entries == other._entries
 
     def __hash__(self) -> int:
-        return hash((self.next_id, self._by_id))
+        return hash((self.next_id, self._entries.all()))
 
     def __repr__(self) -> str:
         return f"<TodoList of {len(self)} entries>"
@@ -113,15 +106,9 @@ class TodoList:
         """
         if entry.id < 1:
             raise InvalidEntry("id", entry.id, "a number from 1 for an entry of a list")
-        old = self._by_id.get(entry.id)
-        by_date = self._by_date
-        if old is not None and old.date != entry.date:
-            by_date = by_date.remove(_day_and_id(old))
-        return self._make(
-            self._by_id.set(entry.id, entry),
-            by_date.set(_day_and_id(entry), entry),
-            max(self.next_id, entry.id + 1),
-        )
+        changed = self.changeable()
+        changed.put(entry)
+        return self._make(changed)
 
     def entry(self, id: int) -> Entry | None:
         """The entry with this number, or None.
@@ -129,7 +116,7 @@ class TodoList:
         Raises:
           InvalidEntry: it is no number.
         """
-        return self._by_id.get(_checked_id(id))
+        return self._entries.get(checked_id(id))
 
     def entries(self, date: datetime.date | None = None) -> tuple[Entry, ...]:
         """The entries in the order of their numbers.
@@ -140,9 +127,7 @@ class TodoList:
         Raises:
           InvalidEntry: it is no date.
         """
-        if date is None:
-            return self._by_id.values()
-        return self.entries_between(date, date)
+        return self._entries.all() if date is None else self._entries.between(date, date)
 
     def entries_between(self, first: datetime.date, last: datetime.date) -> tuple[Entry, ...]:
         """The entries from one day to another, both included, in the order of days, then of their numbers.
@@ -150,10 +135,7 @@ class TodoList:
         Raises:
           InvalidEntry: one is no date.
         """
-        for day in (first, last):
-            if not isinstance(day, datetime.date) or isinstance(day, datetime.datetime):
-                raise InvalidEntry("date", day, "a datetime.date")
-        return self._by_date.values_between((first.toordinal(), 0), (last.toordinal(), self.next_id))
+        return self._entries.between(first, last)
 
     def update_entry(self, id: int, update: Callable[[Entry], Entry]) -> TodoList:
         """A list with ``update(entry)`` in the place of the entry with this number.
@@ -163,22 +145,19 @@ class TodoList:
         Raises:
           InvalidEntry: `update` did not return an entry.
         """
-        old = self._by_id.get(_checked_id(id))
+        old = self.entry(id)
         if old is None:
             return self
-        new: object = update(old)
-        if not isinstance(new, Entry):
-            raise InvalidEntry("replacement", new, "an Entry; what `update` returns takes its place")
-        if new.id != id:
-            new = new.with_id(id)
+        new = updated(old, update)
         return self if new == old else self.put_entry(new)
 
     def delete_entry(self, id: int) -> TodoList:
         """A list without the entry with this number. An unknown number leaves the list as it is."""
-        old = self._by_id.get(_checked_id(id))
-        if old is None:
+        if self.entry(id) is None:
             return self
-        return self._make(self._by_id.remove(id), self._by_date.remove(_day_and_id(old)), self.next_id)
+        changed = self.changeable()
+        changed.remove(id)
+        return self._make(changed)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self.__slots__ and not hasattr(self, name):
@@ -190,18 +169,27 @@ class TodoList:
         return TodoList.restore, (self.entries(), self.next_id)
 
 
-def _checked_id(id: int) -> int:
+_EMPTY = TodoList()
+
+
+def checked_id(id: int) -> int:
+    """`id`, which is to be a number.
+
+    Raises:
+      InvalidEntry: it is none.
+    """
     if id.__class__ is not int:
         raise InvalidEntry("id", id, "a whole number")
     return id
 
 
-_EMPTY = TodoList()
+def updated(entry: Entry, update: Callable[[Entry], Entry]) -> Entry:
+    """What `update` makes of `entry`, under the same number.
 
-
-def _day_and_id(entry: Entry) -> _DayAndId:
-    return (0 if entry.date is None else entry.date.toordinal(), entry.id)
-
-
-def _first(pair: tuple[_DayAndId, Entry]) -> _DayAndId:
-    return pair[0]
+    Raises:
+      InvalidEntry: it is no entry.
+    """
+    new: object = update(entry)
+    if not isinstance(new, Entry):
+        raise InvalidEntry("replacement", new, "an Entry; what `update` returns takes its place")
+    return new if new.id == entry.id else new.with_id(entry.id)

@@ -1,6 +1,6 @@
 """`TodoServer`: one list, alive.
 
-It keeps a `TodoList` in memory, answers reads from it, and saves each change as the rows that it concerns.
+It keeps the entries in memory, answers reads from them, and saves each change as the rows that it concerns.
 A change is made in memory only when it is on disk: whoever reads, reads what would survive. While a change
 is being saved the next message waits, so changes of one list are made one after the other; those of
 different lists share transactions in their worker.
@@ -34,9 +34,10 @@ from trio_genserver import (
 )
 
 from .database_worker import DatabaseWorker
+from .entries import Entries
 from .entry import Entry
 from .errors import BadInput, InvalidEntry, OperationRefused, StorageError
-from .list import TodoList
+from .list import TodoList, checked_id, updated
 from .operations import AddEntries, DeleteEntry, Note, Operation, ReplaceEntry
 
 __all__ = ["TodoServer"]
@@ -68,7 +69,7 @@ class TodoServer(GenServer):
         self, name: str, worker: ServerRef[DatabaseWorker], last_used: dict[str, float] | None = None
     ) -> None:
         self.name = name
-        self._list = TodoList.new()
+        self._entries = Entries()
         self._failure: StorageError | ServerError | None = None
         self._worker = worker
         self._last_used = {} if last_used is None else last_used
@@ -79,15 +80,15 @@ class TodoServer(GenServer):
         """Load the list, before the next message; if that fails, refuse that one and try again."""
         del argument
         try:
-            self._list = await self._ask(DatabaseWorker.load(self.name))
+            self._entries = (await self._ask(DatabaseWorker.load(self.name))).changeable()
             self._failure = None
         except (StorageError, ServerError) as error:
             logger.warning("list %r could not be loaded: %s", self.name, error)
             self._failure = error
 
     @property
-    def list(self) -> TodoList:
-        """The list as it is on disk.
+    def list(self) -> Entries:
+        """The entries as they are on disk.
 
         Raises:
           Refuse: it could not be loaded, with why.
@@ -97,7 +98,7 @@ class TodoServer(GenServer):
             failure, self._failure = self._failure, None
             self.continue_with("load")
             raise Refuse(failure)
-        return self._list
+        return self._entries
 
     @handle_call(cast=True)
     async def add_entry(self, entry: Entry) -> Entry:
@@ -113,8 +114,8 @@ class TodoServer(GenServer):
         if not isinstance(entry, Entry):
             raise Refuse(InvalidEntry("value", entry, "an Entry"))
         added = entry.with_id(self.list.next_id)
-        changed = self._list.put_entry(added)
-        await self._save(AddEntries(self.name, (added,)), changed)
+        await self._save(AddEntries(self.name, (added,)))
+        self._entries.put(added)
         return added
 
     @handle_call(cast=True)
@@ -136,8 +137,10 @@ class TodoServer(GenServer):
           InvalidEntry: one is none.
           StorageError: they could not be saved.
         """
-        changed = self.list
+        next_id = self.list.next_id
         added: list[Entry] = []
+        # Put in order before they are saved, so that nothing comes between saved and known.
+        new = Entries()
         pieces = _pieces(entries)
         while True:
             try:
@@ -149,12 +152,13 @@ class TodoServer(GenServer):
             for entry in piece:
                 if not isinstance(entry, Entry):
                     raise Refuse(InvalidEntry("value", entry, "an Entry"))
-                added.append(entry.with_id(changed.next_id))
-                changed = changed.put_entry(added[-1])
+                added.append(entry.with_id(next_id + len(added)))
+                new.put(added[-1])
             if len(piece) == A_PIECE:
                 await trio.lowlevel.checkpoint()
         if added:
-            await self._save(AddEntries(self.name, tuple(added), note), changed)
+            await self._save(AddEntries(self.name, tuple(added), note))
+            self._entries.extend(new)
         return tuple(added)
 
     @handle_call(cast=True)
@@ -172,15 +176,17 @@ class TodoServer(GenServer):
           InvalidEntry: `update` did not return an entry.
           StorageError: it could not be saved.
         """
-        before = self.list
+        old = self._find(id)
+        if old is None:
+            return None
         try:
-            changed = before.update_entry(id, update)
+            new = updated(old, update)
         except Exception as error:
             raise Refuse(error) from error
-        updated = changed.entry(id)
-        if updated is not None and changed is not before:
-            await self._save(ReplaceEntry(self.name, updated), changed)
-        return updated
+        if new != old:
+            await self._save(ReplaceEntry(self.name, new))
+            self._entries.put(new)
+        return new
 
     @handle_call(cast=True)
     async def delete_entry(self, id: int) -> Entry | None:
@@ -195,7 +201,8 @@ class TodoServer(GenServer):
         old = self._find(id)
         if old is None:
             return None
-        await self._save(DeleteEntry(self.name, id), self.list.delete_entry(id))
+        await self._save(DeleteEntry(self.name, id))
+        self._entries.remove(id)
         return old
 
     @handle_call
@@ -206,7 +213,7 @@ class TodoServer(GenServer):
           InvalidEntry: `date` is no date.
         """
         try:
-            return self.list.entries(date)
+            return self.list.all() if date is None else self.list.between(date, date)
         except BadInput as error:
             raise Refuse(error) from None
 
@@ -218,7 +225,7 @@ class TodoServer(GenServer):
           InvalidEntry: one is no date.
         """
         try:
-            return self.list.entries_between(first, last)
+            return self.list.between(first, last)
         except BadInput as error:
             raise Refuse(error) from None
 
@@ -229,14 +236,14 @@ class TodoServer(GenServer):
 
     def _find(self, id: int) -> Entry | None:
         try:
-            return self.list.entry(id)
+            return self.list.get(checked_id(id))
         except BadInput as error:
             raise Refuse(error) from None
 
     @handle_call
     def snapshot(self) -> TodoList:
-        """The whole list, a value."""
-        return self.list
+        """The whole list as it is now: a value, which later changes leave alone."""
+        return TodoList.of(self.list)
 
     @handle_call
     def size(self) -> int:
@@ -251,7 +258,7 @@ class TodoServer(GenServer):
 
     def format_status(self, state: dict[str, Any]) -> object:
         """The size of the list, not what is in it: entries are private, and logs are not."""
-        return {"name": self.name, "entries": len(self._list), "next_id": self._list.next_id}
+        return {"name": self.name, "entries": len(self._entries), "next_id": self._entries.next_id}
 
     async def _ask(self, message: Call[DatabaseWorker, R]) -> R:
         """The worker's answer, also if it is just being started again: then the message was not sent."""
@@ -262,8 +269,11 @@ class TodoServer(GenServer):
                 await trio.sleep(pause)
         return await self._worker.call(message)
 
-    async def _save(self, operation: Operation, changed: TodoList) -> None:
-        """Have `operation` on disk, then let `changed` be the list."""
+    async def _save(self, operation: Operation) -> None:
+        """Have `operation` on disk. Whoever saves then changes the entries, before anything else happens.
+
+        If the server ends in between, the next one reads them from the disk.
+        """
         try:
             await self._ask(DatabaseWorker.apply(operation))
         except OperationRefused as error:
@@ -275,7 +285,6 @@ class TodoServer(GenServer):
             logger.warning("list %r: a change could not be saved: %s", self.name, error)
             self.continue_with("load")
             raise Refuse(error) from error
-        self._list = changed
         self._last_used[self.name] = trio.current_time()
 
 

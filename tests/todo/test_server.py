@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import datetime
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import trio
 
-from todo import Entry, InvalidEntry, StorageError, TodoServer, open_system
+from todo import (
+    DatabaseWorker,
+    Entry,
+    InvalidEntry,
+    OperationRefused,
+    StorageError,
+    TodoServer,
+    open_system,
+)
 from todo.operations import Operation
 from todo.server import A_PIECE
 from todo.shard import Shard
+from trio_genserver import ServerError
 
 MANY = 20_000
+DAY = datetime.date(2023, 12, 19)
 
 
 async def test_others_are_answered_while_many_entries_are_added(
@@ -100,3 +112,77 @@ async def test_a_list_that_is_stopped_in_the_midst_of_many_has_none_of_them(tmp_
             await request.wait()
     async with open_system(tmp_path / "db") as system:
         assert await system.call("bob", TodoServer.size()) == 0
+
+
+CHANGES = {
+    "add": TodoServer.add_entry(Entry(title="new", date=DAY)),
+    "add many": TodoServer.add_entries([Entry(title="new"), Entry(title="newer", date=DAY)]),
+    "update": TodoServer.update_entry(1, lambda entry: entry.with_title("other").with_date(None)),
+    "delete": TodoServer.delete_entry(1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_is_known_only_after_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Neither while it is being saved nor after that has failed; and what was read before stays as it was."""
+    begun, go_on = threading.Event(), threading.Event()
+    apply = Shard.apply
+
+    def slow(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
+        begun.set()
+        go_on.wait()
+        return apply(self, operations)
+
+    def refused(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
+        return [OperationRefused(self.path, operation, "it shall not be") for operation in operations]
+
+    async with open_system(tmp_path / "db", workers=1) as system:
+        bob = await system.cache.server("bob")
+        await bob.call(TodoServer.add_entries([Entry(title="old", date=DAY), Entry(title="older")]))
+        before = await bob.call(TodoServer.snapshot())
+        stored = before.entries(), before.entries(DAY), before.next_id
+
+        monkeypatch.setattr(Shard, "apply", refused)
+        with pytest.raises(OperationRefused):
+            await bob.call(CHANGES[change])
+        assert await bob.call(TodoServer.snapshot()) == before
+
+        monkeypatch.setattr(Shard, "apply", slow)
+        request = bob.send_request(CHANGES[change])
+        await trio.to_thread.run_sync(begun.wait)
+        # Nobody reads meanwhile: its next message waits. So look into it.
+        assert len(bob._process.instance._entries) == 2
+        go_on.set()
+        await request.wait()
+        after = await bob.call(TodoServer.snapshot())
+        assert after == await system.database.worker_for("bob").call(DatabaseWorker.load("bob"))
+        assert after != before
+        assert (before.entries(), before.entries(DAY), before.next_id) == stored
+
+
+async def test_a_list_that_is_killed_while_a_change_is_being_saved_has_it_when_it_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    apply = Shard.apply
+
+    def slow(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
+        begun.set()
+        go_on.wait()
+        return apply(self, operations)
+
+    async with open_system(tmp_path / "db", workers=1) as system:
+        bob = await system.cache.server("bob")
+        assert await bob.call(TodoServer.size()) == 0
+        monkeypatch.setattr(Shard, "apply", slow)
+        request = bob.send_request(TodoServer.add_entry(Entry(title="saved, and nobody told")))
+        await trio.to_thread.run_sync(begun.wait)
+        bob._process.kill()
+        go_on.set()
+        with pytest.raises(ServerError, match="bob"):
+            await request.wait()
+        (entry,) = await system.call("bob", TodoServer.entries())
+        assert entry.title == "saved, and nobody told"
+        assert (await system.call("bob", TodoServer.add_entry(Entry(title="next")))).id == 2
