@@ -7,8 +7,9 @@ no ``super().__init__()``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack, cast
 
 from ._declarations import check_declarations
 from ._errors import UnhandledMessage
@@ -232,8 +233,9 @@ def prepare(server_class: type[GenServer]) -> None:
     """
     server_class._formats_messages = not _is_ours(server_class.format_message)
     server_class._hides_arguments = server_class._formats_messages or not _is_ours(server_class.format_status)
-    server_class._handlers = {}
+    # First, as a class that has its handlers is taken to be a checked one.
     check_declarations(server_class)
+    server_class._handlers = {}
     # Not when a message first needs it: what a call does must not depend on earlier calls, for whoever
     # replays a run.
     for base in server_class.__mro__:
@@ -241,6 +243,25 @@ def prepare(server_class: type[GenServer]) -> None:
             if isinstance(attribute, Handler):
                 resolve(server_class, attribute)
     server_class._plain_spec = None
+    _see_subclasses(server_class)
+
+
+def _see_subclasses(server_class: type[GenServer]) -> None:
+    """Have those of a class looked through that has an `__init_subclass__` of its own.
+
+    It may not call ours, and they would be looked through only when one is to be started.
+    """
+    own: Any = vars(server_class).get("__init_subclass__")
+    if not isinstance(own, classmethod):
+        return
+
+    @functools.wraps(cast("Any", own).__func__)
+    def init_subclass(subclass: type[GenServer], **kwargs: Any) -> None:
+        cast("Any", own).__get__(None, subclass)(**kwargs)
+        if "_handlers" not in vars(subclass):
+            prepare(subclass)
+
+    type.__setattr__(server_class, "__init_subclass__", classmethod(cast("Any", init_subclass)))
 
 
 def resolve(server_class: type[GenServer], handler: Handler) -> Handler | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -257,11 +257,41 @@ async def test_a_class_that_does_not_pass_on_the_making_of_subclasses_works() ->
         assert await below.call(Base.ask()) == "below 1"
         assert await silent.call(Base.ask()) == "base 1"
 
-    class Wrong(Silent):
+    for silent_one in (Silent, Below):
+        with pytest.raises(InvalidServerClass, match=r"Made.ask"):
+            server_class((silent_one,), ask=ask)
+
+
+async def test_a_class_below_one_that_passes_nothing_on_has_the_arguments_of_the_class_statement() -> None:
+    class Silent(Base):
+        kinds: ClassVar[list[str]] = []
+
+        def __init_subclass__(cls, *, kind: str) -> None:
+            cls.kinds.append(f"{cls.__name__} {kind}")
+
+    class Loud(Silent, kind="loud"):
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+
+    class Below(Loud, kind="below"): ...
+
+    assert Silent.kinds == ["Loud loud", "Below below"]
+    async with open_server(Below) as below:
+        assert await below.call(Base.ask()) == "base 1"
+
+
+def test_what_only_a_start_can_see_is_refused_at_each_start() -> None:
+    class Silent:
+        def __init_subclass__(cls) -> None: ...
+
+    class Wrong(Silent, Base):
         ask: Any = None
 
-    with pytest.raises(InvalidServerClass, match=r"Wrong.ask"):
-        child_spec(Wrong)
+    for _ in range(2):
+        with pytest.raises(InvalidServerClass, match=r"Wrong.ask"):
+            child_spec(Wrong)
+        with pytest.raises(InvalidServerClass, match=r"Wrong.ask"):
+            open_server(Wrong)
 
 
 async def test_a_handler_belongs_to_one_class() -> None:
