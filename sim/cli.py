@@ -48,6 +48,12 @@ _NOBODY_READS: Final = 141
 DISTRIBUTION: Final = "trio-genserver"
 
 _FAULTS = click.Choice([kind.value for kind in FaultKind])
+_STRICT = click.option(
+    "--strict-exception-groups/--loose-exception-groups",
+    default=True,
+    show_default=True,
+    help="As trio.run takes it: whether a nursery wraps one exception into a group, too.",
+)
 
 
 class _Sim(click.Group):
@@ -189,6 +195,7 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> int:
     help=f"Schedules of a sweep, from --seed on.  [default: {SCHEDULES}]",
 )
 @click.option("--self-check", is_flag=True, help="Make every run twice more, and compare.")
+@_STRICT
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def explore_command(
     scenario: str,
@@ -208,6 +215,7 @@ def explore_command(
     fault_anytime: bool,
     schedules: int | None,
     self_check: bool,
+    strict_exception_groups: bool,
     as_json: bool,
 ) -> int:
     """Run SCENARIO many times, each time with other choices."""
@@ -233,21 +241,36 @@ def explore_command(
                 schedules=schedules,
                 progress=lambda executions: bar.update(executions - bar.pos),
                 self_check=self_check,
+                strict_exception_groups=strict_exception_groups,
             )
 
     result, interrupted = _run(run, as_json)
-    return _show(result, scenario, max_steps, as_json, interrupted)
+    options = _options_of_replay(max_steps, strict_exception_groups)
+    return _show(result, scenario, options, as_json, interrupted)
 
 
 @main.command("replay")
 @click.argument("scenario")
 @click.argument("token")
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
+@_STRICT
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def replay_command(scenario: str, token: str, max_steps: int, as_json: bool) -> int:
+def replay_command(
+    scenario: str, token: str, max_steps: int, strict_exception_groups: bool, as_json: bool
+) -> int:
     """Make the run of SCENARIO that TOKEN names once more, and print its interleaving."""
-    result, interrupted = _run(lambda: replay(load_scenario(scenario), token, max_steps=max_steps), as_json)
-    code = _show(result, scenario, max_steps, as_json, interrupted)
+
+    def run() -> Result:
+        return replay(
+            load_scenario(scenario),
+            token,
+            max_steps=max_steps,
+            strict_exception_groups=strict_exception_groups,
+        )
+
+    result, interrupted = _run(run, as_json)
+    options = _options_of_replay(max_steps, strict_exception_groups)
+    code = _show(result, scenario, options, as_json, interrupted)
     if code == HELD:
         _say(f"the run of {token} does not fail: the scenario is another than when it did, or is mended")
     return code
@@ -269,7 +292,13 @@ def _program_output(as_json: bool) -> contextlib.AbstractContextManager[None]:
     return stdout_kept_clean() if as_json else contextlib.nullcontext()
 
 
-def _show(result: Result, scenario: str, max_steps: int, as_json: bool, interrupted: bool) -> int:
+def _options_of_replay(max_steps: int, strict_exception_groups: bool) -> tuple[str, ...]:
+    """What must be given to see a run again that was made with these."""
+    bound = () if max_steps == DEFAULT_MAX_STEPS else ("--max-steps", str(max_steps))
+    return bound if strict_exception_groups else (*bound, "--loose-exception-groups")
+
+
+def _show(result: Result, scenario: str, options: tuple[str, ...], as_json: bool, interrupted: bool) -> int:
     if interrupted:
         code = INTERRUPTED
     elif result.failures:
@@ -280,7 +309,7 @@ def _show(result: Result, scenario: str, max_steps: int, as_json: bool, interrup
         if as_json:
             _print_json(_to_json(result, interrupted))
         else:
-            _print_for_people(result, scenario, max_steps)
+            _print_for_people(result, scenario, options)
     except BrokenPipeError:
         # The verdict stands, whether somebody reads all of it or not.
         _forget_stdout()
@@ -289,8 +318,7 @@ def _show(result: Result, scenario: str, max_steps: int, as_json: bool, interrup
     return code
 
 
-def _print_for_people(result: Result, scenario: str, max_steps: int) -> None:
-    options = () if max_steps == DEFAULT_MAX_STEPS else ("--max-steps", str(max_steps))
+def _print_for_people(result: Result, scenario: str, options: tuple[str, ...]) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     click.echo(describe_result(result))
     for failure in result.failures:

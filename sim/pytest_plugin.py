@@ -172,7 +172,8 @@ def _explored(
                 scenario = heard_by(value.handler, value.clear, scenario)
         token: str | None = config.getoption("--sim-token")
         if token is not None:
-            replay(scenario, token).check()
+            of_replay = {"max_steps", "strict_exception_groups"}
+            replay(scenario, token, **{name: options[name] for name in of_replay & options.keys()}).check()
             return
         chosen = dict(options)
         executions: int | None = config.getoption("--sim-executions")

@@ -60,7 +60,7 @@ class Examination:
         """
         first = self._traced(log, ended)
         if not compared:
-            return Repeated(first.trace, log, None, None)
+            return Repeated(first.trace, log)
         second = self._traced(log, ended)
         difference = first_difference(first.trace, second.trace)
         if difference is None:
@@ -74,12 +74,22 @@ class Examination:
         if difference is None:
             error = first.ended.error
             told = error if isinstance(error, StepBudgetExceeded) else None
-            return Repeated(first.trace, first.log, None, told)
+            return Repeated(first.trace, first.log, told=told, besides=self._besides(log, ended, first))
         changed = self._changed()
         witness = Trace(stack_at=difference[0])
         self._kernel.execute(self._scenario, Repetition(log, _end(ended)), witness)
         nondeterminism = Nondeterminism(*difference, witness.stack, cause=ended.error, changed=changed)
-        return Repeated(first.trace, log, nondeterminism, None)
+        return Repeated(first.trace, log, nondeterminism)
+
+    def _besides(self, log: ChoiceLog, ended: Ended, again: _Run) -> str:
+        """The note on a run that fails again in the same way, and is another one on the way there: if it has
+        left something behind. "" if that is not so."""
+        difference = _other_choices(log, ended, again)
+        changed = self._changed() if difference is not None else ()
+        if difference is None or not changed:
+            return ""
+        outlives = StateOutlivesRun(*difference, changed=changed, which="the failing run")
+        return f"besides, {outlives.finding}"
 
     def different(self, *, others: bool) -> tuple[StateOutlivesRun, ChoiceLog, Trace] | None:
         """Make runs that were kept again: the first of them that is another now, its choices and its steps.
@@ -212,12 +222,14 @@ class Repeated(NamedTuple):
         log: the choices that make it again from here on.
         nondeterminism: how it differed, if it did.
         told: the error of a repetition that tells more than that of the run itself, which was not traced.
+        besides: a note on what the run has left behind, though it fails again in the same way; or "".
     """
 
     trace: Trace
     log: ChoiceLog
-    nondeterminism: Nondeterminism | None
-    told: StepBudgetExceeded | None
+    nondeterminism: Nondeterminism | None = None
+    told: StepBudgetExceeded | None = None
+    besides: str = ""
 
 
 def _how(error: BaseException | None) -> str:

@@ -54,6 +54,7 @@ def explore(
     database: str | os.PathLike[str] | FailuresOf | None = None,
     progress: Progress | None = None,
     self_check: bool = False,
+    strict_exception_groups: bool = True,
 ) -> Result:
     """Run a scenario many times, each time with other choices.
 
@@ -83,6 +84,8 @@ def explore(
         progress: called now and then with the number of executions so far.
         self_check: make every run twice more, and report the first step in which they differ as
             `Nondeterminism`. (With a run that fails, this is always done.)
+        strict_exception_groups: as `trio.run` takes it. False: nurseries of the scenario that do not say
+            otherwise let a single exception through as it is, instead of in a group. Trio warns of that.
 
     Raises:
         WrongUse: an argument makes no sense (`WrongType`: is of a wrong type), no task has a name that the
@@ -104,6 +107,7 @@ def explore(
     arguments.number("max_seconds", max_seconds)
     arguments.flag("shrink_failures", shrink_failures)
     arguments.flag("self_check", self_check)
+    arguments.flag("strict_exception_groups", strict_exception_groups)
     arguments.optional(arguments.function, "progress", progress)
     if database is not None and not isinstance(database, FailuresOf):
         arguments.file_path("database", database)
@@ -150,6 +154,7 @@ def explore(
         progress=progress,
         self_check=self_check,
         compare=True,
+        strict_exception_groups=strict_exception_groups,
         until=real_seconds() + max_seconds,
     )
     if database is None:
@@ -230,7 +235,12 @@ def _explore_known_first(
         if len(failures) == options.max_failures:
             break
         try:
-            again = replay(scenario, token, max_steps=options.max_steps)
+            again = replay(
+                scenario,
+                token,
+                max_steps=options.max_steps,
+                strict_exception_groups=options.strict_exception_groups,
+            )
         except Interrupted:
             interrupted = True
             break
@@ -276,13 +286,19 @@ def _explore_known_first(
     return result
 
 
-def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS) -> Result:
+def replay(
+    scenario: Scenario,
+    token: str,
+    *,
+    max_steps: int = DEFAULT_MAX_STEPS,
+    strict_exception_groups: bool = True,
+) -> Result:
     """Make one particular run once more.
 
     Args:
         scenario: the one that the token was found with.
         token: the token of a failure.
-        max_steps: as for `explore`.
+        max_steps, strict_exception_groups: as for `explore`.
 
     Returns:
         A result of one execution. It has no failure if the run does not fail any more.
@@ -296,11 +312,12 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     arguments.scenario(scenario)
     arguments.text("token", token)
     arguments.whole_number("max_steps", max_steps, at_least=1)
+    arguments.flag("strict_exception_groups", strict_exception_groups)
     try:
-        exploration = _replayed(scenario, token, max_steps)
+        exploration = _replayed(scenario, token, max_steps, strict_exception_groups)
     except ReplayDiverged:
         # The first run of a process may have other choices than any later one, if it fills a cache.
-        exploration = _replayed(scenario, token, max_steps)
+        exploration = _replayed(scenario, token, max_steps, strict_exception_groups)
     result = Result(
         scenario=scenario_name(scenario),
         strategy="replay",
@@ -318,9 +335,10 @@ def replay(scenario: Scenario, token: str, *, max_steps: int = DEFAULT_MAX_STEPS
     return result
 
 
-def _replayed(scenario: Scenario, token: str, max_steps: int) -> Exploration:
+def _replayed(scenario: Scenario, token: str, max_steps: int, strict: bool) -> Exploration:
     strategy = Replay(token)
-    exploration = Exploration(scenario, strategy, Options(max_steps=max_steps, faults=strategy.faults))
+    options = Options(max_steps=max_steps, faults=strategy.faults, strict_exception_groups=strict)
+    exploration = Exploration(scenario, strategy, options)
     run_nested(strategy, max_steps, exploration)
     if not exploration.interrupted:
         strategy.check_finished()

@@ -71,6 +71,7 @@ def explore_in_jobs(scenario: Scenario, name: str, seed: int, options: Options) 
             max_steps=options.max_steps,
             shrink_failures=options.shrink_failures,
             faults=options.faults,
+            strict_exception_groups=options.strict_exception_groups,
             known=options.known | {failure.token for failure in failures},
         )
         strategy = Replay(token)

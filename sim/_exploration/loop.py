@@ -23,8 +23,9 @@ from sim.strategies._replay import Prefix
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 Progress: TypeAlias = Callable[[int], None]
 
-# From so many sampled runs on, the first is made again at the end. Of a few, `self_check` repeats every one.
-# An exploration that claims to be complete is compared however small it is.
+# From so many sampled runs on, the first is made again at the end. Of a few, `self_check` repeats every one,
+# and who asks for five runs may count what they do. An exploration that claims to be complete is compared
+# however small it is, and so is one with a run that fails.
 _WORTH_COMPARING: Final = 21
 
 # Taken before a run replaces it in its module.
@@ -48,6 +49,8 @@ class Options:
     """Make runs again at the end, to see whether they leave something behind."""
     known: frozenset[str] = frozenset()
     """The tokens of failing runs that have been reported already."""
+    strict_exception_groups: bool = True
+    """As `trio.run` takes it."""
     until: float = math.inf
     """The `real_seconds` from which on no further run begins; the first always does."""
 
@@ -108,6 +111,11 @@ class Exploration:
         self._reported = set(options.known)
         # By the token of a run that was reported, the run that was found and shrank to it.
         self._found_as: dict[str, ChoiceLog] = {}
+
+    @property
+    def strict_exception_groups(self) -> bool:
+        """Whether nurseries that the scenario opens wrap one exception into a group, too."""
+        return self._options.strict_exception_groups
 
     def run(self, kernel: Kernel) -> None:
         """Explore by a kernel."""
@@ -196,13 +204,14 @@ class Exploration:
         # always at the same place. Each takes real time, too, and leaves a thread behind, so once is enough.
         blocked = isinstance(error, ThreadBlocked | TaskBlocked)
         try:
-            trace, log, nondeterminism, told = examination.repeat(log, ended, compared=not blocked)
+            trace, log, nondeterminism, told, own = examination.repeat(log, ended, compared=not blocked)
             raised = told or raised
             if nondeterminism is None and self.executions > 1 and not blocked:
                 nondeterminism, besides = examination.left_behind(raised)
+            besides = besides or own
             if nondeterminism is None and self._options.shrink_failures and not blocked:
                 shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported)
-                trace, shrunk_log, nondeterminism, told = examination.repeat(shrunk_log, shrunk)
+                trace, shrunk_log, nondeterminism, told, _ = examination.repeat(shrunk_log, shrunk)
                 log, raised = shrunk_log, told or shrunk.error or raised
             error = nondeterminism or innermost(raised)
             if besides:
@@ -229,7 +238,7 @@ class Exploration:
         """Make a run that held twice more, to see that it is a function of its choices."""
         log = kernel.log.copy()
         assert self._examination is not None
-        trace, log, nondeterminism, _ = self._examination.repeat(log, ended, strictly=True)
+        trace, log, nondeterminism, *_ = self._examination.repeat(log, ended, strictly=True)
         if nondeterminism is not None:
             self._report(nondeterminism, nondeterminism, log, trace)
 

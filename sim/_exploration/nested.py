@@ -36,7 +36,7 @@ def run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) -> 
 
     try:
         with exploring_alone():
-            trio.run(host)
+            trio.run(host, strict_exception_groups=exploration.strict_exception_groups)
     except KeyboardInterrupt:
         # Before the first run, or after the last.
         exploration.interrupted = True

@@ -27,7 +27,7 @@ from sim._run.step import TaskId
 from sim._run.trace import is_library, is_machinery, short_name, task_label
 
 WATCHED: Final = 500
-"""How many of the last steps are watched of a run that is given up."""
+"""How many of the last steps are watched of a run that is given up, and no more than the last half."""
 
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None))
 _SIZED: Final = (list, dict, set, frozenset, tuple, deque, bytearray)

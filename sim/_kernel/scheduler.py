@@ -265,6 +265,7 @@ class Scheduler:
         schedule = ChoiceKind.SCHEDULE
         context = RUN_CONTEXT
         steps, max_steps = self.steps, self.max_steps
+        watched_from = max(max_steps - WATCHED, max_steps // 2)
         previous = CLOCK if steps else ROOT
         noting = False
         # While it is cleaned up after an execution, each task has its turn anyway.
@@ -425,7 +426,7 @@ class Scheduler:
                         fairness.stepped(task, runq, repeated=repeated)
                 if trace is not None:
                     trace.after_step(task, bool(runq) and runq[0] is task, fault)
-                    if steps > max_steps - WATCHED and self.watch is not None:
+                    if steps > watched_from and self.watch is not None:
                         self.watch.note(task, ids[task])
                 if findings.first is not None:
                     if self.strategy is not None:

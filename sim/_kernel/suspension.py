@@ -68,7 +68,7 @@ class Suspensions:
 
     def state(self, calls: Sequence[Call]) -> Hashable:
         """What the calls hold that a suspended task is in."""
-        return tuple([self._essence(held) for call, _ in calls for held in gc.get_referents(call)])
+        return tuple([self._essence(held) for call, _ in calls for held in _held(call)])
 
     def reach(self, calls: Sequence[Call]) -> Hashable:
         """What can be reached from what the calls hold: another after a step that has changed any of it.
@@ -78,13 +78,15 @@ class Suspensions:
         """
         seen: set[int] = set()
         found: list[Hashable] = []
-        layer = [held for call, _ in calls for held in gc.get_referents(call)]
+        layer = [held for call, _ in calls for held in _held(call)]
         for _ in range(_DEPTH):
             following: list[Any] = []
             for value in layer:
                 kind: Any = type(value)
                 if kind in _PLAIN:
                     found.append((kind, value))
+                elif kind is CodeType:
+                    continue
                 elif isinstance(value, _CALLS):
                     # Each call is another.
                     found.append(kind)
@@ -200,6 +202,19 @@ def calls_of(task: Any) -> list[Call]:
             break
         awaited = following
     return calls
+
+
+def _held(call: Any) -> list[Any]:
+    """What a call refers to: its variables, above all."""
+    held = gc.get_referents(call)
+    for place, value in enumerate(held):
+        if type(value) is FrameType:
+            # After its frame comes the dict in which the variables are once somebody has asked for them by
+            # ``f_locals``, as a debugger does: that is a copy, and nothing that the task has done.
+            if place + 1 < len(held) and type(held[place + 1]) is dict:
+                del held[place + 1]
+            break
+    return held
 
 
 def place_of(calls: Sequence[Call]) -> Hashable:

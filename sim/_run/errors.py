@@ -279,7 +279,11 @@ class Nondeterminism(ScenarioFailure):
         "hashed by their address, a module-level cache that survives an execution, a clock kept as an "
         "argument's default, id()"
     )
-    # Added where nothing was found that has changed.
+    # Said first where something was found that has changed, and added where nothing was.
+    _if_changed: ClassVar = (
+        "what has changed may decide here: a scenario must build all of its state itself, for each run anew; "
+        "or "
+    )
     _unless: ClassVar = ""
 
     def __init__(
@@ -297,7 +301,7 @@ class Nondeterminism(ScenarioFailure):
         differs = _listed("what has changed between the two", changed[:_MOST_CHANGES])
         runs = f"  once:  {first}\n  again: {second}\n"
         what = self._what.format(which=which)
-        why = self._why if changed else f"{self._why}{self._unless}"
+        why = f"{self._if_changed}{self._why}" if changed else f"{self._why}{self._unless}"
         self.finding = f"{what}, from step {step} on:\n{runs}{where}{differs}{why}"
         own = "" if cause is None else f"{_one_line(cause)}\nbut "
         super().__init__(f"{own}{self.finding}")
@@ -315,6 +319,7 @@ class StateOutlivesRun(Nondeterminism):
 
     _what = "state outlives a run: {which} was made again after the others, and was another"
     _why = "a scenario must build all of its state itself, for each run anew"
+    _if_changed = ""
     _unless = (
         "; if this one does, something decides here that the simulator does not control, as the order of a "
         "set of objects hashed by their address"

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from types import SimpleNamespace
 
 import pytest
 import trio
 import trio.testing
 
 import sim
+from sim._kernel.suspension import Suspensions, calls_of
 
 STRATEGIES = ("random", "pct:3", "pos", "delay:2", "preemption:2", "dfs", "dpor", "dpor:2")
 
@@ -324,3 +326,24 @@ def test_loop_that_nothing_ends_is_a_livelock(strategy: str) -> None:
         scenario, strategy, max_executions=1, max_steps=500, shrink_failures=False
     ).failures
     assert isinstance(failure.error, sim.StepBudgetExceeded)
+
+
+def test_who_looks_at_the_variables_of_a_task_changes_nothing_in_how_it_stands() -> None:
+    async def nothing() -> None:
+        await trio.sleep(0)
+
+    async def poll() -> None:
+        done = False
+        while not done:
+            await nothing()
+
+    coroutine = poll()
+    coroutine.send(None)
+    suspensions = Suspensions()
+    calls = calls_of(SimpleNamespace(coro=coroutine))
+    assert len(calls) > 2
+    before = suspensions.state(calls), suspensions.reach(calls)
+    for _, frame in calls:
+        assert frame.f_locals is not None
+    assert (suspensions.state(calls), suspensions.reach(calls)) == before
+    coroutine.close()

@@ -527,3 +527,58 @@ def test_failure_that_only_the_process_of_a_job_can_have_is_not_lost() -> None:
     assert isinstance(failure.error, sim.StateOutlivesRun)
     assert "RuntimeError: only after others" in str(failure.error)
     assert "again: it held" in str(failure.error)
+
+
+def losing(poisoned: list[int], after: Any) -> Any:
+    """A scenario that, when it loses an update, leaves behind that it has."""
+
+    async def scenario() -> None:
+        cell = sim.Shared(0)
+
+        async def add() -> None:
+            value = cell.get()
+            await trio.lowlevel.checkpoint()
+            cell.set(value + 1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(add)
+            nursery.start_soon(add)
+        if poisoned:
+            await after()
+        if cell.get() != 2:
+            poisoned.append(1)
+            raise AssertionError("an update is lost")
+
+    return scenario
+
+
+@pytest.mark.parametrize("strategy", ["random", "dfs"])
+def test_what_only_failing_runs_leave_behind_is_named_beside_their_failure(strategy: str) -> None:
+    scenario = losing([], trio.lowlevel.checkpoint)
+    (failure,) = sim.explore(scenario, strategy).failures
+    assert isinstance(failure.error, AssertionError)
+    report = describe_failure(failure)
+    assert report.startswith("AssertionError: an update is lost\nbesides, state outlives a run")
+    assert "poisoned: a list of 0 -> a list of" in report
+
+
+@pytest.mark.parametrize("strategy", ["random", "dfs"])
+def test_failing_run_that_changes_how_the_next_one_fails_is_told_so(strategy: str) -> None:
+    async def fail() -> None:
+        raise KeyError("poisoned")
+
+    (failure,) = sim.explore(losing([], fail), strategy).failures
+    assert isinstance(failure.error, sim.Nondeterminism)
+    text = str(failure.error)
+    assert text.startswith("AssertionError: an update is lost")
+    assert "poisoned: a list of 0 -> a list of" in text
+    # What is known comes before what is usual.
+    assert text.index("what has changed may decide here") < text.index("the order of a set")
+
+
+def test_failing_run_that_leaves_nothing_behind_has_no_note() -> None:
+    async def nothing() -> None:
+        pass
+
+    (failure,) = sim.explore(losing([], nothing)).failures
+    assert not getattr(failure.error, "__notes__", [])
