@@ -5,8 +5,8 @@ So do the modules from which a program explores, for whoever has one of these ha
 """
 
 from sim._dependence.shared import Shared
+from sim._exploration.exploration import Scenario
 from sim._exploration.explore import explore, replay
-from sim._exploration.loop import Scenario
 from sim._exploration.result import Failure, Interrupted, Result
 from sim._run.draws import choose
 from sim._run.errors import (

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
-from sim._exploration.loop import Scenario
+from sim._exploration.exploration import Scenario
 from sim._run.errors import WrongUse
 
 

@@ -12,22 +12,21 @@ from dataclasses import replace
 from typing import Final
 
 from sim._exploration.database import FailureDatabase, FailuresOf
-from sim._exploration.in_jobs import explore_in_jobs
-from sim._exploration.jobs import SAMPLING
-from sim._exploration.loop import (
+from sim._exploration.exploration import (
     Exploration,
     Options,
     Progress,
     Scenario,
-    check_names,
     module_of,
     real_seconds,
     scenario_name,
 )
+from sim._exploration.in_jobs import run_in_jobs
+from sim._exploration.jobs import SAMPLING
 from sim._exploration.nested import run_nested
-from sim._exploration.result import Failure, Interrupted, Result
+from sim._exploration.result import Failure, Result
 from sim._run import arguments
-from sim._run.errors import Nondeterminism, ReplayDiverged, WrongUse
+from sim._run.errors import ReplayDiverged, WrongUse
 from sim._run.strategy import Strategy
 from sim.faults import FaultKind, FaultPlan
 from sim.strategies import SCHEDULES, DepthBounded, Sweep, make_strategy
@@ -143,7 +142,11 @@ def explore(
         chosen = DepthBounded(chosen, max_depth)
     if not max_seconds > 0:
         raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
+    if jobs != 1 and name.partition(":")[0] not in SAMPLING:
+        raise WrongUse(f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided")
     options = Options(
+        strategy=name,
+        seed=seed,
         max_steps=max_steps,
         max_depth=max_depth,
         max_executions=max_executions,
@@ -158,132 +161,52 @@ def explore(
         until=real_seconds() + max_seconds,
     )
     if database is None:
-        return _explore(scenario, name, chosen, seed, options)
+        exploration = Exploration(scenario, chosen, options)
+        _run(exploration)
+        return exploration.result()
     if not isinstance(database, FailuresOf):
         database = FailuresOf(database, f"{module_of(scenario)}:{scenario_name(scenario)}")
-    return _explore_known_first(scenario, name, chosen, seed, options, database)
+    return _explore_known_first(scenario, chosen, options, database)
 
 
-def _explore(scenario: Scenario, name: str, chosen: Strategy, seed: int, options: Options) -> Result:
-    """`explore`, its arguments made sense of."""
-    jobs = options.jobs
-    if jobs != 1:
-        if name.partition(":")[0] not in SAMPLING:
-            raise WrongUse(f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided")
-        return explore_in_jobs(scenario, name, seed, options)
-    exploration = Exploration(scenario, chosen, options)
-    run_nested(chosen, options.max_steps, exploration)
-    if not exploration.interrupted:
-        check_names(options.faults, exploration.unnamed, bool(exploration.failures))
-    complete = exploration.exhausted and chosen.exhaustive
-    # What was gone through was then not one program.
-    dependent = any(isinstance(failure.error, Nondeterminism) for failure in exploration.failures)
-    result = Result(
-        scenario=scenario_name(scenario),
-        strategy=name,
-        executions=exploration.executions,
-        complete=complete and not dependent and not exploration.unseen,
-        coverage="runs that depend on those before"
-        if complete and dependent
-        else _coverage(name, chosen, options.faults, exploration.fair_only)
-        + (_but_unseen(exploration.unseen) if complete else ""),
-        failures=tuple(exploration.failures),
-        seconds=exploration.seconds,
-        steps=exploration.steps,
-        abandoned=exploration.abandoned,
-        seed=seed,
-        never=exploration.never,
-        diverged=exploration.diverged,
-        fair_only=exploration.fair_only,
-    )
-    if exploration.interrupted:
-        raise Interrupted(result)
-    return result
-
-
-def _coverage(name: str, strategy: Strategy, faults: FaultPlan | None, fair_only: bool) -> str:
-    """What a strategy has covered, and within which bounds if it has gone through all that is within."""
-    coverage = strategy.coverage
-    if not coverage.startswith("all ") or name == "sweep":
-        return coverage
-    if faults is not None:
-        coverage += f", with at most {faults.at_most} fault{'s' if faults.at_most != 1 else ''}"
-    return f"{coverage}, with fair turns" if fair_only else coverage
-
-
-def _but_unseen(unseen: frozenset[str]) -> str:
-    """What the coverage does not say."""
-    if not unseen:
-        return ""
-    return f", but for locks of before the run that cannot be replaced, in {', '.join(sorted(unseen))}"
+def _run(exploration: Exploration) -> None:
+    if exploration.options.jobs == 1:
+        run_nested(exploration)
+    else:
+        run_in_jobs(exploration)
 
 
 def _explore_known_first(
-    scenario: Scenario,
-    name: str,
-    chosen: Strategy,
-    seed: int,
-    options: Options,
-    database: FailuresOf,
+    scenario: Scenario, chosen: Strategy, options: Options, database: FailuresOf
 ) -> Result:
     known, key = FailureDatabase(database.path), database.key
+    before: list[Exploration] = []
     failures: list[Failure] = []
-    executions = steps = 0
-    seconds = 0.0
     interrupted = False
     for token in known.tokens(key):
-        if len(failures) == options.max_failures:
+        if len(failures) == options.max_failures or interrupted:
             break
         try:
-            again = replay(
-                scenario,
-                token,
-                max_steps=options.max_steps,
-                strict_exception_groups=options.strict_exception_groups,
-            )
-        except Interrupted:
-            interrupted = True
-            break
+            again = _replayed(scenario, token, options.max_steps, options.strict_exception_groups)
         except WrongUse:
             known.remove(key, token)
             continue
-        executions, steps = executions + 1, steps + again.steps
-        seconds += again.seconds
-        failures += again.failures
-        if not again.failures:
-            known.remove(key, token)
-    result = Result(
-        scenario=scenario_name(scenario),
-        strategy=name,
-        executions=0,
-        complete=False,
-        coverage="failing runs of before",
-        failures=(),
-        seconds=0.0,
-        steps=0,
-        abandoned=0,
-        seed=seed,
-    )
-    if len(failures) < options.max_failures and not interrupted:
-        tokens = frozenset(failure.token for failure in failures)
-        left = replace(options, max_failures=options.max_failures - len(failures), known=tokens)
-        try:
-            result = _explore(scenario, name, chosen, seed, left)
-        except Interrupted as stopped:
-            interrupted, result = True, stopped.result
-    for failure in result.failures:
+        interrupted = again.interrupted
+        if not interrupted:
+            before.append(again)
+            failures += again.failures
+            if not again.failures:
+                known.remove(key, token)
+    tokens = frozenset(failure.token for failure in failures)
+    left = replace(options, max_failures=options.max_failures - len(failures), known=tokens)
+    exploration = Exploration(scenario, chosen, left, before)
+    exploration.interrupted = interrupted
+    if not exploration.has_enough and not interrupted:
+        _run(exploration)
+    for failure in exploration.failures:
         known.add(key, failure.token)
     known.save()
-    result = replace(
-        result,
-        executions=result.executions + executions,
-        failures=(*failures, *result.failures),
-        seconds=result.seconds + seconds,
-        steps=result.steps + steps,
-    )
-    if interrupted:
-        raise Interrupted(result)
-    return result
+    return exploration.result()
 
 
 def replay(
@@ -313,33 +236,24 @@ def replay(
     arguments.text("token", token)
     arguments.whole_number("max_steps", max_steps, at_least=1)
     arguments.flag("strict_exception_groups", strict_exception_groups)
-    try:
-        exploration = _replayed(scenario, token, max_steps, strict_exception_groups)
-    except ReplayDiverged:
-        # The first run of a process may have other choices than any later one, if it fills a cache.
-        exploration = _replayed(scenario, token, max_steps, strict_exception_groups)
-    result = Result(
-        scenario=scenario_name(scenario),
-        strategy="replay",
-        executions=exploration.executions,
-        complete=False,
-        coverage="one run",
-        failures=tuple(exploration.failures),
-        seconds=exploration.seconds,
-        steps=exploration.steps,
-        abandoned=0,
-        seed=0,
-    )
-    if exploration.interrupted:
-        raise Interrupted(result)
-    return result
+    return _replayed(scenario, token, max_steps, strict_exception_groups).result()
 
 
 def _replayed(scenario: Scenario, token: str, max_steps: int, strict: bool) -> Exploration:
+    try:
+        return _replayed_once(scenario, token, max_steps, strict)
+    except ReplayDiverged:
+        # The first run of a process may have other choices than any later one, if it fills a cache.
+        return _replayed_once(scenario, token, max_steps, strict)
+
+
+def _replayed_once(scenario: Scenario, token: str, max_steps: int, strict: bool) -> Exploration:
     strategy = Replay(token)
-    options = Options(max_steps=max_steps, faults=strategy.faults, strict_exception_groups=strict)
+    options = Options(
+        strategy="replay", max_steps=max_steps, faults=strategy.faults, strict_exception_groups=strict
+    )
     exploration = Exploration(scenario, strategy, options)
-    run_nested(strategy, max_steps, exploration)
+    run_nested(exploration)
     if not exploration.interrupted:
         strategy.check_finished()
     return exploration

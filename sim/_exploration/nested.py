@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from sim._exploration.alone import exploring_alone
-from sim._exploration.loop import Exploration
+from sim._exploration.exploration import Exploration
+from sim._exploration.loop import Loop
 from sim._kernel import nested
 from sim._run.errors import WrongUse
-from sim._run.strategy import Strategy
 from sim._trio import check_trio
 
 
-def run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) -> None:
+def run_nested(exploration: Exploration, stopped: Callable[[], bool] | None = None) -> None:
     """Run an exploration to its end.
 
     Args:
-        strategy: the exploration's own.
-        max_steps: after how many a run is given up.
-        exploration: what it comes to is in there.
+        exploration: what it comes to is added to it.
+        stopped: see `Loop`.
 
     Raises:
         WrongUse: called from a task, or while another exploration goes on.
@@ -29,14 +30,15 @@ def run_nested(strategy: Strategy, max_steps: int, exploration: Exploration) -> 
             "not from a task"
         )
     check_trio()
+    exploration.begun = True
 
     async def host() -> None:
-        with nested(max_steps, strategy.wants_footprints) as kernel:
-            exploration.run(kernel)
+        with nested(exploration.options.max_steps, exploration.strategy.wants_footprints) as kernel:
+            Loop(exploration, kernel, stopped).run()
 
     try:
         with exploring_alone():
-            trio.run(host, strict_exception_groups=exploration.strict_exception_groups)
+            trio.run(host, strict_exception_groups=exploration.options.strict_exception_groups)
     except KeyboardInterrupt:
         # Before the first run, or after the last.
         exploration.interrupted = True

@@ -41,6 +41,10 @@ class Replay(Strategy):
         del kind
         return self._reader.next(alternatives)
 
+    @property
+    def coverage(self) -> str:
+        return "one run"
+
     def check_finished(self) -> None:
         """Raises `ReplayDiverged` if the run was not the one of the token."""
         self._reader.finish()

@@ -180,6 +180,21 @@ def test_faults_strike_only_tasks_that_the_plan_names() -> None:
     assert struck_with("?*") == {"scenario", "spared", "target"}
 
 
+def test_a_run_that_failed_without_a_fault_is_replayed_after_the_mend_though_the_plan_names_nobody() -> None:
+    broken = True
+
+    async def scenario() -> None:
+        await trio.lowlevel.checkpoint()
+        assert not broken
+
+    nobody = sim.FaultPlan((sim.FaultKind.CRASH,), tasks="nobody")
+    (failure,) = sim.explore(scenario, max_executions=1, faults=nobody).failures
+    broken = False
+    assert not sim.replay(scenario, failure.token).failures
+    with pytest.raises(sim.WrongUse, match="no task has a name like 'nobody'"):
+        sim.explore(scenario, max_executions=1, faults=nobody)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
