@@ -12,7 +12,6 @@ from sim._run.choices import ChoiceLog
 from sim._run.errors import TaskBlocked, ThreadBlocked
 from sim._run.strategy import Execution, RepetitionDiverged, Verdict
 from sim._run.trace import Trace
-from sim._world.worker import time_limited
 from sim.strategies._replay import Prefix
 
 # From so many sampled runs on, the first is made again at the end. Of a few, `self_check` repeats every one,
@@ -50,7 +49,7 @@ class Loop:
         began = real_seconds()
         try:
             package = module_of(exploration.scenario).partition(".")[0]
-            with kernel.struck_by(options.faults, package) as faults, time_limited(options.until):
+            with kernel.struck_by(options.faults, package) as faults, kernel.time_limited(options.until):
                 try:
                     self._loop()
                 except RepetitionDiverged as diverged:

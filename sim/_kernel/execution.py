@@ -53,10 +53,10 @@ from sim._trio import RUN_CONTEXT
 from sim._world.escapes import guarded
 from sim._world.locks import Tasks
 from sim._world.logs import gathered
-from sim._world.own_threads import OwnThreads, executors_go_on, let_executors_end
+from sim._world.own_threads import executors_go_on, let_executors_end
 from sim._world.pinned import PinnedSources
 from sim._world.threads import THREADS, ThreadSimulation
-from sim._world.worker import watched
+from sim._world.worker import Watch
 from sim.faults import FaultKind, FaultPlan
 
 
@@ -71,18 +71,21 @@ class Kernel:
         self._scheduler = Scheduler(runner, max_steps, recorder, self._findings)
         self._order = Order(lambda: self._scheduler.ids)
         self._nurseries = OuterNurseries(runner, self._findings, self._order.ordered)
-        self._threads = ThreadSimulation(self._spawn_background, self._strike_thread, self._findings.find)
+        self._interrupts = Interrupts(runner)
+        # So that the run ends with the step that is under way.
+        self._interrupts.noticed = lambda: self._findings.find(KeyboardInterrupt())
+        self._watch = Watch(self._interrupts.pending)
+        self._threads = ThreadSimulation(
+            self._spawn_background, self._strike_thread, self._findings.find, self._watch
+        )
         # Whether the locks that the program has made before were looked for.
         self._looked_through = False
-        self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed)
+        self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed, self._threads)
         self._callbacks = CallbackQueue(self._spawn_callback_task, self._is_over_but_for_callbacks)
         self._recursion = RecursionRoom()
         # Nothing is left but threads of executors, and these were told to end.
         self._exiting = False
-        self._interrupts = Interrupts(runner)
-        # So that the run ends with the step that is under way.
-        self._interrupts.noticed = lambda: self._findings.find(KeyboardInterrupt())
-        self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts)
+        self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts, self._watch)
         self._inner_steps = InnerSteps(
             runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
         )
@@ -248,7 +251,7 @@ class Kernel:
         self._exiting = True
 
         async def exit_program() -> None:
-            let_executors_end()
+            let_executors_end(self._threads.own())
 
         task = self._spawn_background(exit_program, "<end of the program>")
         self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
@@ -374,6 +377,15 @@ class Kernel:
             scheduler.max_steps = before
 
     @contextlib.contextmanager
+    def time_limited(self, until: float) -> Generator[None]:
+        """Do not wait much longer than until a moment, in real seconds, for what computes."""
+        before, self._watch.until = self._watch.until, until
+        try:
+            yield
+        finally:
+            self._watch.until = before
+
+    @contextlib.contextmanager
     def struck_by(self, plan: FaultPlan | None, package: str) -> Generator[FaultInjector | None]:
         """Let faults strike in the executions that are made in the block.
 
@@ -406,7 +418,7 @@ class Kernel:
         scheduler, refuse = self._scheduler, self._findings.escaped
         with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries, self._order):
             Draws.choose = scheduler.draw
-            Tasks.side, OwnThreads.starter = self._inner_steps, self._threads
+            Tasks.side = self._inner_steps
             try:
                 with (
                     self._recursion.kept(),
@@ -415,13 +427,12 @@ class Kernel:
                     gathered(scheduler.logged),
                     threads_replaced(self._threads.start),
                     self._interrupts.noted(),
-                    watched(self._interrupts.pending),
                     self._watchdog.watching(),
                 ):
                     yield
             finally:
                 Draws.choose = None
-                Tasks.side = OwnThreads.starter = None
+                Tasks.side = None
                 self._threads.stop()
 
 

@@ -26,7 +26,7 @@ from sim._run.errors import TaskBlocked
 from sim._run.trace import place, short_name
 from sim._trio import RUN_CONTEXT
 from sim._world.locks import RunIsOver
-from sim._world.worker import GRACE, IDLE, LOOK, PATIENCE, Watch, Worker, waits_for_disk, watch
+from sim._world.worker import GRACE, IDLE, LOOK, PATIENCE, Watch, Worker, waits_for_disk
 
 _new_lock: Final = _thread.allocate_lock
 _start_thread: Final = _thread.start_new_thread
@@ -47,14 +47,17 @@ class Watchdog:
         scheduler: makes the steps, in the thread that makes this.
         findings: are told of a step that was ended.
         interrupts: whether Ctrl-C was pressed, and can be heard.
+        watch: knows when the time is up; is told of a step that was ended.
     """
 
-    def __init__(self, scheduler: Scheduler, findings: Findings, interrupts: Interrupts) -> None:
+    def __init__(
+        self, scheduler: Scheduler, findings: Findings, interrupts: Interrupts, watch: Watch
+    ) -> None:
         self._scheduler = scheduler
         self._findings = findings
         self._interrupts = interrupts
         interrupts.taken = self.took
-        self._watch: Watch = watch
+        self._watch = watch
         self._identity, self._native = threading.get_ident(), threading.get_native_id()
         # Why the signal was sent that is under way: to a step that is blocked, or to one that is overdue.
         self._sent: bool | None = None

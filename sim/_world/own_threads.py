@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import _thread
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import thread as executors
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from sim._run.errors import Escape, ThreadCrashed
 from sim._run.step import Operation
@@ -32,6 +32,11 @@ _Thread: Any = threading.Thread
 class Starter(Protocol):
     """What simulates threads, while an exploration is under way."""
 
+    @property
+    def over(self) -> bool:
+        """Whether the exploration has ended: what a program has kept of it, the next one calls too."""
+        ...
+
     def start_own(self, thread: OwnThread) -> None:
         """Start a thread: from here on it may run."""
         ...
@@ -47,12 +52,6 @@ class Starter(Protocol):
     def idle(self) -> list[Worker]:
         """Real threads that have nothing to do."""
         ...
-
-
-class OwnThreads:
-    """What stands behind `threading.Thread`, while an exploration is under way."""
-
-    starter: Starter | None = None
 
 
 class End(ThreadLock):
@@ -89,6 +88,7 @@ class OwnThread:
     """One thread of the program's own.
 
     Args:
+        starter: what simulates it.
         function: what it does.
         name: of the thread.
         daemon: a program's end does not wait for it.
@@ -98,7 +98,15 @@ class OwnThread:
         worker: the real thread; None before it is started.
     """
 
-    def __init__(self, function: Callable[[], object], name: str, daemon: bool, thread: Any = None) -> None:
+    def __init__(
+        self,
+        starter: Starter,
+        function: Callable[[], object],
+        name: str,
+        daemon: bool,
+        thread: Any = None,
+    ) -> None:
+        self._starter = starter
         self._function = function
         self.name = name
         self.daemon = daemon
@@ -138,28 +146,41 @@ class OwnThread:
         if hook is not _hooks[-1]:
             # The scenario has set it, and so knows what to do.
             hook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self.thread)))
-        elif OwnThreads.starter is not None:
+        else:
             crash = ThreadCrashed(self.name, error)
-            OwnThreads.starter.find(crash.with_traceback(error.__traceback__))
+            self._starter.find(crash.with_traceback(error.__traceback__))
 
 
 # What threads were to call with what they do not handle, before each exploration under way.
 _hooks: Final[list[Any]] = [threading.excepthook]
 
 
-def own_threads() -> Iterator[Replacement]:
-    """What to put where, as long as an exploration lasts."""
-    yield _thread, "start_new_thread", _starting(_thread.start_new_thread)
-    yield threading, "_start_new_thread", _starting(_threading._start_new_thread)
+#: Gives what simulates threads, if it is the run that calls.
+Simulated: TypeAlias = Callable[[], Starter | None]
+
+
+def own_threads(starter: Starter) -> Iterator[Replacement]:
+    """What to put where, as long as an exploration lasts.
+
+    Args:
+        starter: simulates what the program starts.
+    """
+
+    def simulated() -> Starter | None:
+        """The starter, if it is the run that calls; else it is for the real thing."""
+        return starter if guarding() and belongs_to_the_run() and not starter.over else None
+
+    yield _thread, "start_new_thread", _starting(simulated, _thread.start_new_thread)
+    yield threading, "_start_new_thread", _starting(simulated, _threading._start_new_thread)
     start_joinable = getattr(_thread, "start_joinable_thread", None)
     if start_joinable is not None:
         yield _thread, "start_joinable_thread", announced(start_joinable, "_thread.start_joinable_thread")
-    yield threading.Thread, "start", _start(threading.Thread.start)
-    yield threading.Thread, "join", _join(threading.Thread.join)
-    yield threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive)
-    yield threading, "enumerate", _enumerate(threading.enumerate)
-    yield threading, "active_count", _active_count(threading.active_count)
-    yield futures.ThreadPoolExecutor, "submit", _submit(futures.ThreadPoolExecutor.submit)
+    yield threading.Thread, "start", _start(simulated, threading.Thread.start)
+    yield threading.Thread, "join", _join(simulated, threading.Thread.join)
+    yield threading.Thread, "is_alive", _is_alive(simulated, threading.Thread.is_alive)
+    yield threading, "enumerate", _enumerate(simulated, threading.enumerate)
+    yield threading, "active_count", _active_count(simulated, threading.active_count)
+    yield futures.ThreadPoolExecutor, "submit", _submit(simulated, futures.ThreadPoolExecutor.submit)
 
 
 @contextmanager
@@ -172,12 +193,14 @@ def hook_of_threads_kept() -> Generator[None]:
         threading.excepthook = _hooks.pop()
 
 
-def let_executors_end() -> None:
-    """What happens to idle threads of executors when a program ends."""
+def let_executors_end(threads: Iterable[OwnThread]) -> None:
+    """What happens to idle threads of executors when a program ends.
+
+    Args:
+        threads: all that there are.
+    """
     _executors._shutdown = True
-    starter = OwnThreads.starter
-    assert starter is not None
-    for own in starter.own():
+    for own in threads:
         jobs = executor_queue(own)
         if jobs is not None:
             jobs.put(None)
@@ -193,34 +216,32 @@ def executor_queue(own: OwnThread) -> Any:
     return None if own.thread is None else _executors._threads_queues.get(own.thread)
 
 
-def _simulated() -> Starter | None:
-    return OwnThreads.starter if guarding() and belongs_to_the_run() else None
-
-
 def _launch(starter: Starter, own: OwnThread) -> int:
     outside_threads(lambda: starter.start_own(own))
     assert own.worker is not None
     return own.worker.identity
 
 
-def _starting(start: Callable[..., int]) -> Callable[..., int]:
+def _starting(simulated: Simulated, start: Callable[..., int]) -> Callable[..., int]:
     def start_new_thread(function: Any, args: Any, kwargs: Any = None, /) -> int:
-        starter = _simulated()
+        starter = simulated()
         if starter is None:
             return start(function, args, {} if kwargs is None else kwargs)
         name = getattr(function, "__name__", repr(function))
-        return _launch(starter, OwnThread(lambda: function(*args, **(kwargs or {})), name, daemon=True))
+        return _launch(
+            starter, OwnThread(starter, lambda: function(*args, **(kwargs or {})), name, daemon=True)
+        )
 
     return start_new_thread
 
 
-def _start(start: Callable[[Any], None]) -> Callable[[Any], None]:
+def _start(simulated: Simulated, start: Callable[[Any], None]) -> Callable[[Any], None]:
     def start_thread(self: Any) -> None:
-        starter = _simulated()
+        starter = simulated()
         if starter is None or not getattr(self, "_initialized", False) or self._started._flag:
             start(self)
             return
-        own = self._sim = OwnThread(self.run, self.name, self.daemon, self)
+        own = self._sim = OwnThread(starter, self.run, self.name, self.daemon, self)
         self._ident = _launch(starter, own)
         # Without its lock: whoever waits for that waits in `start`.
         self._started._flag = True
@@ -228,10 +249,10 @@ def _start(start: Callable[[Any], None]) -> Callable[[Any], None]:
     return start_thread
 
 
-def _join(join: Callable[..., None]) -> Callable[..., None]:
+def _join(simulated: Simulated, join: Callable[..., None]) -> Callable[..., None]:
     def join_thread(self: Any, timeout: float | None = None) -> None:
         own: OwnThread | None = getattr(self, "_sim", None)
-        if _simulated() is None or not getattr(self, "_initialized", False) or not self._started._flag:
+        if simulated() is None or not getattr(self, "_initialized", False) or not self._started._flag:
             join(self, timeout)
         elif self is threading.current_thread():
             raise RuntimeError("cannot join current thread")
@@ -248,10 +269,10 @@ def _join(join: Callable[..., None]) -> Callable[..., None]:
     return join_thread
 
 
-def _is_alive(is_alive: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _is_alive(simulated: Simulated, is_alive: Callable[[Any], bool]) -> Callable[[Any], bool]:
     def alive(self: Any) -> bool:
         own: OwnThread | None = getattr(self, "_sim", None)
-        if own is None or _simulated() is None:
+        if own is None or simulated() is None:
             return is_alive(self)
         point()
         return not own.end._take()
@@ -259,9 +280,11 @@ def _is_alive(is_alive: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return alive
 
 
-def _enumerate(enumerate_all: Callable[[], list[threading.Thread]]) -> Callable[[], list[Any]]:
+def _enumerate(
+    simulated: Simulated, enumerate_all: Callable[[], list[threading.Thread]]
+) -> Callable[[], list[Any]]:
     def those_that_run() -> list[Any]:
-        starter = _simulated()
+        starter = simulated()
         everybody = enumerate_all()
         if starter is None:
             return everybody
@@ -275,9 +298,9 @@ def _enumerate(enumerate_all: Callable[[], list[threading.Thread]]) -> Callable[
     return those_that_run
 
 
-def _active_count(count: Callable[[], int]) -> Callable[[], int]:
+def _active_count(simulated: Simulated, count: Callable[[], int]) -> Callable[[], int]:
     def active_count() -> int:
-        return len(threading.enumerate()) if _simulated() is not None else count()
+        return len(threading.enumerate()) if simulated() is not None else count()
 
     return active_count
 
@@ -286,9 +309,9 @@ def _is_of_run(lock: Any) -> bool:
     return isinstance(lock, ThreadLock) and not lock.older
 
 
-def _submit(submit: Callable[..., Any]) -> Callable[..., Any]:
+def _submit(simulated: Simulated, submit: Callable[..., Any]) -> Callable[..., Any]:
     def submit_job(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if _simulated() is not None and not _is_of_run(self._shutdown_lock):
+        if simulated() is not None and not _is_of_run(self._shutdown_lock):
             raise refused(
                 Escape(
                     "an executor that was made before the run",

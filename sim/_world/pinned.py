@@ -35,7 +35,7 @@ from sim._world.kept_random import KeptRandom, kept_generators
 from sim._world.lookups import lookups
 from sim._world.numbered import numbered
 from sim._world.older_locks import OlderLocks
-from sim._world.own_threads import hook_of_threads_kept, own_threads
+from sim._world.own_threads import Starter, hook_of_threads_kept, own_threads
 from sim._world.thread_primitives import older_locks_adopted, thread_primitives
 from sim._world.threads import in_thread, sleep_in_thread
 
@@ -69,13 +69,15 @@ class PinnedSources:
     Args:
         clock: the virtual time.
         choose_seed: makes the choice of a seed, among so many.
+        starter: simulates the threads that the program starts.
 
     Attributes:
         older_locks: finds the locks that the program has made before; None while nothing is pinned.
     """
 
-    def __init__(self, clock: VirtualClock, choose_seed: Callable[[int], int]) -> None:
+    def __init__(self, clock: VirtualClock, choose_seed: Callable[[int], int], starter: Starter) -> None:
         self._clock = clock
+        self._starter = starter
         self._choose_seed = choose_seed
         self._seed: int | None = None
         self._bytes: random.Random | None = None
@@ -118,7 +120,13 @@ class PinnedSources:
         # Whoever does not belong to the run goes on with the numbers of before.
         self._host.setstate(random.getstate())
         names, timestamp = _tempfile._name_sequence, _uuid._last_timestamp
-        replacements = [*self._clocks(), *self._random_sources(), *own_threads(), *lookups(), *_selects()]
+        replacements = [
+            *self._clocks(),
+            *self._random_sources(),
+            *own_threads(self._starter),
+            *lookups(),
+            *_selects(),
+        ]
         replacements += thread_primitives()
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]

@@ -28,7 +28,7 @@ from sim._run.step import Operation
 from sim._run.trace import short_name
 from sim._world.locks import Call, LockWait, Point, RunIsOver
 from sim._world.own_threads import OwnThread, executor_queue
-from sim._world.worker import Outcome, Worker, current_worker
+from sim._world.worker import Outcome, Watch, Worker, current_worker
 from sim.faults import FaultKind, InjectedFailure
 
 #: The kind of which threads there are.
@@ -46,10 +46,12 @@ class ThreadSimulation:
         strike: says what fault befalls a thread that the task of a name has started, and how many seconds a
             delay is.
         find: is told of what is wrong with a thread.
+        watch: ends the wait for one that does not come back.
 
     Attributes:
         tasks: the tasks of the execution that stand for threads, those that have ended too.
         used: whether any execution had one.
+        over: the exploration has ended.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class ThreadSimulation:
         spawn: Callable[[Callable[[], Awaitable[object]], str], object],
         strike: Callable[[str], tuple[FaultKind | None, float]],
         find: Callable[[BaseException], None],
+        watch: Watch,
     ) -> None:
+        self._watch = watch
         self._spawn = spawn
         self._strike = strike
         self._find = find
-        self.used = False
+        self.used = self.over = False
         # As in Trio's cache, the one that was idle for the shortest time is taken first.
         self._idle: list[Worker] = []
         self.tasks: set[Any] = set()
@@ -103,7 +107,7 @@ class ThreadSimulation:
 
     def start_own(self, thread: OwnThread) -> None:
         """Start a thread of the program's own."""
-        worker = thread.worker = Worker()
+        worker = thread.worker = Worker(self._watch)
         # Whoever waits for its end needs to know whose that is.
         thread.end.owner = worker
 
@@ -147,6 +151,7 @@ class ThreadSimulation:
 
     def stop(self) -> None:
         """End the real threads, at the end of an exploration."""
+        self.over = True
         for worker in self._idle:
             worker.stop()
         self._idle.clear()
@@ -157,7 +162,7 @@ class ThreadSimulation:
         Args:
             own: that thread, which ends with the function; else it is one that others have had.
         """
-        worker = own or (self._idle.pop() if self._idle else Worker())
+        worker = own or (self._idle.pop() if self._idle else Worker(self._watch))
         said: object = None
         try:
             said = worker.begin(fn, name)

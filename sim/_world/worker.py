@@ -9,12 +9,11 @@ nothing is left to the operating system's scheduler.
 from __future__ import annotations
 
 import _thread
-import contextlib
 import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from time import clock_gettime as _clock_gettime
 from time import monotonic as _real_seconds
 from types import FrameType
@@ -44,40 +43,19 @@ IDLE: Final = 0.001
 class Watch:
     """What ends the wait for a thread, or for a task, that does not come back, besides itself.
 
+    Args:
+        interrupted: says whether Ctrl-C was pressed.
+
     Attributes:
-        until: when the time of the exploration is up.
-        interrupted: whether Ctrl-C was pressed.
+        until: when the time of the exploration is up, in real seconds: what computes is not waited for much
+            longer.
         found: one of this exploration has blocked before: less patience is needed with the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interrupted: Callable[[], bool]) -> None:
+        self.interrupted = interrupted
         self.until = math.inf
-        self.interrupted: Callable[[], bool] | None = None
         self.found = False
-
-
-watch: Final = Watch()
-
-
-@contextlib.contextmanager
-def watched(interrupted: Callable[[], bool]) -> Generator[None]:
-    """Give up threads that do not come back also when ``interrupted`` says so, until the block ends."""
-    before = watch.interrupted, watch.found
-    watch.interrupted, watch.found = interrupted, False
-    try:
-        yield
-    finally:
-        watch.interrupted, watch.found = before
-
-
-@contextlib.contextmanager
-def time_limited(until: float) -> Generator[None]:
-    """Do not wait much longer than until a moment, in real seconds, for threads that compute."""
-    before, watch.until = watch.until, until
-    try:
-        yield
-    finally:
-        watch.until = before
 
 
 @final
@@ -100,9 +78,13 @@ class Worker:
     """One thread, for one function after the other.
 
     Methods are called in the simulator's thread, `ask` in the worker's.
+
+    Args:
+        watch: ends the wait for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._turn = _new_lock()
         self._turn.acquire()
         self._others_turn = _new_lock()
@@ -173,14 +155,14 @@ class Worker:
         self._turn.release()
         try:
             if not self._others_turn.acquire(timeout=LOOK):
-                self._watch()
+                self._wait_on()
         except BaseException:
             self._lost = True
             raise
         said, self._said = self._said, None
         return said
 
-    def _watch(self) -> None:
+    def _wait_on(self) -> None:
         """Wait on, for as long as the thread gets on.
 
         Raises:
@@ -189,13 +171,14 @@ class Worker:
         """
         clock = time.pthread_getcpuclockid(self.identity)
         began, used, idle = _real_seconds(), _clock_gettime(clock), 0
+        watch = self._watch
         while not self._others_turn.acquire(timeout=LOOK):
             now_used = _clock_gettime(clock)
             idle = idle + 1 if now_used - used < IDLE else 0
             used, now = now_used, _real_seconds()
             blocked = idle >= (1 if watch.found else PATIENCE) and not waits_for_disk(self._thread.native_id)
             overdue = now > watch.until and now - began > (LOOK if watch.found else GRACE)
-            interrupted = watch.interrupted is not None and watch.interrupted()
+            interrupted = watch.interrupted()
             if blocked or overdue or interrupted:
                 if interrupted:
                     raise KeyboardInterrupt

@@ -96,11 +96,11 @@ PROGRAM = """
     import os, threading, sys
     import trio
     import sim
-    from sim import _worker
-    from sim._kernel import _watchdog
+    from sim._kernel import watchdog
+    from sim._world import worker
 
     # However slow this machine is, it is Ctrl-C that ends the wait.
-    _worker.PATIENCE = _watchdog.PATIENCE = 10 ** 9
+    worker.PATIENCE = watchdog.PATIENCE = 10 ** 9
 
     receive, send = os.pipe()
 
