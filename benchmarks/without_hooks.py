@@ -22,14 +22,14 @@ from pathlib import Path
 from types import ModuleType
 
 import trio_genserver
-from trio_genserver._instrument import HOOKS
+from trio_genserver._hooks import HOOKS
 
 __all__ = ["UnknownShape", "plain_copy", "strip", "without_hooks"]
 
 PACKAGE = Path(trio_genserver.__file__).parent
 FLAGS = frozenset((*HOOKS, "messages"))
-# These three are about instruments: what they do with hooks costs a message nothing.
-KEPT = frozenset(("_instrument.py", "_debug.py", "opentelemetry.py"))
+# These are about instruments: what they do with hooks costs a message nothing.
+KEPT = frozenset(("_hooks.py", "_instrument.py", "_debug.py", "opentelemetry.py"))
 # Each of them has hooks on the way of a message. If one has none any more, the row measures nothing.
 MUST_HAVE = frozenset(("_process_delivery.py", "_process_loop.py", "_ref.py", "_request.py", "_children.py"))
 
@@ -152,7 +152,9 @@ class _Cutter(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
         self.generic_visit(node)
-        return None if _is_data(node.target) else node
+        # `hooks: Hooks` in a class only says that there is one.
+        is_declared = _is_hooks(node.target) and node.value is None
+        return None if is_declared or _is_data(node.target) else node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
         return self._visit_function(node)

@@ -13,7 +13,9 @@ from ._checkout_pool import (
     checkout_pool_spec,
     open_checkout_pool,
 )
+from ._child_spec import child_spec
 from ._declarations import InvalidServerClass
+from ._decorators import handle_call, handle_cast
 from ._dynamic_supervisor import (
     DynamicSupervisor,
     DynamicSupervisorRef,
@@ -21,9 +23,7 @@ from ._dynamic_supervisor import (
     open_dynamic_supervisor,
 )
 from ._errors import (
-    AlreadyRegistered,
     AlreadyReplied,
-    AlreadyStarted,
     BadReturnValue,
     CallbackNotAsync,
     CallCycle,
@@ -42,8 +42,7 @@ from ._errors import (
     UnhandledMessage,
 )
 from ._instrument import Instrument, LoggingInstrument, add_instrument, remove_instrument
-from ._mailbox import Overflow
-from ._message import Call, CallOrCast, Cast, handle_call, handle_cast
+from ._message import Call, CallOrCast, Cast
 from ._monitor import Down, Monitor, monitor
 from ._partition_supervisor import (
     NoPartitions,
@@ -55,11 +54,13 @@ from ._partition_supervisor import (
 from ._pool import STABLE_HASH, KeyedPool, LeastLoadedPool, RoundRobinPool, stable_hash
 from ._ref import ServerRef
 from ._registry import DuplicateRegistry, Entry, Registered, Registry, ServerName, Unregistered
+from ._registry_errors import AlreadyRegistered, AlreadyStarted
 from ._request import Envelope, From, Request
 from ._request_collection import as_completed, wait_all
-from ._server import GenServer, Ignore, Refuse, Stop
+from ._server import GenServer
 from ._shared_state import SharedState, shared_state
-from ._spec import ChildSpec, InvalidSpec, Restart, Shutdown, child_spec
+from ._signals import Ignore, Refuse, Stop
+from ._spec import ChildSpec, InvalidSpec, Overflow, Restart, Shutdown
 from ._start import open_server, run_server, start_server
 from ._supervision import ChildCounts, ChildInfo, ChildStatus
 from ._supervisor import AutoShutdown, Strategy, Supervisor, SupervisorRef, open_supervisor, supervisor_spec

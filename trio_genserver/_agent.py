@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from ._message import handle_call, handle_cast
+from ._child_spec import child_spec
+from ._decorators import handle_call, handle_cast
 from ._ref import ServerRef
 from ._server import GenServer
-from ._spec import ChildSpec, child_spec
+from ._spec import ChildSpec
 from ._start import open_server
 from ._text import show
 

@@ -13,17 +13,12 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast, get_origin
+from typing import Any, cast, get_origin
 
 from ._errors import CallbackNotAsync
 from ._interrupt import struck_where_it_is
 
-if TYPE_CHECKING:
-    from ._message import Handler
-    from ._process_state import Item
-    from ._request import Request
-
-__all__ = ["PLAIN", "Unfinished", "await_callback", "close_awaitable", "is_awaitable", "is_seen_to_be_async"]
+__all__ = ["PLAIN", "await_callback", "close_awaitable", "is_awaitable", "is_seen_to_be_async"]
 
 # How many wrappers around a function are looked through: some objects invent one for each that is asked for.
 DEPTH = 100
@@ -96,31 +91,6 @@ def close_awaitable(awaitable: Any) -> None:
     close = getattr(awaitable, "close", None)
     if close is not None:
         close()
-
-
-class Unfinished:
-    """A handler has returned an awaitable, where nothing could be awaited.
-
-    Attributes:
-      handler: whose it is.
-      request: who waits for the reply; None: nobody.
-      item, message: what came into the mailbox, and the message that it brought.
-    """
-
-    __slots__ = ("awaitable", "handler", "item", "message", "request")
-
-    def __init__(
-        self, handler: Handler, request: Request[Any] | None, item: Item, message: Any, awaitable: Any
-    ) -> None:
-        self.handler = handler
-        self.request = request
-        self.item = item
-        self.message = message
-        self.awaitable = awaitable
-
-    def close(self) -> None:
-        """It will not be awaited: the server has ended before."""
-        close_awaitable(self.awaitable)
 
 
 @struck_where_it_is

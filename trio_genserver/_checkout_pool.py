@@ -25,13 +25,14 @@ import trio.lowlevel
 
 from ._awaiting import await_callback
 from ._blocks import block
+from ._child_spec import as_spec, child_spec
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
 from ._log import admits, report
 from ._process import Process
 from ._process_state import UNSET
-from ._ref import ServerRef
+from ._ref import ServerRef, bind
 from ._server import GenServer
-from ._spec import ChildSpec, InvalidSpec, Shutdown, as_spec, child_spec
+from ._spec import ChildSpec, InvalidSpec, Shutdown
 from ._start import open_server
 from ._text import LOGGED, show
 
@@ -99,7 +100,7 @@ class _Worker:
         self.process = (server_class._process_class or Process)(
             spec, self.ref, supervised=True, on_exit=self.exited
         )
-        self.ref._process = self.process
+        bind(self.ref, self.process)
         self.process.call_on_ending(self.ending)
 
     @property

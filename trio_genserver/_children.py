@@ -8,28 +8,24 @@ nursery, both are gone before `terminate` runs, and an exception in either is th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import trio
 import trio.lowlevel
 
 from ._awaiting import await_callback, is_awaitable
 from ._cancellation import is_cancellation
-from ._cycle import Execution, cycle_of_pending, execution_var
+from ._cycle import cycle_of_pending, execution_var
 from ._errors import CallCycle
+from ._host import Execution, Host
 from ._interrupt import awaited, protected
-from ._request import From, Request
-from ._server import Refuse, Stop
+from ._message import Handler
+from ._request import From, Item, Request
+from ._signals import Refuse, Stop
 from ._text import name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from ._message import Handler
-    from ._process import Process
-    from ._process_state import Item
 
 __all__ = ["Child", "ChildTasks", "OwnTask"]
 
@@ -61,7 +57,7 @@ class Child(Execution):
             request.executor = self
 
     @property
-    def server(self) -> Process:
+    def server(self) -> Host:
         return self.process
 
     def blockers(self) -> list[Execution] | None:
@@ -90,12 +86,12 @@ class Child(Execution):
                 request.fail(refusal.error)
             else:
                 self.process.drop(request, "late reply")
-            self.process._handled(self.item)
+            self.process.handled(self.item)
         except Stop as stop:
             if request is not None:
                 self.process.defer(request)
             self.process.stop_now(stop.reason)
-            self.process._handled(self.item)
+            self.process.handled(self.item)
         except BaseException as error:
             if is_cancellation(error):
                 # The server ends; its `_end` answers, when it knows why. Nobody else's turn comes.
@@ -112,7 +108,7 @@ class Child(Execution):
                     request.reply(reply)
                 else:
                     self.process.drop(request, "late reply")
-            self.process._handled(self.item)
+            self.process.handled(self.item)
         self.tasks.ended(self)
         self._let_go()
 
@@ -130,7 +126,7 @@ class ChildTasks:
 
     __slots__ = ("pending", "process", "running")
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Host) -> None:
         self.process = process
         # Only of handlers that have a bound.
         self.running: dict[Handler, set[Child]] = {}
@@ -210,7 +206,7 @@ class OwnTask(Execution):
     __slots__ = ("args", "async_fn", "process")
 
     def __init__(
-        self, process: Process, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+        self, process: Host, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> None:
         self.task = None
         self.waiting = None
@@ -224,7 +220,7 @@ class OwnTask(Execution):
         return [each._request for each in self.args if isinstance(each, From)]
 
     @property
-    def server(self) -> Process:
+    def server(self) -> Host:
         return self.process
 
     @protected

@@ -30,19 +30,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import trio.lowlevel
 
 from ._errors import CallCycle
-
-if TYPE_CHECKING:
-    from ._process import Process
-    from ._request import Request
+from ._host import Execution, Host
 
 __all__ = [
     "AnyOf",
-    "Execution",
     "current_execution",
     "cycle_of_pending",
     "fail_waits_for",
@@ -52,61 +48,29 @@ __all__ = [
 ]
 
 
+class Awaited(Protocol):
+    """What can be waited for: a `Request`."""
+
+    message: object
+    waiter: Any
+
+    @property
+    def executor(self) -> Execution | None: ...
+    @property
+    def process(self) -> Host: ...
+    @property
+    def unanswered(self) -> bool: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
 class AnyOf:
     """Some requests of which one is enough to go on."""
 
     __slots__ = ("requests",)
 
-    def __init__(self, requests: Sequence[Request[Any]]) -> None:
+    def __init__(self, requests: Sequence[Awaited]) -> None:
         self.requests = requests
-
-
-class Execution:
-    """One thing that handles a message at a time: a server's main loop, one of its child tasks, a `Task`.
-
-    Attributes:
-      task: the Trio task in which it runs.
-      waiting: the requests that it waits for now, and groups of which one is enough; None is nothing, and
-        costs no list.
-    """
-
-    __slots__ = ("task", "waiting")
-
-    task: trio.lowlevel.Task | None
-    waiting: list[Request[Any] | AnyOf] | None
-
-    @property
-    def server(self) -> Process:
-        raise NotImplementedError
-
-    @property
-    def name(self) -> str:
-        """What it is called in a `CallCycle`."""
-        return self.server.name
-
-    @property
-    def boundary(self) -> trio.Nursery | None:
-        """A nursery: what runs in it, and below, does not keep this execution from going on."""
-        return self.server.nursery
-
-    def blockers(self) -> list[Execution] | None:
-        """Those of which one has to end before this begins; None: it has begun."""
-        return None
-
-    def given_up(self) -> None:
-        """The caller of a request that it works on, or will, has given up."""
-
-    def keeps_running(self, server: Process) -> bool:
-        """Whether `server` cannot end before this has gone on: it holds the nursery in which this runs, or
-        one further out."""
-        above = server.task
-        task: trio.lowlevel.Task | None = self.task
-        while task is not None:
-            nursery = task.parent_nursery
-            task = None if nursery is None else nursery.parent_task
-            if task is above:
-                return task is not None
-        return False
 
 
 # Inherited by every task that is started from a handler; `_of_current_task` tells who still counts.
@@ -133,12 +97,12 @@ def current_execution() -> Execution | None:
         task = nursery.parent_task
 
 
-def refuse_cycle(caller: Execution, awaited: Request[Any] | AnyOf) -> None:
+def refuse_cycle(caller: Execution, awaited: Awaited | AnyOf) -> None:
     """Raise `CallCycle` if `awaited` cannot be answered before `caller` goes on."""
     way = _stuck(awaited, caller, set())
     if way is not None:
         cycle = [caller.name, *way]
-        request: Request[Any] = awaited.requests[0] if isinstance(awaited, AnyOf) else awaited
+        request: Awaited = awaited.requests[0] if isinstance(awaited, AnyOf) else awaited
         raise CallCycle(request.process.name, request.message, cycle)
 
 
@@ -178,7 +142,7 @@ def fail_waits_for(execution: Execution, awaited: Execution) -> None:
                     ways.append((following, [*names, following.name]))
 
 
-def _stuck(awaited: Request[Any] | AnyOf, caller: Execution, seen: set[Execution]) -> list[str] | None:
+def _stuck(awaited: Awaited | AnyOf, caller: Execution, seen: set[Execution]) -> list[str] | None:
     """The names of the servers from `awaited` to `caller`, or None: it can be answered."""
     way: list[str] = []
     while True:
@@ -236,7 +200,7 @@ class waiting_for:  # noqa: N801 - used like a function, as contextlib's; a gene
 
     __slots__ = ("awaited", "execution")
 
-    def __init__(self, *awaited: Request[Any] | AnyOf) -> None:
+    def __init__(self, *awaited: Awaited | AnyOf) -> None:
         self.awaited = awaited
 
     def __enter__(self) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import trio
 
+from ._emit import emit
 from ._instrument import Instrument
-from ._log import emit
 from ._request import Envelope, Request
 from ._system import ask
 from ._text import LOGGED, show

@@ -7,16 +7,14 @@ where the mistake is. OTP's compiler names a clause that no callback has; this n
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from ._awaiting import DEPTH
+from ._behaviour import Behaviour
 from ._message import Call, CallOrCast, Cast, Handler
 from ._portable import PortableError
 
-if TYPE_CHECKING:
-    from ._server import GenServer
-
-__all__ = ["InvalidServerClass", "check_declarations", "check_not_frozen"]
+__all__ = ["InvalidServerClass", "check_declarations", "resolve"]
 
 _DECORATORS: Final = {Call: "@handle_call", Cast: "@handle_cast", CallOrCast: "@handle_call(cast=True)"}
 _MISSING: Final = object()
@@ -36,7 +34,7 @@ class InvalidServerClass(PortableError, TypeError):
         self.attribute = attribute
 
 
-def check_declarations(server_class: type[GenServer]) -> None:
+def check_declarations(server_class: type[Behaviour]) -> None:
     """Refuse what hides a handler, here or in a mixin, and what a decorator has made of one.
 
     Raises:
@@ -62,26 +60,22 @@ def check_declarations(server_class: type[GenServer]) -> None:
                 )
 
 
-def check_not_frozen(server_class: type[GenServer]) -> None:
-    """Refuse a frozen dataclass that is one of the kinds of servers of this package, which change themselves.
-
-    Not when it is made: the decorator of dataclasses comes later.
-
-    Raises:
-      InvalidServerClass: it is frozen.
-    """
-    parameters: Any = getattr(server_class, "__dataclass_params__", None)
-    if parameters is not None and parameters.frozen and server_class._ref_class is not None:
-        kind = next(base for base in server_class.__mro__ if base.__module__.startswith("trio_genserver."))
-        raise InvalidServerClass(
-            server_class.__qualname__,
-            "frozen",
-            f"{server_class.__qualname__} is a frozen dataclass, and a {kind.__name__} has to change its "
-            f"attributes: leave out frozen=True",
-        )
+def resolve(server_class: type[Behaviour], handler: Handler) -> Handler | None:
+    """The handler that `server_class` has for messages of `handler`: its own, if it overrides it."""
+    if not issubclass(server_class, handler.owner):
+        return None
+    for base in server_class.__mro__:
+        found = base.__dict__.get(handler.name)
+        if found is not None:
+            # What may be called or cast may be called.
+            if isinstance(found, Handler) and issubclass(found.message_type, handler.message_type):
+                server_class._handlers[handler] = found
+                return found
+            return None
+    return None
 
 
-def _check_override(server_class: type[GenServer], base: type, name: str, handler: Handler) -> None:
+def _check_override(server_class: type[Behaviour], base: type, name: str, handler: Handler) -> None:
     owner, found = _first(server_class, name)
     if isinstance(found, Handler):
         if not issubclass(found.message_type, handler.message_type):

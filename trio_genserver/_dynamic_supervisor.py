@@ -13,12 +13,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
 from ._blocks import block
+from ._child_spec import as_spec, child_spec
+from ._decorators import handle_call
 from ._errors import InitIgnored
-from ._message import handle_call
 from ._ref import ServerRef
 from ._restart import RestartWindow
-from ._server import GenServer, Refuse
-from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec
+from ._server import GenServer
+from ._signals import Refuse
+from ._spec import ChildSpec, InvalidSpec
 from ._start import open_server
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import ChildNotFound, ChildStartFailed, MaxChildrenReached

@@ -10,18 +10,12 @@ The names in brackets are the exit reasons under which OTP reports the same thin
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from ._portable import PortableError
 from ._text import brief, show
 
-if TYPE_CHECKING:
-    from ._ref import ServerRef
-
 __all__ = [
-    "AlreadyRegistered",
     "AlreadyReplied",
-    "AlreadyStarted",
     "BadReturnValue",
     "CallCycle",
     "CallbackNotAsync",
@@ -258,32 +252,6 @@ class InitStopped(ServerError):
     def __init__(self, server: str, reason: object) -> None:
         super().__init__(f"{server} stopped in its init: {show(reason)}", server=server)
         self.reason = reason
-
-
-class AlreadyRegistered(ServerError):
-    """The key of a registry belongs to another server (OTP's ``already_registered``).
-
-    Attributes:
-      key: the key.
-      ref: the server that has it. If that one is ending, the key is free when it has ended.
-    """
-
-    key: Hashable
-    ref: ServerRef[Any]
-
-    def __init__(self, server: str, key: Hashable, ref: ServerRef[Any]) -> None:
-        super().__init__(f"{server} cannot have the key {show(key)}, {show(ref)} has it", server=server)
-        self.key = key
-        self.ref = ref
-
-
-class AlreadyStarted(AlreadyRegistered):
-    """There is a server under this name already, so no second one was started (OTP's ``already_started``).
-
-    Attributes:
-      key: the name.
-      ref: the server that has it; it may still be in its `init`, a call then waits.
-    """
 
 
 class NotRegistered(ServerError):

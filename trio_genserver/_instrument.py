@@ -10,21 +10,17 @@ Instruments belong to a Trio run, not to the process: two runs in two threads do
 
 from __future__ import annotations
 
-import logging
 import math
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import trio.lowlevel
-
-from ._log import admits, emit, report, say_left_out
+from ._empty import left_empty
+from ._hooks import current_hooks, installed_by_default
+from ._log import admits, report, say_left_out
+from ._ref import ServerRef
+from ._request import Envelope
 from ._restart import is_orderly
+from ._task import Task
 from ._text import LOGGED, cut, logged, show
-
-if TYPE_CHECKING:
-    from ._ref import ServerRef
-    from ._request import Envelope
-    from ._task import Task
 
 __all__ = ["Instrument", "LoggingInstrument", "add_instrument", "remove_instrument"]
 
@@ -40,12 +36,15 @@ class Instrument:
     was received and answered.
     """
 
+    @left_empty
     def server_started(self, server: ServerRef[Any]) -> None:
         """`server` has finished its `init` and takes messages."""
 
+    @left_empty
     def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """A message is handed over to `server`: it goes into the mailbox, or waits for room there."""
 
+    @left_empty
     def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """`server` begins to handle a message: in its main task, or in a child task whose turn has come.
 
@@ -54,6 +53,7 @@ class Instrument:
         until it is set again; `message_handled` is the place for that.
         """
 
+    @left_empty
     def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """The handler of a message has ended, in the main task or in a child task, and was no crash.
 
@@ -62,9 +62,11 @@ class Instrument:
         cancelled.
         """
 
+    @left_empty
     def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """A call to `server` was answered, with a value or with an error."""
 
+    @left_empty
     def message_abandoned(self, server: ServerRef[Any], envelope: Envelope) -> None:
         """The caller of a call to `server` gives up: it was cancelled, or called `Request.abandon`.
 
@@ -72,6 +74,7 @@ class Instrument:
         was, its reply is dropped as a ``"late reply"``, should there be one.
         """
 
+    @left_empty
     def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
         """A message to `server` will not be handled, or its reply is wanted by nobody.
 
@@ -82,6 +85,7 @@ class Instrument:
         A call that the server's end left unhandled is not dropped: it is answered, with an error.
         """
 
+    @left_empty
     def server_crashed(
         self, server: ServerRef[Any], error: BaseException, message: object, state: object
     ) -> None:
@@ -90,125 +94,27 @@ class Instrument:
         `message` is shown as its `GenServer.format_message` gives it, `state` as its `format_status`.
         """
 
+    @left_empty
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
         """A supervisor started `server` again, the `restarts`-th time within its period."""
 
+    @left_empty
     def server_restart_failed(self, server: ServerRef[Any], error: BaseException, restarts: int) -> None:
         """A supervisor tried to start `server` again, the `restarts`-th time within its period; `error` came.
 
         `error` is what its ``__init__`` or `init` raised. It is tried again, until the supervisor gives up.
         """
 
+    @left_empty
     def task_crashed(self, task: Task[Any], error: BaseException) -> None:
         """A task of a `TaskSupervisor` raised `error`."""
 
+    @left_empty
     def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
         """`server` has ended, `terminate` included: ``"normal"``, ``"shutdown"``, or what it crashed with."""
 
 
-HOOKS = (
-    "server_started",
-    "message_sent",
-    "message_received",
-    "message_handled",
-    "message_replied",
-    "message_abandoned",
-    "message_dropped",
-    "server_crashed",
-    "server_restarted",
-    "server_restart_failed",
-    "server_stopped",
-    "task_crashed",
-)
-MESSAGE_HOOKS = (
-    "message_sent",
-    "message_received",
-    "message_handled",
-    "message_replied",
-    "message_abandoned",
-)
-
-
-class Hooks:
-    """The installed instruments of one run, sorted by what they override.
-
-    `messages` is the flag that the path of a message tests: true if anyone looks at messages. A call
-    is then never run inline by its caller, so that what an instrument sees is always the long way:
-    sent, received, replied, handled.
-
-    One server may have hooks of its own, with an instrument more (`of_one_server`; `sys` puts one there).
-    They follow what is installed in the run.
-    """
-
-    __slots__ = ("__weakref__", "derived", "instruments", "messages", "parent", *HOOKS)
-
-    instruments: list[Instrument]
-    parent: Hooks | None
-    messages: bool
-    server_started: tuple[Instrument, ...]
-    message_sent: tuple[Instrument, ...]
-    message_received: tuple[Instrument, ...]
-    message_handled: tuple[Instrument, ...]
-    message_replied: tuple[Instrument, ...]
-    message_abandoned: tuple[Instrument, ...]
-    message_dropped: tuple[Instrument, ...]
-    server_crashed: tuple[Instrument, ...]
-    server_restarted: tuple[Instrument, ...]
-    server_restart_failed: tuple[Instrument, ...]
-    server_stopped: tuple[Instrument, ...]
-    task_crashed: tuple[Instrument, ...]
-
-    def __init__(self, instruments: list[Instrument], parent: Hooks | None = None) -> None:
-        self.instruments = instruments
-        self.parent = parent
-        # Weakly: a server that has ended takes its own with it.
-        self.derived: weakref.WeakSet[Hooks] | None = None
-        self.sort()
-
-    def of_one_server(self, instrument: Instrument) -> Hooks:
-        """These, and `instrument` after them."""
-        hooks = Hooks([instrument], self)
-        if self.derived is None:
-            self.derived = weakref.WeakSet()
-        self.derived.add(hooks)
-        return hooks
-
-    def sort(self) -> None:
-        everyone = self.instruments if self.parent is None else self.parent.instruments + self.instruments
-        for hook in HOOKS:
-            empty = getattr(Instrument, hook)
-            # An instrument that is no `Instrument` needs to have no more than it overrides.
-            wanted = [i for i in everyone if getattr(type(i), hook, empty) is not empty]
-            setattr(self, hook, tuple(wanted))
-        self.messages = any(getattr(self, hook) for hook in MESSAGE_HOOKS)
-        for hooks in self.derived or ():
-            hooks.sort()
-
-    def tell(self, hook: str, *args: object) -> None:
-        """Call `hook` on every instrument that overrides it; one that raises is removed."""
-        # The tuple is the one of when it happened: who is installed or removed meanwhile changes nothing.
-        for instrument in getattr(self, hook):
-            try:
-                getattr(instrument, hook)(*args)
-            except Exception as error:  # noqa: BLE001 - whatever it is, no server is to be hurt by it
-                emit(
-                    logging.ERROR,
-                    "%s of instrument %s raised; the instrument is removed",
-                    hook,
-                    show(instrument),
-                    error=error,
-                )
-                self.discard(instrument)
-
-    def discard(self, instrument: Instrument) -> None:
-        """Remove `instrument`, if it is still there: it may raise twice at a time, or remove itself."""
-        if any(installed is instrument for installed in self.instruments):
-            self.instruments[:] = [i for i in self.instruments if i is not instrument]
-            self.sort()
-        elif self.parent is not None:
-            self.parent.discard(instrument)
-
-
+@installed_by_default
 class LoggingInstrument(Instrument):
     """Records of what went wrong, through the standard `logging`; installed by default.
 
@@ -299,19 +205,6 @@ class LoggingInstrument(Instrument):
                 error=reason if isinstance(reason, BaseException) else None,
                 extra={"reason": logged(reason)},
             )
-
-
-_hooks: trio.lowlevel.RunVar[Hooks] = trio.lowlevel.RunVar("trio_genserver.hooks")
-
-
-def current_hooks() -> Hooks:
-    """The instruments of this Trio run; the logging instrument is there from the beginning."""
-    try:
-        return _hooks.get()
-    except LookupError:
-        hooks = Hooks([LoggingInstrument()])
-        _hooks.set(hooks)
-        return hooks
 
 
 def add_instrument(instrument: Instrument) -> None:

@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 
 from ._cycle import execution_var
-from ._text import TRACEBACK, traceback_of
-
-if TYPE_CHECKING:
-    from ._process import Process
-    from ._ref import ServerRef
+from ._emit import emit, logger
+from ._host import Host, Reference
 
 __all__ = [
     "KINDS",
@@ -36,14 +33,10 @@ __all__ = [
     "MOST_OF_ALL",
     "SECONDS",
     "admits",
-    "emit",
     "ended",
-    "logger",
     "report",
     "say_left_out",
 ]
-
-logger = logging.getLogger("trio_genserver")
 
 MOST: Final = 10
 MOST_OF_ALL: Final = 50
@@ -75,7 +68,7 @@ class Window:
         self.left_out = 0
 
 
-def admits(server: ServerRef[Any], kind: str) -> bool:
+def admits(server: Reference, kind: str) -> bool:
     """Whether there is to be a record of this kind about `server`, which `report` then makes.
 
     What is left out is counted. Asked first, since the texts may take long to make.
@@ -90,7 +83,7 @@ def admits(server: ServerRef[Any], kind: str) -> bool:
 
 
 def report(
-    server: ServerRef[Any],
+    server: Reference,
     kind: str,
     text: str,
     *args: object,
@@ -107,30 +100,7 @@ def report(
     emit(KINDS[kind][1], text, *args, error=error, extra={"server": server.name, **(extra or {})})
 
 
-def emit(
-    level: int,
-    text: str,
-    *args: object,
-    error: BaseException | None = None,
-    extra: Mapping[str, object] | None = None,
-) -> None:
-    """One record, with a traceback that is not longer than it may be."""
-    if not logger.isEnabledFor(level):
-        return
-    file, line, function, _ = logger.findCaller(stacklevel=2)
-    exc_info = None if error is None else (type(error), error, error.__traceback__)
-    record = logger.makeRecord(
-        logger.name, level, file, line, text, args, exc_info, function, None if extra is None else dict(extra)
-    )
-    if error is not None:
-        shown = traceback_of(error)
-        if len(shown) >= TRACEBACK:
-            # Where formatters look first. One that does not still has the exception itself.
-            record.exc_text = shown
-    logger.handle(record)
-
-
-def say_left_out(server: ServerRef[Any], *kinds: str) -> None:
+def say_left_out(server: Reference, *kinds: str) -> None:
     """Log how many records about `server` were left out so far: of these kinds, or of all."""
     windows = server._records
     if windows is None:
@@ -140,7 +110,7 @@ def say_left_out(server: ServerRef[Any], *kinds: str) -> None:
             _say(server, key, window)
 
 
-def ended(server: ServerRef[Any], children: Mapping[object, Any]) -> None:
+def ended(server: Reference, children: Mapping[object, Any]) -> None:
     """An incarnation of `server` has ended, which was a supervisor if it had `children`."""
     process = server._process
     finally_so = not _comes_back(process)
@@ -153,19 +123,19 @@ def ended(server: ServerRef[Any], children: Mapping[object, Any]) -> None:
         say_left_out(server)
 
 
-def _comes_back(process: Process) -> bool:
+def _comes_back(process: Host) -> bool:
     """Whether the supervisor may start it again; or has ended it, and says so itself."""
     return process.supervised and process.spec.restart != "temporary"
 
 
-def _say_all(server: ServerRef[Any]) -> None:
+def _say_all(server: Reference) -> None:
     """`say_left_out`, and what it knows of its own children."""
     say_left_out(server)
     for child in getattr(server._process, "table", {}).values():
         _say_all(child.ref)
 
 
-def _add_up(child: ServerRef[Any], supervisor: ServerRef[Any]) -> None:
+def _add_up(child: Reference, supervisor: Reference) -> None:
     for key, window in (child._records or {}).items():
         if window.left_out:
             kind = key.removeprefix("children ")
@@ -173,7 +143,7 @@ def _add_up(child: ServerRef[Any], supervisor: ServerRef[Any]) -> None:
             window.left_out = 0
 
 
-def _admit(server: ServerRef[Any], key: str, kind: str, most: int) -> bool:
+def _admit(server: Reference, key: str, kind: str, most: int) -> bool:
     window = _window(server, key, most)
     now = trio.current_time()
     if now - window.begun >= SECONDS:
@@ -188,7 +158,7 @@ def _admit(server: ServerRef[Any], key: str, kind: str, most: int) -> bool:
     return True
 
 
-def _window(server: ServerRef[Any], key: str, most: int) -> Window:
+def _window(server: Reference, key: str, most: int) -> Window:
     if server._records is None:
         server._records = {}
     window = server._records.get(key)
@@ -197,7 +167,7 @@ def _window(server: ServerRef[Any], key: str, most: int) -> Window:
     return window
 
 
-def _say(server: ServerRef[Any], key: str, window: Window) -> None:
+def _say(server: Reference, key: str, window: Window) -> None:
     kind = key.removeprefix("children ")
     name, level = KINDS[kind]
     whose = server.name if key == kind else f"children of {server.name}"
@@ -214,7 +184,7 @@ def _say(server: ServerRef[Any], key: str, window: Window) -> None:
     )
 
 
-def _supervisor_of(process: Process) -> ServerRef[Any] | None:
+def _supervisor_of(process: Host) -> Reference | None:
     """The supervisor that is to hear of its end."""
     task = process.task
     if task is None or not process.supervised or task.parent_nursery is None:

@@ -16,28 +16,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 import trio.lowlevel
 
-from ._text import show
-
-__all__ = ["Mailbox", "Overflow"]
+__all__ = ["Mailbox"]
 
 Item = TypeVar("Item")
-
-Overflow: TypeAlias = Literal["wait", "raise", "drop_oldest", "drop_newest"]
-"""What happens to a message when the mailbox is at its bound.
-
-``"wait"``: `cast` and `call` wait for room, in order (backpressure); `cast_nowait` raises `MailboxFull`.
-``"raise"``: everything raises `MailboxFull`.
-``"drop_oldest"``: the message that has waited longest makes room; if it was a call, its caller gets
-`MailboxFull`.
-``"drop_newest"``: the new message is dropped, silently for a cast, with `MailboxFull` for a call.
-"""
-
-OVERFLOWS: tuple[Overflow, ...] = ("wait", "raise", "drop_oldest", "drop_newest")
 
 # In a mailbox with more messages than FEW, those that are withdrawn are taken out only when they are one in
 # SHARE, or when somebody wants to know or needs their room: or each of a million would cost a million.
@@ -190,14 +176,3 @@ class Mailbox(Generic[Item]):
         while waiters and self.ready - len(self._forced) - len(waiters) < self.capacity:
             trio.lowlevel.reschedule(waiters.popitem(last=False)[1])
         self.careful = bool(waiters or self._forced or self._withdrawn)
-
-
-def check_capacity(capacity: float) -> float:
-    """`capacity` if it can bound a mailbox.
-
-    Raises:
-      ValueError: it is not `math.inf` and not a whole number from 1.
-    """
-    if capacity == math.inf or (isinstance(capacity, int) and capacity >= 1):
-        return capacity
-    raise ValueError(f"mailbox_size must be a whole number from 1, or math.inf, not {show(capacity)}")

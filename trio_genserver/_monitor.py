@@ -14,7 +14,7 @@ there who could wait for room; there are never more of them than there are monit
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import trio
 
@@ -22,10 +22,8 @@ from ._cycle import waiting_for_end
 from ._errors import CallCycle
 from ._process import Process
 from ._process_state import ENDED
-from ._request import Info, Request
-
-if TYPE_CHECKING:
-    from ._ref import ServerRef
+from ._ref import ServerRef
+from ._request import Info, wait_of
 
 __all__ = ["Down", "Monitor", "monitor"]
 
@@ -134,7 +132,7 @@ class Monitor:
             if self._changed is None:
                 self._changed = trio.Event()
             try:
-                with waiting_for_end(Request(self._process, "monitor(...).wait()")):
+                with waiting_for_end(wait_of(self._process, "monitor(...).wait()")):
                     await self._changed.wait()
             except CallCycle:
                 await trio.lowlevel.checkpoint()

@@ -11,11 +11,13 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ._blocks import block
-from ._message import handle_call
+from ._child_spec import child_spec, unsubscripted
+from ._decorators import handle_call
 from ._pool import stable_hash
 from ._ref import ServerRef
-from ._server import GenServer, Refuse
-from ._spec import ChildSpec, InvalidSpec, child_spec, unsubscripted
+from ._server import GenServer
+from ._signals import Refuse
+from ._spec import ChildSpec, InvalidSpec
 from ._start import open_server
 from ._supervisor import ChildrenByIdRef, Supervisor
 from ._supervisor_errors import ChildError

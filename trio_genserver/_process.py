@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
 
 import trio
 import trio.lowlevel
@@ -23,8 +22,8 @@ import trio.lowlevel
 from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import execution_var, waiting_for, waiting_for_end
+from ._empty import is_left_empty
 from ._errors import (
-    AlreadyStarted,
     BadReturnValue,
     CallCycle,
     InitIgnored,
@@ -37,18 +36,13 @@ from ._kept import kept
 from ._log import admits, ended, report
 from ._process_loop import NEEDS_NURSERY, Loop
 from ._process_state import ENDED, NONE_DEFERRED, RUNNING, STARTING, UNSET, End
-from ._request import Request
+from ._request import wait_of
 from ._restart import is_orderly
-from ._server import GenServer, Ignore, Stop
+from ._signals import Ignore, Stop
+from ._spec import Name
 from ._text import CallbackName, show
 
-if TYPE_CHECKING:
-    from ._registry import ServerName
-
 __all__ = ["Process"]
-
-
-_set_process = GenServer.__dict__["_process"].__set__
 
 
 class Process(Loop):
@@ -139,7 +133,7 @@ class Process(Loop):
             self._start_failed(error)
             return
         item = None
-        if cls.init is GenServer.init:
+        if is_left_empty(cls.init):
             self._started()
             item = await self._serve(None)
             if item is None:
@@ -167,22 +161,22 @@ class Process(Loop):
         cls = spec.server_class
         instance = cls.__new__(cls, *spec.args, **spec.kwargs)
         # Not by the class's own `__setattr__`: that of a frozen dataclass refuses.
-        _set_process(instance, self)
+        object.__setattr__(instance, "_process", self)
         self.instance = instance
         instance.__init__(*spec.args, **spec.kwargs)
 
-    async def _take_name(self, via: ServerName[Any]) -> None:
+    async def _take_name(self, via: Name) -> None:
         """Register the name that the specification asks for; wait for who has it if that one is ending."""
         while not self.killed:
-            holder = via.claim(self)
+            holder: Process | None = via.claim(self)
             if holder is None:
                 return
             if holder.alive:
-                self._start_failed(AlreadyStarted(self.name, via.key, holder.ref))
+                self._start_failed(via.taken(self.name, holder))
                 return
             try:
                 # The end of that one may wait, over some calls, for whoever starts this one.
-                with waiting_for(Request(holder, f"the end of {holder.name}")):
+                with waiting_for(wait_of(holder, f"the end of {holder.name}")):
                     await self._wait_for_exit(holder)
             except CallCycle as error:
                 self._start_failed(error)
@@ -294,7 +288,7 @@ class Process(Loop):
             ended(self.ref, {})
 
     async def _terminate(self) -> None:
-        if self.spec.server_class.terminate is GenServer.terminate:
+        if is_left_empty(self.spec.server_class.terminate):
             return
         try:
             await self.in_its_end(self._call_terminate)
@@ -366,7 +360,7 @@ class Process(Loop):
         if execution_var.get() is None:
             await self.start(nursery)
         else:
-            with waiting_for(Request(self, f"the start of {self.name}")):
+            with waiting_for(wait_of(self, f"the start of {self.name}")):
                 await self.start(nursery)
 
     async def wait_ended_awaited(self, what: str) -> End:
@@ -378,7 +372,7 @@ class Process(Loop):
         if execution_var.get() is None:
             return await self.wait_ended()
         try:
-            with waiting_for_end(Request(self, what)):
+            with waiting_for_end(wait_of(self, what)):
                 return await self.wait_ended()
         except CallCycle:
             await trio.lowlevel.checkpoint()

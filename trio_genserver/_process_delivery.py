@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import outcome
 import trio
 import trio.lowlevel
 
+from ._declarations import resolve
 from ._errors import MailboxFull, UnhandledMessage
 from ._mailbox import Mailbox
+from ._message import Call, Cast, Handler
 from ._process_state import UNSET, ProcessState, message_of
-from ._request import Envelope, Request, is_withdrawn
-from ._server import resolve
-
-if TYPE_CHECKING:
-    from ._message import Call, Cast, Handler
-    from ._process_state import Item
+from ._request import Envelope, Item, Request, is_withdrawn
 
 __all__ = ["Delivery"]
 

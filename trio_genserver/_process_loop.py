@@ -12,26 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import trio
 import trio.lowlevel
 
-from ._awaiting import PLAIN, Unfinished, await_callback, is_awaitable
+from ._awaiting import PLAIN, await_callback, is_awaitable
 from ._cancellation import is_cancellation
 from ._children import ChildTasks
 from ._errors import BadReturnValue, UnhandledMessage
 from ._interrupt import awaited
+from ._mailbox import Mailbox
 from ._message import Cast, Handler
 from ._process_delivery import Delivery
-from ._process_state import BATCH, STEP, UNSET
-from ._request import BEGUN, QUEUED, REPLIED, Countdown, Envelope, From, Info, Request
-from ._server import Refuse, Stop
+from ._process_state import BATCH, STEP, UNSET, Unfinished
+from ._request import BEGUN, QUEUED, REPLIED, Countdown, Envelope, From, Info, Item, Request
+from ._signals import Refuse, Stop
 from ._text import CallbackName
-
-if TYPE_CHECKING:
-    from ._mailbox import Mailbox
-    from ._process_state import Item
 
 __all__ = ["BATCH", "STEP", "Loop"]
 
@@ -175,7 +172,7 @@ class Loop(Delivery):
                 self.crashed(BadReturnValue(self.name, handler.name, message, reply), message)
                 return None
             if self.hooks.messages:
-                self._handled(item)
+                self.handled(item)
             item = None
 
     def _drain(self, mailbox: Mailbox[Item]) -> Any:
@@ -273,18 +270,19 @@ class Loop(Delivery):
                 request.fail(error.error)
             else:
                 self.drop(item, "late reply")
-            self._handled(item)
+            self.handled(item)
             return False
         if isinstance(error, Stop):
             self.current = request
             self.stop_by_raising(error.reason)
-            self._handled(item)
+            self.handled(item)
         else:
             self.current = item
             self.crashed(error, message)
         return True
 
-    def _handled(self, item: Item) -> None:
+    def handled(self, item: Item) -> None:
+        """The handler of `item` has ended, and was no crash."""
         if self.hooks.message_handled and item.__class__ is not Cast:
             self.hooks.tell("message_handled", self.ref, item)
 
@@ -372,7 +370,7 @@ class Loop(Delivery):
                 raise
             self._raised(error, item, message)
             return
-        self._handled(item)
+        self.handled(item)
 
     async def _handle_noreply(
         self, handler: Handler, message: Any, request: Request[Any] | None, item: Item
@@ -389,7 +387,7 @@ class Loop(Delivery):
                 return
             returned = await (returned if handler.runs_coroutine else awaited(returned))
         self._check_noreply(handler, request, message, returned)
-        self._handled(item)
+        self.handled(item)
 
     def _check_noreply(
         self, handler: Handler, request: Request[Any] | None, message: object, returned: object
@@ -428,7 +426,7 @@ class Loop(Delivery):
             self.crashed(error, message)
             return
         if item is not None:
-            self._handled(item)
+            self.handled(item)
 
     async def _attend(self) -> Any:
         """Do what is unusual. None: go on; `STOP`; `NEEDS_NURSERY`: a nursery is needed first."""

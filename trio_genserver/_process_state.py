@@ -11,8 +11,9 @@ import math
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import outcome
 import trio
@@ -20,22 +21,17 @@ import trio.lowlevel
 
 from ._awaiting import close_awaitable, is_awaitable
 from ._children import ChildTasks, OwnTask
-from ._cycle import Execution, execution_var
+from ._cycle import execution_var
 from ._errors import InitStopped
-from ._instrument import current_hooks
+from ._hooks import current_hooks
+from ._host import Host, Reference
 from ._kept import kept
 from ._mailbox import Mailbox
-from ._message import Call, Cast, Handler
-from ._request import Envelope, Request
-from ._server import GenServer
+from ._message import Call, Handler
+from ._request import Envelope, Item, Request
+from ._spec import ChildSpec
+from ._system_request import SystemRequest
 from ._text import CallbackName, hidden, name_of, show
-
-if TYPE_CHECKING:
-    from ._awaiting import Unfinished
-    from ._process import Process
-    from ._ref import ServerRef
-    from ._spec import ChildSpec
-    from ._system import SystemRequest
 
 __all__ = [
     "BATCH",
@@ -45,15 +41,13 @@ __all__ = [
     "STARTING",
     "UNSET",
     "End",
-    "Item",
     "OnEnding",
     "OnExit",
     "ProcessState",
 ]
 
-Item: TypeAlias = "Request[Any] | Envelope | Cast[Any]"
-OnExit: TypeAlias = "Callable[[Process, object], None]"
-OnEnding: TypeAlias = "Callable[[Process], None]"
+OnExit: TypeAlias = Callable[[Any, object], None]
+OnEnding: TypeAlias = Callable[[Any], None]
 
 # The life of a process. It only ever moves down this list.
 STARTING = 0
@@ -69,6 +63,31 @@ BATCH = 8
 # Seconds by Trio's clock. A step that has taken less goes on for another BATCH: for handlers so quick, the
 # checkpoint would be most of the work.
 STEP = 50e-6
+
+
+class Unfinished:
+    """A handler has returned an awaitable, where nothing could be awaited.
+
+    Attributes:
+      handler: whose it is.
+      request: who waits for the reply; None: nobody.
+      item, message: what came into the mailbox, and the message that it brought.
+    """
+
+    __slots__ = ("awaitable", "handler", "item", "message", "request")
+
+    def __init__(
+        self, handler: Handler, request: Request[Any] | None, item: Item, message: Any, awaitable: Any
+    ) -> None:
+        self.handler = handler
+        self.request = request
+        self.item = item
+        self.message = message
+        self.awaitable = awaitable
+
+    def close(self) -> None:
+        """It will not be awaited: the server has ended before."""
+        close_awaitable(self.awaitable)
 
 
 class End:
@@ -87,7 +106,7 @@ class End:
         self.reached = trio.Event()
 
 
-class ProcessState(Execution):
+class ProcessState(Host):
     """The state of one incarnation of a server.
 
     Attributes:
@@ -106,6 +125,7 @@ class ProcessState(Execution):
         "__weakref__",
         "_ended",
         "_ref",
+        "_ref_class",
         "_weak_ref",
         "attention",
         "budget",
@@ -141,20 +161,19 @@ class ProcessState(Execution):
         "timeout",
         "timeout_due",
         "timeout_scope",
-        "token",
         "unfinished",
     )
 
     def __init__(
         self,
         spec: ChildSpec[Any],
-        ref: ServerRef[Any],
+        ref: Reference,
         *,
         supervised: bool = False,
         on_exit: OnExit | None = None,
     ) -> None:
         self.spec = spec
-        self._ref: ServerRef[Any] | None = ref
+        self._ref: Reference | None = ref
         self.supervised = supervised
         self.on_exit: dict[OnExit, None] | None = None if on_exit is None else {on_exit: None}
         self.on_ending: dict[OnEnding, None] | None = None
@@ -194,8 +213,7 @@ class ProcessState(Execution):
         self.timeout_scope: trio.CancelScope | None = None
         self.unfinished: Unfinished | None = None
         self.deferred: Mapping[Request[Any], BaseException | None] = NONE_DEFERRED
-        # How to reach this run from wherever a `From` is dropped.
-        self.token: trio.lowlevel.TrioToken | None = None
+        self.token = None
         self._ended: End | None = None
 
     def __repr__(self) -> str:
@@ -207,8 +225,8 @@ class ProcessState(Execution):
         return self.spec.name
 
     @property
-    def server(self) -> Process:
-        return cast("Process", self)
+    def server(self) -> ProcessState:
+        return self
 
     @property
     def ending(self) -> bool:
@@ -225,20 +243,23 @@ class ProcessState(Execution):
         return self.state <= RUNNING
 
     @property
-    def ref(self) -> ServerRef[Any]:
+    def ref(self) -> Reference:
         """What refers to it. While it lives, `self.ref` needs no other holder."""
         ref = self._ref
         if ref is None:
             ref = self._weak_ref()
             if ref is None:
                 # Nobody has it any more; this one is as good.
-                ref = (self.spec.server_class._ref_class or _ref_class())(self.name)
-                ref._process = self.server
+                again: Any = cast("Any", self._ref_class)(self.name)
+                again._process = self.server
+                ref = again
         return ref
 
     def forget_ref(self) -> None:
         """It has ended: who has its reference keeps it alive, and it does not keep that."""
-        self._weak_ref = weakref.ref(self.ref)
+        ref = self.ref
+        self._weak_ref = weakref.ref(ref)
+        self._ref_class = type(ref)
         self._ref = None
 
     def drop(self, item: Item | Call[Any, Any], why: str) -> None:
@@ -335,6 +356,12 @@ class ProcessState(Execution):
             self.system = deque()
         self.system.append(request)
         self.wake()
+
+    def withdraw_system(self, request: SystemRequest[Any]) -> None:
+        """Take `run_system` back, unless it is being served."""
+        if self.system is not None:
+            with suppress(ValueError):
+                self.system.remove(request)
 
     def suspend(self, suspended: bool) -> None:
         self.suspended = suspended
@@ -479,12 +506,6 @@ class ProcessState(Execution):
             self.on_ending.pop(tell, None)
 
 
-def _ref_class() -> type[ServerRef[Any]]:
-    from ._ref import ServerRef
-
-    return ServerRef
-
-
 def attributes(instance: object) -> dict[str, Any]:
     """The state of a server: what it has put into itself, in slots or not."""
     state: dict[str, Any] = {}
@@ -501,7 +522,7 @@ def message_of(item: Any) -> object:
     return item.message if isinstance(item, Envelope) else item
 
 
-_NO_STATE = frozenset((*GenServer.__slots__, "__dict__", "__weakref__"))
+_NO_STATE = frozenset(("_process", "__dict__", "__weakref__"))
 
 # What all servers share that have deferred nothing; so nothing can be put into it.
 NONE_DEFERRED: Mapping[Request[Any], BaseException | None] = MappingProxyType({})

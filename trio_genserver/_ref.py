@@ -16,29 +16,30 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import trio
 import trio.lowlevel
 
-from ._awaiting import PLAIN, Unfinished, is_awaitable
+from ._awaiting import PLAIN, is_awaitable
+from ._behaviour import Behaviour
 from ._cycle import execution_var, waiting_for, waiting_for_end
 from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
+from ._host import Host
 from ._interrupt import protected
-from ._message import Call, CallOrCast, Cast
-from ._process_state import ENDING, RUNNING
-from ._request import BEGUN, DROPPED, Envelope, From, Info, Request
+from ._log import Window
+from ._message import Call, CallOrCast, Cast, Handler
+from ._process import Process
+from ._process_state import ENDING, RUNNING, Unfinished
+from ._request import BEGUN, DROPPED, Envelope, From, Info, Item, Request, wait_of
 from ._text import show
 
-if TYPE_CHECKING:
-    from ._log import Window
-    from ._message import Handler
-    from ._process import Process
-    from ._process_state import Item
-    from ._server import GenServer
+__all__ = ["ServerRef", "bind", "ref_of"]
 
-__all__ = ["ServerRef"]
-
-S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+S_co = TypeVar("S_co", bound=Behaviour, covariant=True)
 R = TypeVar("R")
 
 _checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
 _schedule_point = trio.lowlevel.cancel_shielded_checkpoint
+
+
+# Not where type checkers see it, for whom a reference has no such variable.
+_BEHIND = ("_process",)
 
 
 class ServerRef(Generic[S_co]):
@@ -49,10 +50,13 @@ class ServerRef(Generic[S_co]):
       name: what the server is called in errors and logs.
     """
 
-    __slots__ = ("__weakref__", "_process", "_records", "name")
+    __slots__ = ("__weakref__", "_records", "name", *_BEHIND)
 
-    # Set by whoever starts the server, again at each restart.
-    _process: Process
+    # Set with `bind`.
+    if TYPE_CHECKING:
+
+        @property
+        def _process(self) -> Process: ...
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -348,7 +352,7 @@ class ServerRef(Generic[S_co]):
             return
         item = cast("Item", prepared)
         try:
-            with waiting_for(Request(process, item.message if isinstance(item, Envelope) else item)):
+            with waiting_for(wait_of(process, item.message if isinstance(item, Envelope) else item)):
                 await process.deliver_wait(item)
         except CallCycle:
             process.drop(item, "withdrawn")
@@ -400,7 +404,7 @@ class ServerRef(Generic[S_co]):
             process.check_end(await process.wait_ended(), None, reason)
             return
         try:
-            with waiting_for_end(Request(process, f"stop({show(reason)})")):
+            with waiting_for_end(wait_of(process, f"stop({show(reason)})")):
                 process.stop_in_order(reason)
                 end = await process.wait_ended()
         except CallCycle:
@@ -433,3 +437,14 @@ class ServerRef(Generic[S_co]):
         else:
             advice = "build one on the class, as in Counter.increment(5); ref.send takes any object"
         return TypeError(f"{method} to {self.name} does not take {shown}: {advice}")
+
+
+def bind(ref: ServerRef[Any], process: Process) -> None:
+    """Put a process behind `ref`: done by whoever starts the server, again at each restart."""
+    slot: Any = ref
+    slot._process = process
+
+
+def ref_of(process: Host) -> ServerRef[Any]:
+    """What refers to the server that `process` runs."""
+    return cast("ServerRef[Any]", process.ref)

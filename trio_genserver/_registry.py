@@ -19,21 +19,22 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import trio
 
 from ._blocks import block
-from ._errors import AlreadyRegistered, NotRegistered, ServerNotRunning
-from ._log import emit
+from ._child_spec import child_spec
+from ._emit import emit
+from ._errors import NotRegistered, ServerNotRunning
 from ._process import Process
 from ._process_state import ENDED
-from ._ref import ServerRef
+from ._ref import ServerRef, ref_of
+from ._registry_errors import AlreadyRegistered, AlreadyStarted
 from ._request import Info
+from ._server import GenServer
+from ._spec import Name
 from ._text import show
-
-if TYPE_CHECKING:
-    from ._server import GenServer
 
 __all__ = [
     "DuplicateRegistry",
@@ -44,8 +45,8 @@ __all__ = [
     "Unregistered",
 ]
 
-S = TypeVar("S", bound="GenServer")
-S_co = TypeVar("S_co", bound="GenServer", covariant=True)
+S = TypeVar("S", bound=GenServer)
+S_co = TypeVar("S_co", bound=GenServer, covariant=True)
 
 
 class Entry(NamedTuple, Generic[S]):
@@ -104,7 +105,7 @@ class _Item:
         self.value = value
 
     def entry(self) -> Entry[Any]:
-        return Entry(self.key, self.process.ref, self.value)
+        return Entry(self.key, ref_of(self.process), self.value)
 
 
 class _KeyLock:
@@ -176,7 +177,7 @@ class BaseRegistry(Generic[S]):
             raise ServerNotRunning(process.name, f"register({show(key)})")
         holder = self._holder(key)
         if holder is not None:
-            raise AlreadyRegistered(process.name, key, holder.ref)
+            raise AlreadyRegistered(process.name, key, ref_of(holder))
         self._insert(_Item(key, process, value))
 
     def unregister(self, key: Hashable, ref: ServerRef[Any]) -> None:
@@ -268,7 +269,7 @@ class BaseRegistry(Generic[S]):
             process.call_on_ending(self._process_ending)
         else:
             items[item] = None
-        self._tell(Registered(self, item.key, process.ref, item.value))
+        self._tell(Registered(self, item.key, ref_of(process), item.value))
 
     def _discard(self, item: _Item) -> None:
         process = item.process
@@ -284,7 +285,7 @@ class BaseRegistry(Generic[S]):
             self._discard(item)
         # Only now: a listener is not to find one of them while it hears of another.
         for item in items:
-            self._tell(Unregistered(self, item.key, item.process.ref))
+            self._tell(Unregistered(self, item.key, ref_of(item.process)))
 
     def _process_ending(self, process: Process) -> None:
         self._remove(self._by_process[process])
@@ -339,7 +340,7 @@ class Registry(BaseRegistry[S]):
     def lookup(self, key: Hashable) -> ServerRef[S] | None:
         """The server under `key`, or None. Not a checkpoint."""
         item = self._by_key.get(key)
-        return None if item is None else item.process.ref
+        return None if item is None else ref_of(item.process)
 
     def __getitem__(self, key: Hashable) -> ServerRef[S]:
         """The server under `key`.
@@ -350,7 +351,7 @@ class Registry(BaseRegistry[S]):
         item = self._by_key.get(key)
         if item is None:
             raise NotRegistered(self.name, key)
-        return item.process.ref
+        return ref_of(item.process)
 
     def value(self, key: Hashable) -> Any:
         """The value that is attached to the server under `key`.
@@ -405,7 +406,7 @@ class Registry(BaseRegistry[S]):
         process.call_on_exit(free)
         super()._process_ending(process)
 
-    def _claim(self, name: ServerName[Any], process: Process) -> Process | None:
+    def claim(self, name: ServerName[Any], process: Process) -> Process | None:
         """Enter a process that starts; or return the one because of which that cannot be."""
         holder = self._holder(name.key)
         if holder is None:
@@ -428,7 +429,7 @@ class DuplicateRegistry(BaseRegistry[S]):
 
     def lookup(self, key: Hashable) -> list[ServerRef[S]]:
         """The servers under `key`, in the order of their registration. Not a checkpoint."""
-        return [item.process.ref for item in self._at(key)]
+        return [ref_of(item.process) for item in self._at(key)]
 
     def _items(self) -> Iterable[_Item]:
         return (item for items in self._by_key.values() for item in items)
@@ -452,7 +453,7 @@ class DuplicateRegistry(BaseRegistry[S]):
         super()._discard(item)
 
 
-class ServerName(ServerRef[S_co]):
+class ServerName(ServerRef[S_co], Name):
     """A name in a `Registry`, to be used as a reference: whoever has the name at that moment is meant.
 
     Comes from `Registry.via`. While nobody has it, it is a reference to a server that is not running.
@@ -493,20 +494,17 @@ class ServerName(ServerRef[S_co]):
             self._nobody = _ended(self)
         return self._nobody
 
-    @_process.setter
-    def _process(self, process: Process) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] # a name only reads it
-        raise TypeError(f"{self!r} is a name; give it to a server with child_spec(...).replace(via=...)")
-
     def claim(self, process: Process) -> Process | None:
         """Give the name to a process that starts; or return the one because of which that cannot be."""
-        return self.registry._claim(self, process)
+        return self.registry.claim(self, process)
+
+    def taken(self, server: str, holder: Process) -> AlreadyStarted:
+        """The error for who starts `server`: `holder` has the name, and keeps it."""
+        return AlreadyStarted(server, self.key, ref_of(holder))
 
 
 def _ended(name: ServerName[Any]) -> Process:
     """A process that has never been, for a name that nobody has: what is sent to it fails as it should."""
-    from ._server import GenServer
-    from ._spec import child_spec
-
     process = Process(child_spec(GenServer).replace(name=name.name), name)
     process.state = ENDED
     process.reason = "noproc"

@@ -14,12 +14,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar, cast
 
 import outcome
 import trio
 import trio.lowlevel
 
+from ._cycle import waiting_for
+from ._emit import emit
 from ._errors import (
     AlreadyReplied,
     CallCycle,
@@ -28,19 +30,15 @@ from ._errors import (
     ServerCrashed,
     ServerStopped,
 )
+from ._host import Execution, Host
 from ._kept import hold_no_frames, kept
-from ._log import emit
-from ._message import Cast
+from ._message import Cast, Handler
 from ._text import show
 
-if TYPE_CHECKING:
-    from ._cycle import Execution
-    from ._message import Handler
-    from ._process import Process
-
-__all__ = ["Envelope", "From", "Request"]
+__all__ = ["Envelope", "From", "Item", "Request"]
 
 R = TypeVar("R")
+Item: TypeAlias = "Request[Any] | Envelope | Cast[Any]"
 Notify: TypeAlias = "Callable[[Request[Any]], object]"
 R_contra = TypeVar("R_contra", contravariant=True)
 
@@ -97,7 +95,7 @@ class Request(Envelope, Generic[R]):
 
     __slots__ = ("_answer", "_notify", "executor", "handler", "label", "process", "state", "waiter")
 
-    def __init__(self, process: Process, message: object, label: object = None) -> None:
+    def __init__(self, process: Host, message: object, label: object = None) -> None:
         self.message = message
         self.data = None
         self.process = process
@@ -291,8 +289,6 @@ class Request(Envelope, Generic[R]):
           CallCycle: waiting would be for ever.
           RequestAbandoned: `abandon` was called.
         """
-        from ._cycle import waiting_for
-
         if self.state > BEGUN:
             await trio.lowlevel.checkpoint()
             return self.check()
@@ -339,6 +335,11 @@ class Request(Envelope, Generic[R]):
         if self.process.deferred:
             self.process.answered(self)
         self._tell()
+
+
+def wait_of(process: Host, what: object) -> Request[Any]:
+    """What stands for a wait that is no call, as one for an end, in `waiting_for`: nobody answers it."""
+    return Request(process, what)
 
 
 def is_withdrawn(item: object) -> bool:

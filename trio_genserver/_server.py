@@ -9,59 +9,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVarTuple, Unpack, cast
+from typing import Any, ClassVar, Self, TypeVarTuple, Unpack, cast
 
-from ._declarations import check_declarations
+from ._behaviour import Behaviour
+from ._declarations import check_declarations, resolve
+from ._empty import left_empty
 from ._errors import UnhandledMessage
 from ._log import admits, report
 from ._message import Handler
-from ._portable import PortableError
+from ._monitor import Monitor
+from ._process import Process
+from ._ref import ServerRef, ref_of
+from ._signals import Ignore, Refuse, Stop
+from ._spec import ChildSpec, Overflow, Restart, Shutdown
 from ._text import LOGGED, hidden, show
-
-if TYPE_CHECKING:
-    from ._mailbox import Overflow
-    from ._monitor import Monitor
-    from ._process import Process
-    from ._ref import ServerRef
-    from ._spec import ChildSpec, Restart, Shutdown
 
 __all__ = ["GenServer", "Ignore", "Refuse", "Stop"]
 
 Ts = TypeVarTuple("Ts")
 
 
-class Stop(PortableError, Exception):
-    """Raised in a callback: stop this server, for `reason`.
-
-    The caller whose request is being handled gets `ServerStopped`; to answer and then stop, call
-    ``self.stop(reason)`` and return the reply.
-    """
-
-    def __init__(self, reason: object = "normal") -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Refuse(PortableError, Exception):
-    """Raised in a call's handler: the caller's `call` raises `error`, and the server goes on.
-
-    For what is the caller's mistake and not the server's (OTP's ``{reply, {error, Reason}, State}``):
-    there is nothing to crash for. As for every handler, what it changed before it raised stays changed. A
-    message that was cast has no caller to tell; it is dropped.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        if not isinstance(error, Exception):
-            raise TypeError(f"Refuse takes the exception that the caller is to get, not {show(error)}")
-        self.error = error
-
-
-class Ignore(PortableError, Exception):
-    """Raised in `GenServer.init`: there is to be no server, and that is no failure."""
-
-
-class GenServer:
+class GenServer(Behaviour):
     """A server: a task that owns some state and handles messages one by one.
 
     Subclass it; keep the state in attributes; mark methods with `handle_call` and `handle_cast`; start it
@@ -87,11 +55,7 @@ class GenServer:
     __slots__ = ("_process",)
 
     _process: Process
-    # Whether texts are to leave out what messages to it carry.
-    _hides_arguments: ClassVar[bool] = False
-    _formats_messages: ClassVar[bool] = False
     _plain_spec: ClassVar[ChildSpec[Any] | None] = None
-    _handlers: ClassVar[dict[Handler, Handler]] = {}
     # What runs a server of this class and what refers to it, if it is more than the usual.
     _process_class: ClassVar[type[Process] | None] = None
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = None
@@ -102,6 +66,7 @@ class GenServer:
 
     # Callbacks, to be overridden.
 
+    @left_empty
     async def init(self) -> None:
         """Called first, in the server's task; whoever starts the server waits for it.
 
@@ -134,6 +99,7 @@ class GenServer:
         """Called when the time given to `set_timeout` went by without a message."""
         raise UnhandledMessage(self._process.name, type(self), "a timeout")
 
+    @left_empty
     async def terminate(self, reason: object) -> None:
         """Called last, once, whichever way the server ends after its `init`.
 
@@ -176,7 +142,7 @@ class GenServer:
     @property
     def ref(self) -> ServerRef[Self]:
         """This server's own reference."""
-        return self._process.ref
+        return ref_of(self._process)
 
     def stop(self, reason: object = "normal") -> None:
         """Stop after this callback; what it returns is still sent as the reply."""
@@ -205,8 +171,6 @@ class GenServer:
         Exactly one comes, after all that `server` sent before, also if the mailbox is full. If `server` has
         ended already, it comes at once, with the reason ``"noproc"``. `Monitor.demonitor` takes it back.
         """
-        from ._monitor import Monitor
-
         return Monitor(server, self._process)
 
     def start_task(self, async_fn: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> None:
@@ -262,18 +226,3 @@ def _see_subclasses(server_class: type[GenServer]) -> None:
             prepare(subclass)
 
     type.__setattr__(server_class, "__init_subclass__", classmethod(cast("Any", init_subclass)))
-
-
-def resolve(server_class: type[GenServer], handler: Handler) -> Handler | None:
-    """The handler that `server_class` has for messages of `handler`: its own, if it overrides it."""
-    if not issubclass(server_class, handler.owner):
-        return None
-    for base in server_class.__mro__:
-        found = base.__dict__.get(handler.name)
-        if found is not None:
-            # What may be called or cast may be called.
-            if isinstance(found, Handler) and issubclass(found.message_type, handler.message_type):
-                server_class._handlers[handler] = found
-                return found
-            return None
-    return None

@@ -18,7 +18,7 @@ from ._checkout_pool import _Worker
 from ._children import Child as ChildTask
 from ._children import ChildTasks, OwnTask
 from ._debug import Debug
-from ._instrument import Hooks
+from ._hooks import Hooks
 from ._mailbox import Mailbox
 from ._monitor import Monitor
 from ._pool import _Pool

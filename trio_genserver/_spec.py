@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_origin
+from collections.abc import Hashable
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from ._declarations import check_not_frozen
-from ._mailbox import OVERFLOWS, Overflow, check_capacity
 from ._portable import PortableError
 from ._text import show
 
-if TYPE_CHECKING:
-    from ._registry import ServerName
-    from ._server import GenServer
+__all__ = ["ChildSpec", "InvalidSpec", "Name", "Overflow", "Restart", "Shutdown", "check_capacity"]
 
-__all__ = ["ChildSpec", "Restart", "Shutdown", "child_spec"]
-
-P = ParamSpec("P")
-S = TypeVar("S", bound="GenServer")
-# Without the bound, which `Startable`, of which type checkers have a `ChildSpec`, does not keep.
+# Without the bound `GenServer`, which `Startable`, of which type checkers have a `ChildSpec`, does not keep.
 S_co = TypeVar("S_co", covariant=True)
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
@@ -36,7 +28,41 @@ Shutdown: TypeAlias = float | Literal["brutal_kill"]
 """How long a server has for its end, in seconds (`math.inf`: as long as it takes); ``"brutal_kill"``: no
 time at all, its `terminate` is not run."""
 
+Overflow: TypeAlias = Literal["wait", "raise", "drop_oldest", "drop_newest"]
+"""What happens to a message when the mailbox is at its bound.
+
+``"wait"``: `cast` and `call` wait for room, in order (backpressure); `cast_nowait` raises `MailboxFull`.
+``"raise"``: everything raises `MailboxFull`.
+``"drop_oldest"``: the message that has waited longest makes room; if it was a call, its caller gets
+`MailboxFull`.
+``"drop_newest"``: the new message is dropped, silently for a cast, with `MailboxFull` for a call.
+"""
+
+OVERFLOWS: tuple[Overflow, ...] = ("wait", "raise", "drop_oldest", "drop_newest")
+
 RESTARTS: tuple[Restart, ...] = ("permanent", "transient", "temporary")
+
+
+class Name:
+    """A name that a server takes before its `init`, and has until it has ended; `Registry.via` makes one.
+
+    Attributes:
+      key: what it is a name by.
+      name: what the server is called in errors and logs, if nothing else is said.
+    """
+
+    __slots__ = ()
+
+    key: Hashable
+    name: str
+
+    def claim(self, process: Any) -> Any:
+        """Give the name to a process that starts; or return the one because of which that cannot be."""
+        raise NotImplementedError
+
+    def taken(self, server: str, holder: Any) -> Exception:
+        """The error for who starts `server`: `holder` has the name, and keeps it."""
+        raise NotImplementedError
 
 
 class InvalidSpec(PortableError, ValueError):
@@ -82,7 +108,7 @@ class ChildSpec(Generic[S_co]):
     significant: bool
     mailbox_size: float
     overflow: Overflow
-    via: ServerName[Any] | None = None
+    via: Name | None = None
 
     def _shown(self) -> str:
         """For texts of errors and the log: what a child is given may be secret."""
@@ -127,11 +153,8 @@ class ChildSpec(Generic[S_co]):
             hash(self.id)
         except TypeError:
             raise InvalidSpec("id", self.id, "hashable") from None
-        if self.via is not None:
-            from ._registry import ServerName
-
-            if not isinstance(self.via, ServerName):
-                raise InvalidSpec("via", self.via, "made by Registry.via, or None")
+        if self.via is not None and not isinstance(self.via, Name):
+            raise InvalidSpec("via", self.via, "made by Registry.via, or None")
         try:
             check_capacity(self.mailbox_size)
         except ValueError:
@@ -140,76 +163,12 @@ class ChildSpec(Generic[S_co]):
             ) from None
 
 
-def child_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[S]:
-    """How to start a `server_class` with these arguments; with the options that the class declares.
-
-    Args:
-      server_class: a subclass of `GenServer`.
-      args, kwargs: for its ``__init__``, at each start and restart.
+def check_capacity(capacity: float) -> float:
+    """`capacity` if it can bound a mailbox.
 
     Raises:
-      TypeError: `server_class` is none.
-      InvalidSpec: an option that the class declares makes no sense.
+      ValueError: it is not `math.inf` and not a whole number from 1.
     """
-    return _spec(server_class, args, kwargs)
-
-
-def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[Any]:
-    from ._server import GenServer, prepare
-
-    # Which types a generic class is used with, only the type checker needs to know.
-    server_class = unsubscripted(server_class)
-    if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
-        given = cast("Any", server_class)
-        raise TypeError(f"a subclass of GenServer is needed, not {show(given)}")
-    if "_handlers" not in vars(server_class):
-        # Some base has an `__init_subclass__` that does not call that of its own base.
-        prepare(server_class)
-    plain = not args and not kwargs
-    if plain:
-        spec = server_class._plain_spec
-        # Most servers of a kind are alike; but the options of a class may be changed, in a test for one.
-        if (
-            spec is not None
-            and spec.shutdown == server_class.shutdown
-            and spec.mailbox_size == server_class.mailbox_size
-            and spec.restart == server_class.restart
-            and spec.overflow == server_class.overflow
-        ):
-            return spec
-    check_not_frozen(server_class)
-    name = server_class.__name__
-    spec = ChildSpec(
-        server_class,
-        args,
-        kwargs,
-        name,
-        name,
-        server_class.restart,
-        server_class.shutdown,
-        False,
-        server_class.mailbox_size,
-        server_class.overflow,
-    )
-    if plain:
-        server_class._plain_spec = spec
-    return spec
-
-
-def unsubscripted(server_class: Any) -> Any:
-    """``Cache`` of ``Cache[str, int]``; anything else is returned as it is."""
-    if isinstance(server_class, type):
-        return server_class
-    origin = get_origin(server_class)
-    return origin if isinstance(origin, type) else server_class
-
-
-def as_spec(
-    server: ChildSpec[S] | Callable[..., S], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> ChildSpec[Any]:
-    """What `open_server` and its like were given, as a specification."""
-    if isinstance(server, ChildSpec):
-        if args or kwargs:
-            raise TypeError("a ChildSpec has its arguments already; give it alone")
-        return cast("ChildSpec[Any]", server)
-    return _spec(server, args, kwargs)
+    if capacity == math.inf or (isinstance(capacity, int) and capacity >= 1):
+        return capacity
+    raise ValueError(f"mailbox_size must be a whole number from 1, or math.inf, not {show(capacity)}")

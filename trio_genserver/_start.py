@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 import trio
 
 from ._blocks import block, raise_alone
+from ._child_spec import as_spec
 from ._kept import is_same_failure
 from ._process import Process
 from ._process_state import ENDED
-from ._ref import ServerRef
-from ._spec import ChildSpec, as_spec
+from ._ref import ServerRef, bind
+from ._spec import ChildSpec
 from ._text import show
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def make(spec: ChildSpec[S]) -> ServerRef[S]:
     """A reference with a process behind it that has not begun."""
     server_class = spec.server_class
     ref: ServerRef[S] = (server_class._ref_class or ServerRef)(spec.name)
-    ref._process = (server_class._process_class or Process)(spec, ref)
+    bind(ref, (server_class._process_class or Process)(spec, ref))
     return ref
 
 

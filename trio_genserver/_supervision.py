@@ -39,7 +39,7 @@ from ._kept import kept
 from ._log import ended, say_left_out
 from ._process import Process
 from ._process_state import ENDED, UNSET, OnExit
-from ._ref import ServerRef
+from ._ref import ServerRef, bind
 from ._request import Request
 from ._restart import RestartWindow, wants_restart
 from ._server import GenServer
@@ -144,7 +144,7 @@ class Child:
             self.spec, self.ref, supervised=True, on_exit=on_exit
         )
         self.process = process
-        self.ref._process = process
+        bind(self.ref, process)
         return process
 
     def exited(self, process: Process, reason: object) -> None:

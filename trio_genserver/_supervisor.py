@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Self, TypeA
 from weakref import WeakValueDictionary
 
 from ._blocks import block
+from ._child_spec import as_spec, child_spec, unsubscripted
+from ._decorators import handle_call
 from ._errors import InitIgnored
-from ._message import handle_call
 from ._ref import ServerRef
 from ._restart import RestartWindow
-from ._server import GenServer, Refuse
-from ._spec import ChildSpec, InvalidSpec, as_spec, child_spec, unsubscripted
+from ._server import GenServer
+from ._signals import Refuse
+from ._spec import ChildSpec, InvalidSpec
 from ._start import open_server
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import trio
 import trio.lowlevel
@@ -19,20 +19,18 @@ from outcome import Error, Outcome, Value
 
 from ._awaiting import await_callback
 from ._cancellation import is_cancellation
-from ._cycle import Execution, execution_var, waiting_for
+from ._cycle import execution_var, waiting_for
 from ._errors import CallCycle, RequestAbandoned, TaskStopped
+from ._host import Execution, Host
 from ._interrupt import protected
 from ._kept import kept, without_own_frames
+from ._process import Process
 from ._process_state import UNSET
+from ._ref import ServerRef
 from ._request import BEGUN, FAILED, GIVEN_UP, Countdown, Info, Request
 from ._request_collection import as_completed
+from ._spec import Shutdown
 from ._text import name_of, show
-
-if TYPE_CHECKING:
-    from ._process import Process
-    from ._ref import ServerRef
-    from ._spec import Shutdown
-    from ._task_supervisor import TaskSupervisor
 
 __all__ = ["Job", "Task", "callers_var", "poll_many"]
 
@@ -62,7 +60,7 @@ class _Work(Execution):
     def name(self) -> str:
         return self._name
 
-    def keeps_running(self, server: Process) -> bool:
+    def keeps_running(self, server: Host) -> bool:
         """As in its base, unless it is cancelled when a supervisor above it ends."""
         return self._is_never_cancelled and super().keeps_running(server)
 
@@ -100,24 +98,24 @@ class Task(Request[R]):
       is_linked: whether its failure is its supervisor's.
     """
 
-    __slots__ = ("_over", "_runs", "_scope", "_shutdown", "_supervisor", "callers", "is_linked", "name")
+    __slots__ = ("_forget", "_over", "_runs", "_scope", "_shutdown", "callers", "is_linked", "name")
 
     def __init__(
         self,
-        supervisor: TaskSupervisor,
+        process: Process,
         job: Job,
         *,
         is_linked: bool,
         shutdown: Shutdown,
         callers: tuple[str, ...],
+        forget: Callable[[Task[Any]], object],
     ) -> None:
-        process = supervisor._process
         super().__init__(process, job)
         self.name = f"{process.name}.{job.name}"
         self.state = BEGUN
         self.is_linked = is_linked
         self.callers = callers
-        self._supervisor = supervisor
+        self._forget = forget
         self._shutdown = 0.0 if isinstance(shutdown, str) else shutdown
         self.executor = _Work(self.name, process, is_never_cancelled=self._shutdown == math.inf)
         # Who is to go on for a while in the end must not be reached by a cancellation of everything.
@@ -179,7 +177,7 @@ class Task(Request[R]):
           CallCycle: `grace` is infinite, and waiting would be for ever.
         """
         if self._runs:
-            self._end_by(trio.current_time() + grace)
+            end_by(self, trio.current_time() + grace)
         await (self._run_out_at_last() if grace == math.inf else self._run_out())
         if self.state == GIVEN_UP:
             return None
@@ -276,7 +274,7 @@ class Task(Request[R]):
                 process.drop(self, "late reply")
             else:
                 self.reply(value)
-            process._handled(self)
+            process.handled(self)
         except BaseException as error:
             if is_cancellation(error):
                 self._stopped()
@@ -284,7 +282,7 @@ class Task(Request[R]):
             # It is kept for those who wait, and reported.
             self._failed(error)
         finally:
-            self._supervisor._forget(self)
+            self._forget(self)
             execution_var.set(None)
             self._runs = False
             if self._over is not None:
@@ -311,8 +309,15 @@ class Task(Request[R]):
         # The frames of its function do not know this task, and are of use to who looks for the reason.
         without_own_frames(error)
 
-    def _end_by(self, deadline: float) -> None:
-        self._scope.deadline = min(self._scope.deadline, deadline)
+
+def end_by(task: Task[Any], deadline: float) -> None:
+    """Cancel what `task` runs at `deadline`, in seconds of Trio's clock, unless it has less time already."""
+    task._scope.deadline = min(task._scope.deadline, deadline)
+
+
+def not_run(task: Task[Any]) -> None:
+    """Its supervisor ends: tell who waits for `task`, which is not begun."""
+    task._stopped()
 
 
 async def poll_many(
@@ -344,7 +349,7 @@ async def poll_many(
     if kill:
         late = [task for task in tasks if task._runs]
         for task in late:
-            task._end_by(-math.inf)
+            end_by(task, -math.inf)
         for task in late:
             await task._run_out()
     await trio.lowlevel.cancel_shielded_checkpoint()

@@ -22,15 +22,16 @@ import trio
 import trio.lowlevel
 
 from ._blocks import block, raise_alone
+from ._child_spec import child_spec
 from ._cycle import execution_var
 from ._errors import ServerNotRunning
 from ._process_state import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
-from ._spec import ChildSpec, InvalidSpec, Shutdown, child_spec
+from ._spec import ChildSpec, InvalidSpec, Shutdown
 from ._start import lone, open_server
 from ._supervisor_errors import MaxChildrenReached
-from ._task import Job, Task, callers_var
+from ._task import Job, Task, callers_var, end_by, not_run
 from ._text import show
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class TaskSupervisor(GenServer):
             grace = self._process.grace
             for task in self._tasks:
                 deadline = now + task._shutdown
-                task._end_by(deadline if grace is UNSET else min(deadline, grace))
+                end_by(task, deadline if grace is UNSET else min(deadline, grace))
 
     def format_status(self, state: dict[str, Any]) -> object:
         """The tasks that run."""
@@ -192,18 +193,19 @@ class TaskSupervisor(GenServer):
         caller = execution_var.get()
         parent = trio.lowlevel.current_task().name if caller is None else caller.name
         task: Task[Any] = Task(
-            self,
+            process,
             job,
             is_linked=is_linked,
             shutdown=self._task_shutdown if shutdown is None else _check_shutdown(shutdown),
             callers=(parent, *callers_var.get()),
+            forget=self._forget,
         )
         if process.hooks.message_sent:
             process.hooks.tell("message_sent", process.ref, task)
         if self._closing or not process.alive:
             # As in a cancelled nursery: a block that is cancelled together with its supervisor is to hear of
             # the cancellation, at its next checkpoint, and not of a supervisor that is not there.
-            task._stopped()
+            not_run(task)
             return task
         assert process.nursery is not None
         self._tasks[task] = None

@@ -21,6 +21,7 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from ._instrument import Instrument
+from ._ref import ref_of
 from ._request import FAILED, Envelope, Info, Request
 from ._task import Task
 
@@ -206,7 +207,7 @@ class OpenTelemetryInstrument(Instrument):
             self._processed(way, error)
 
     def task_crashed(self, task: Task[Any], error: BaseException) -> None:
-        server = task.process.ref
+        server = ref_of(task.process)
         self._crashes.add(1, self._metric(server) | {"error.type": _type_name(error)})
         self._processed(self._way(task), error)
 

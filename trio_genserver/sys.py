@@ -28,7 +28,8 @@ from ._cycle import execution_var, waiting_for
 from ._debug import DONE, Counts, Debug, Event, EventKind, ask_debug
 from ._errors import ServerError, ServerNotRunning
 from ._process_state import attributes
-from ._system import SystemRequest, ask
+from ._system import ask
+from ._system_request import SystemRequest
 from ._text import name_of, show
 
 if TYPE_CHECKING:

@@ -270,7 +270,8 @@ VALUES = {
     *("Counts", "RestartWindow"),  # parts of a server's `Debug`, and of a supervisor
     *("PortableError", "Unpicklable"),  # a base of exceptions that has no attributes; a value from a pickle
     "Unfinished",  # what a handler returned, on its way to the server's task
-    *("_Declared", "Startable"),  # for type checkers only
+    *("_Declared", "Startable", "Awaited", "Reference"),  # for type checkers only
+    "Name",  # a base of `ServerName`, with no attributes of its own
     "End",  # written before it is reached, and looked at after
     "_Block",  # what a block does in its own task
     *("OpenTelemetryInstrument", "_Way", "LoggingInstrument"),

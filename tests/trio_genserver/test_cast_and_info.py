@@ -255,7 +255,7 @@ async def test_crash_in_continue_fails_what_waits() -> None:
         async with open_server(Sink) as sink:
             sink.cast_nowait(Sink.go_on("x", "boom"))
             with pytest.raises(ServerCrashed):
-                await sink._process.ref.call(Sink.all())
+                await sink._process.instance.ref.call(Sink.all())
             await trio.sleep_forever()
 
 

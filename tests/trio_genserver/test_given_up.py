@@ -24,7 +24,8 @@ from trio_genserver import (
     open_server,
     sys,
 )
-from trio_genserver._mailbox import FEW, OVERFLOWS
+from trio_genserver._mailbox import FEW
+from trio_genserver._spec import OVERFLOWS
 
 
 class Token:

@@ -1,0 +1,25 @@
+"""What the machinery knows of a class of servers: its handlers, and what may be shown of it.
+
+`GenServer`, far above, is the one that there is. What refers to a server, runs it or names it has to know
+this much of its class, and nothing of how a server is written.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ._message import Handler
+
+__all__ = ["Behaviour"]
+
+
+class Behaviour:
+    """The base of `GenServer`. Not to be subclassed by users."""
+
+    __slots__ = ()
+
+    # Those of its messages that it has, by the one that is declared: a subclass may override a handler.
+    _handlers: ClassVar[dict[Handler, Handler]] = {}
+    # Whether texts are to leave out what messages to it carry.
+    _hides_arguments: ClassVar[bool] = False
+    _formats_messages: ClassVar[bool] = False

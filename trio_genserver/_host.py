@@ -1,0 +1,144 @@
+"""What is known of a server and of a reference by what is below both.
+
+A request, a record in the log or a child task has to do with a server without being a part of it. What it
+needs of it is said here, so that each can be read without what runs a server, and that can be made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import trio
+
+from ._hooks import Hooks
+from ._spec import ChildSpec
+
+__all__ = ["Execution", "Host", "Reference"]
+
+
+class Reference(Protocol):
+    """What refers to a server: a `ServerRef`.
+
+    Attributes:
+      name: what the server is called in errors and logs.
+    """
+
+    name: str
+    # What was logged of it lately, by `_log`.
+    _records: dict[str, Any] | None
+
+    @property
+    def _process(self) -> Host: ...
+
+
+class Execution:
+    """One thing that handles a message at a time: a server's main loop, one of its child tasks, a `Task`.
+
+    Attributes:
+      task: the Trio task in which it runs.
+      waiting: the requests that it waits for now, and groups of which one is enough; None is nothing, and
+        costs no list.
+    """
+
+    __slots__ = ("task", "waiting")
+
+    task: trio.lowlevel.Task | None
+    waiting: list[Any] | None
+
+    @property
+    def server(self) -> Host:
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What it is called in a `CallCycle`."""
+        return self.server.name
+
+    @property
+    def boundary(self) -> trio.Nursery | None:
+        """A nursery: what runs in it, and below, does not keep this execution from going on."""
+        return self.server.nursery
+
+    def blockers(self) -> list[Execution] | None:
+        """Those of which one has to end before this begins; None: it has begun."""
+        return None
+
+    def given_up(self) -> None:
+        """The caller of a request that it works on, or will, has given up."""
+
+    def keeps_running(self, server: Host) -> bool:
+        """Whether `server` cannot end before this has gone on: it holds the nursery in which this runs, or
+        one further out."""
+        above = server.task
+        task: trio.lowlevel.Task | None = self.task
+        while task is not None:
+            nursery = task.parent_nursery
+            task = None if nursery is None else nursery.parent_task
+            if task is above:
+                return task is not None
+        return False
+
+
+class Host(Execution):
+    """What runs a server: a `Process`, as far as a request, an execution and a record in the log know one.
+
+    What its members are is said there.
+
+    Attributes:
+      token: how to reach its run from wherever a `From` is dropped; None: none was made.
+    """
+
+    __slots__ = ("token",)
+
+    hooks: Hooks
+    reason: object
+    crash: BaseException | None
+    token: trio.lowlevel.TrioToken | None
+    nursery: trio.Nursery | None
+    supervised: bool
+    spec: ChildSpec[Any]
+    instance: Any
+    deferred: Mapping[Any, BaseException | None]
+
+    @property
+    def ref(self) -> Reference:
+        raise NotImplementedError
+
+    @property
+    def ending(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def is_to_end(self) -> bool:
+        raise NotImplementedError
+
+    def drop(self, item: Any, why: str) -> None:
+        raise NotImplementedError
+
+    def withdraw(self) -> None:
+        raise NotImplementedError
+
+    def withdraw_system(self, request: Any) -> None:
+        raise NotImplementedError
+
+    def answered(self, request: Any) -> None:
+        raise NotImplementedError
+
+    def defer(self, request: Any, cause: BaseException | None = None) -> None:
+        raise NotImplementedError
+
+    def handled(self, item: Any) -> None:
+        raise NotImplementedError
+
+    def child_ended(self) -> None:
+        raise NotImplementedError
+
+    def stop_now(self, reason: object) -> None:
+        raise NotImplementedError
+
+    def crashed(self, error: BaseException, message: object) -> None:
+        raise NotImplementedError
+
+    def shown_message(self, message: object) -> object:
+        raise NotImplementedError
