@@ -265,7 +265,19 @@ def test_reduction_sees_every_outcome(program: Program) -> None:
 # What no two tasks can race for: values, which are made whole and never changed; what describes a class; and
 # what stands in one task from its making to its end.
 VALUES = {
-    *("AnyOf", "Job", "From", "waiting_for", "Handler", "Instrument", "Execution", "Envelope"),
+    *(
+        "AnyOf",
+        "Job",
+        "From",
+        "waiting_for",
+        "waiting_for_end",
+        "Begun",
+        "Handler",
+        "Instrument",
+        "Execution",
+        "Envelope",
+    ),
+    "Begun",  # in place of a reply, on its way to the caller
     *("_Item",),  # changed only by methods of its registry, which touch that
     *("Counts", "RestartWindow"),  # parts of a server's `Debug`, and of a supervisor
     *("PortableError", "Unpicklable"),  # a base of exceptions that has no attributes; a value from a pickle
