@@ -4,13 +4,19 @@ The new shards are written beside the old ones, synced, and compared with them l
 description of the folder is replaced by a rename, and that is the moment from which they count. Only then
 are the old ones deleted. Killed before it, the folder is as it was, and the next reshard writes over what was
 begun; killed after it, the folder is as it shall be.
+
+What `Shard.load` cannot reach would not be copied, and is as good as deleted with its file: entries of a list
+that is gone, tables and columns that somebody else has added. So a shard in which `todo check` finds damage
+is not rewritten, and what the tables themselves hold is counted and compared, not only what the lists say.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Final
 
 from trio_genserver import stable_hash
 
@@ -18,9 +24,14 @@ from .errors import ReshardFailed, StorageError
 from .folder import Description, Folder
 from .import_notes import copy_notes
 from .list import TodoList
+from .schema import MIGRATIONS
 from .shard import Shard
+from .sqlite_errors import failure
 
 __all__ = ["reshard"]
+
+# What is copied list by list; notes are copied by `copy_notes`.
+_TABLES: Final = ("lists", "entries")
 
 
 def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
@@ -34,8 +45,8 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
     Raises:
       BadInput: `workers` is no number of workers.
       NotAFolder: there is no folder.
-      ReshardFailed: a shard could not be read or written, or entries were missing after it; the folder is
-        as it was.
+      ReshardFailed: a shard is damaged, or holds what would not be copied, or could not be read or written;
+        the folder is as it was.
       StorageError: the folder cannot be opened; which class it is says why.
     """
     with Folder.open(path, create=False) as folder:
@@ -45,12 +56,29 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
             with ExitStack() as stack:
                 # Only to be read: whatever comes of it, they stay as they are.
                 old = [stack.enter_context(folder.read_shard(index)) for index in range(before)]
+                for shard in old:
+                    _refuse_damage(folder, shard)
                 folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
                 written = _compare(folder, description, old)
+        except ReshardFailed:
+            raise
         except (StorageError, OSError) as error:
             raise ReshardFailed(folder.path, str(error)) from error
         folder.commit_rewrite(description)
     return before, written
+
+
+def _refuse_damage(folder: Folder, shard: Shard) -> None:
+    """Raise `ReshardFailed` if something of a shard might not be copied. Its search index is written anew
+    from the entries, so it may be as it likes."""
+    problems = shard.check(index=False)
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise ReshardFailed(
+            folder.path,
+            f"{shard.path} is damaged ({problems[0]}{more}), and what is damaged would not be copied; "
+            "`todo check` names all of it. Mend it with any SQLite tool, or put a backup in its place",
+        )
 
 
 def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
@@ -62,7 +90,6 @@ def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
     Raises:
       ReshardFailed: a list is not there as it was.
     """
-    entries = expected = 0
     with ExitStack() as stack:
         new = [
             stack.enter_context(folder.open_rewritten(description, index))
@@ -74,11 +101,45 @@ def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
                 copy = new[stable_hash(summary.name) % description.workers]
                 if copy.load(summary.name) != shard.load(summary.name):
                     raise ReshardFailed(folder.path, f"the copy of the list {summary.name!r} is another one")
-                expected += summary.entries
-        entries = sum(summary.entries for shard in new for summary in shard.lists())
-    if entries != expected:
-        raise ReshardFailed(folder.path, f"it had {expected} entries, the new shards have {entries}")
-    return entries
+        for shard in old:
+            strange = sorted(_schema(shard) - _schema(new[0]))
+            if strange:
+                why = f"{shard.path} has a column {strange[0]}, which is not ours and would not be copied"
+                raise ReshardFailed(folder.path, why)
+        for table in _TABLES:
+            expected, written = _count(old, table), _count(new, table)
+            if expected != written:
+                why = f"it had {expected} rows of {table}, the new shards have {written}"
+                raise ReshardFailed(folder.path, why)
+        return _count(new, "entries")
+
+
+def _count(shards: list[Shard], table: str) -> int:
+    """How many rows there are, whatever refers to them."""
+    found = 0
+    for shard in shards:
+        try:
+            (rows,) = shard.database.conn.execute(f"SELECT count(*) FROM {table}").fetchone()
+        except sqlite3.Error as error:
+            raise failure(shard.path, f"counting the rows of {table}", error) from error
+        found += rows
+    return found
+
+
+def _schema(shard: Shard) -> set[str]:
+    """The tables of a shard, and their columns, in words; without SQLite's own and the search index."""
+    try:
+        rows = shard.database.conn.execute(
+            "SELECT t.name, c.name FROM sqlite_master AS t JOIN pragma_table_info(t.name) AS c"
+            " WHERE t.type = 'table'"
+        ).fetchall()
+    except sqlite3.Error as error:
+        raise failure(shard.path, "reading what tables there are", error) from error
+    return {
+        f"{table}.{column}"
+        for table, column in rows
+        if not table.startswith(("sqlite_", "entries_fts")) and table != MIGRATIONS.migrations_table
+    }
 
 
 def _lists_of(shards: list[Shard], index: int, workers: int) -> Iterator[tuple[str, TodoList]]:

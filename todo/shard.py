@@ -352,8 +352,12 @@ class Shard:
                 )
         return found
 
-    def check(self) -> list[str]:
-        """What is wrong with the file, in words; empty if nothing is. Reads all of it."""
+    def check(self, *, index: bool = True) -> list[str]:
+        """What is wrong with the file, in words; empty if nothing is. Reads all of it.
+
+        Args:
+          index: look at the search index, too.
+        """
         problems: list[str] = []
         try:
             for (text,) in self._connection.execute("PRAGMA integrity_check"):
@@ -361,7 +365,10 @@ class Shard:
                     problems.append(f"SQLite: {text}")
             for table, key, parent, _ in self._connection.execute("PRAGMA foreign_key_check"):
                 problems.append(f"row {key} of {table} refers to a row of {parent} that is not there")
-            problems += self._check_index()
+            problems += self._check_index() if index else []
+            for key, name, next_id in self._connection.execute("SELECT id, name, next_entry_id FROM lists"):
+                if not (isinstance(name, str) and isinstance(next_id, int)):
+                    problems.append(f"row {key} of lists is no list: {name!r}, {next_id!r}")
             for key, *row in self._connection.execute(f"SELECT key, {QUALIFIED} FROM entries"):
                 try:
                     entry_of(row)

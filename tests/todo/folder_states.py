@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -129,6 +130,7 @@ def mutilations(base: Path, other_json: dict[str, str]) -> dict[str, Act]:
         files[f"{shard} emptied"] = [partial(_write, shard, "")]
         files[f"{shard} overwritten"] = [partial(_write, shard, "\xff" * 9000)]
         files[f"only {shard}"] = [partial(_keep_only, shard)]
+        files[f"a list of {shard} gone"] = [partial(_without_a_list, shard)]
         files[f"log of {shard} missing"] = [partial(_remove, f"{shard}-wal")]
     return {
         f"{first}, {second}": one + two for first, one in described.items() for second, two in files.items()
@@ -155,6 +157,14 @@ def _remove(file: str, place: Path) -> None:
     (place / file).unlink(missing_ok=True)
 
 
+def _without_a_list(shard: str, place: Path) -> None:
+    """What is left are entries that no list has."""
+    if (place / f"{shard}-wal").exists():
+        return  # it would be written into the file
+    with closing(sqlite3.connect(place / shard)) as connection, connection:
+        connection.execute("DELETE FROM lists WHERE id = (SELECT min(list_id) FROM entries)")
+
+
 def _keep_only(shard: str, place: Path) -> None:
     for path in place.glob("shards-*/*.db*"):
         if not str(path.relative_to(place)).startswith(shard):
@@ -168,7 +178,8 @@ def files_of(place: Path) -> dict[str, bytes]:
 
 
 def contents_of(place: Path, scratch: Path) -> Contents:
-    """What can be read in any shard of a folder: for each list the longest that is there."""
+    """What can be read in any shard of a folder: for each list the longest that is there, and what is in
+    none."""
     copy = shutil.copytree(place, scratch)
     found: Contents = {}
     for path in copy.glob("shards-*/*.db"):
@@ -177,6 +188,12 @@ def contents_of(place: Path, scratch: Path) -> Contents:
                 for name, todo_list in shard.dump():
                     titles = tuple(entry.title for entry in todo_list)
                     found[name] = max(found.get(name, ()), titles, key=len)
+                rows = shard.database.conn.execute(
+                    "SELECT title FROM entries WHERE list_id NOT IN (SELECT id FROM lists) ORDER BY key"
+                )
+                titles = tuple(title for (title,) in rows)
+                if titles:
+                    found[f"in no list, {titles[0]}"] = titles
         except (StorageError, sqlite3.Error):
             continue
     shutil.rmtree(copy)

@@ -4,16 +4,22 @@ folder."""
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from todo import BadInput, Entry, FolderInUse, TodoList
+from tests.todo.folder_states import files_of
+from todo import BadInput, Entry, FolderInUse, ReshardFailed, TodoList
+from todo.check import check
 from todo.folder import Folder
 from todo.operations import AddEntries, DeleteEntry
 from todo.reshard import reshard
+from todo.shard import Shard
 from trio_genserver import stable_hash
 
 NAMES = [f"list {number}" for number in range(40)]
@@ -70,6 +76,83 @@ def test_a_folder_in_use_and_a_number_that_cannot_be_are_refused(tmp_path: Path)
         reshard(tmp_path / "db", 3)
     with pytest.raises(BadInput):
         reshard(tmp_path / "db", 0)
+    assert contents(tmp_path / "db") == before
+
+
+def orphans(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM lists WHERE id = (SELECT min(list_id) FROM entries)")
+
+
+def orphans_of_another_kind(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE entries SET list_id = 99999 WHERE key = (SELECT max(key) FROM entries)")
+
+
+def no_entry(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE entries SET date = 'soon' WHERE key = (SELECT max(key) FROM entries)")
+
+
+def no_name(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE lists SET name = CAST(name AS BLOB)")
+
+
+def a_table_of_their_own(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    connection.execute("INSERT INTO notes VALUES ('mine')")
+
+
+def a_column_of_their_own(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE entries ADD COLUMN colour TEXT DEFAULT 'red'")
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (orphans, "refers to a row of lists that is not there"),
+        (orphans_of_another_kind, "refers to a row of lists that is not there"),
+        (no_entry, "is no entry"),
+        (no_name, "is no list"),
+        (a_table_of_their_own, r"notes\.text"),
+        (a_column_of_their_own, r"entries\.colour"),
+    ],
+)
+def test_what_would_not_be_copied_is_not_deleted(
+    tmp_path: Path, act: Callable[[sqlite3.Connection], None], says: str
+) -> None:
+    fill(tmp_path / "db", 3)
+    for path in (tmp_path / "db" / "shards-1").glob("*.db"):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            act(connection)
+    before = files_of(tmp_path / "db")
+    with pytest.raises(ReshardFailed, match=says) as caught:
+        reshard(tmp_path / "db", 2)
+    assert str(caught.value).count("is as it was") == 1
+    assert before.items() <= files_of(tmp_path / "db").items()
+    with Folder.open(tmp_path / "db", create=False) as folder:
+        assert folder.description.workers == 3
+
+
+def test_rows_that_are_not_in_the_copy_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "db", 3)
+    for path in (tmp_path / "db" / "shards-1").glob("*.db"):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            orphans(connection)
+
+    def finds_nothing(*_: object, **__: object) -> list[str]:
+        return []
+
+    # Whatever `check` may overlook.
+    monkeypatch.setattr(Shard, "check", finds_nothing)
+    with pytest.raises(ReshardFailed, match=r"it had \d+ rows of entries, the new shards have \d+"):
+        reshard(tmp_path / "db", 2)
+    assert (tmp_path / "db" / "shards-1" / "2.db").exists()
+
+
+def test_an_index_that_does_not_fit_is_made_anew(tmp_path: Path) -> None:
+    before = fill(tmp_path / "db", 1)
+    with closing(sqlite3.connect(tmp_path / "db" / "shards-1" / "0.db", isolation_level=None)) as connection:
+        connection.execute("INSERT INTO entries_fts (entries_fts) VALUES ('delete-all')")
+    assert "index" in check(tmp_path / "db").shards[0].problems[0]
+    reshard(tmp_path / "db", 2)
     assert contents(tmp_path / "db") == before
 
 
