@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import shlex
+import stat
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -81,6 +82,9 @@ def read_description(folder: Path) -> Description | None:
     """
     path = folder / DESCRIPTION
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise _damaged(folder, "it is no file" if not stat.S_ISDIR(mode) else "it is a folder")
         text = path.read_text(encoding="utf-8")
         loaded: object = json.loads(text)
     except FileNotFoundError:

@@ -134,7 +134,7 @@ class Folder:
             # Before the lock file is made in it: it must be ours, or empty.
             if not create:
                 refuse_unmade(folder)
-            elif read_description(folder) is None:
+            elif read_description(folder) is None and not find_shard_folders(folder):
                 refuse_foreign(folder)
             lock = lock_folder(folder)
         except FileExistsError:
@@ -343,7 +343,8 @@ def _finish(folder: Path, description: Description) -> None:
 def _make(folder: Path, workers: int) -> Description:
     description = Description(workers=workers, generation=1, folder_id=uuid.uuid4().hex)
     refuse_missing_description(folder)
-    # What an earlier attempt left behind, killed before it was named in a description: it holds nothing.
+    refuse_foreign(folder)
+    # What an earlier attempt left behind, killed before it was named in a description: it held nothing.
     for shards in find_shard_folders(folder):
         remove_shards(shards.path)
     _write_shards(folder, description, [() for _ in range(workers)])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .description import DESCRIPTION, Description, read_description
-from .errors import BadFolder, InconsistentFolder, NotAFolder
+from .errors import BadFolder, InconsistentFolder, NotAFolder, StorageError
 from .folder_lock import LOCK
 from .shard_files import (
     COPYING,
@@ -39,35 +39,56 @@ MAKE: Final = "`todo add` makes it with its first entry"
 def refuse_foreign(folder: Path) -> None:
     """Raise if there is something in it that we did not put there."""
     for child in sorted(folder.iterdir()):
-        if child.name not in (LOCK, f"{DESCRIPTION}.new") and not is_shard_folder(child):
+        if child.name not in (LOCK, DESCRIPTION, f"{DESCRIPTION}.new") and not is_shard_folder(child):
             raise BadFolder(folder, f"it has no {DESCRIPTION}, but there is {child.name!r} in it")
 
 
 def refuse_missing_description(folder: Path) -> None:
-    """Raise if there are shards in a folder without a description, unless they certainly hold nothing."""
+    """Raise if there are shards in a folder without a description, unless they were being made there.
+
+    A folder of shards gets its last name after it was named in the description, so without one it is what is
+    left of something: a copy that was not finished, a file that was lost. How little there is says nothing
+    of what there was: the entries may be in the shards that did not arrive.
+    """
     found = [look_at(shards) for shards in find_shard_folders(folder)]
-    if not all(
-        file.holds_nothing or (file.problem is not None and _was_being_made(summary.folder))
+    if all(
+        _was_being_made(summary.folder) and all(file.holds_nothing or file.problem for file in summary.files)
         for summary in found
-        for file in summary.files
     ):
-        raise _inconsistent(folder, f"there are shards in it, but no {DESCRIPTION}")
+        return
+    copies = [summary.folder for summary in found if summary.folder.ending == COPYING]
+    if copies and len(copies) == len(found):
+        raise InconsistentFolder(
+            folder,
+            f"a backup was begun in it and not finished, so it has no {DESCRIPTION}",
+            [summary.text for summary in found],
+            f"delete it and make the backup again; {_see_what_can_be_had(folder)}",
+        )
+    raise _inconsistent(folder, f"there are shards in it, but no {DESCRIPTION}")
 
 
 def _was_being_made(shards: ShardFolder) -> bool:
     """Whether the first shards of a folder were being made there, which never had an entry. Power that fails
     may leave them unreadable. A reshard writes a later generation, a backup has another ending."""
-    return shards.generation == 1 and shards.ending == UNFINISHED
+    return shards.generation == 1 and shards.ending == UNFINISHED and not shards.parts
 
 
 def refuse_unmade(folder: Path) -> Description:
     """What the folder says about itself; raise if it says nothing, or is another program's."""
     found = read_description(folder)
-    if found is None:
-        refuse_foreign(folder)
+    if found is not None:
+        return found
+    try:
+        # Shards first: whatever else lies beside them, they say what it is and what helps.
         refuse_missing_description(folder)
-        raise NotAFolder(folder, "no lists are in it", advice=MAKE)
-    return found
+        refuse_foreign(folder)
+    except StorageError:
+        # Unless somebody has just now made it.
+        found = read_description(folder)
+        if found is None:
+            raise
+        return found
+    raise NotAFolder(folder, "no lists are in it", advice=MAKE)
 
 
 def check_shards(folder: Path, description: Description) -> None:
@@ -85,13 +106,14 @@ def check_shards(folder: Path, description: Description) -> None:
 def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
     found = [look_at(shards) for shards in find_shard_folders(folder)]
     if found:
-        advice = (
-            f"see what can be had with `todo --folder {shlex.quote(str(folder))} restore --dry-run`, "
-            "or put the missing file back"
-        )
+        advice = f"{_see_what_can_be_had(folder)}, or put the missing file back"
     else:
         advice = "put the shards back, from the original or from a backup"
     return InconsistentFolder(folder, why, [summary.text for summary in found], advice)
+
+
+def _see_what_can_be_had(folder: Path) -> str:
+    return f"see what can be had with `todo --folder {shlex.quote(str(folder))} restore --dry-run`"
 
 
 def finished(folder: Path, generation: int) -> Path:

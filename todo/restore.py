@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .beside import logs_beside
+from .description import DESCRIPTION, MAX_WORKERS, Description, write_description
 from .errors import InconsistentFolder, NotAFolder, StorageFailed
-from .folder import MAX_WORKERS, Description, lock_folder, unlock_folder, write_description
+from .folder_lock import lock_folder, lock_for_reading, unlock_folder
 from .shard import Shard
 from .shard_files import SET_ASIDE, ShardFile, Summary, find_shard_folders, look_at
 
@@ -27,8 +28,8 @@ class Restored(NamedTuple):
       shards: the folder of shards that counts now.
       entries: how many entries are in it.
       missing: shards that were not there; empty ones take their place.
-      set_aside: other folders of shards, and logs of shards that were not there, by the names that they
-        have now.
+      set_aside: other folders of shards, logs of shards that were not there, and a `todo.json` that is no
+        file, by the names that they have now.
     """
 
     shards: Path
@@ -71,7 +72,7 @@ def restore(
     if not folder.is_dir():
         raise NotAFolder(folder, "it is not there", advice="Name the folder that has the shards")
     try:
-        lock = lock_folder(folder)
+        lock = lock_for_reading(folder) if dry_run else lock_folder(folder)
     except OSError as error:
         raise StorageFailed(folder, "locking the folder", error) from error
     try:
@@ -79,7 +80,8 @@ def restore(
     except OSError as error:
         raise StorageFailed(folder, "restoring the folder", error) from error
     finally:
-        unlock_folder(lock)
+        if lock is not None:
+            unlock_folder(lock)
 
 
 def _restore(folder: Path, wanted: str | None, *, accept_missing: bool, dry_run: bool) -> Restored:
@@ -96,7 +98,11 @@ def _restore(folder: Path, wanted: str | None, *, accept_missing: bool, dry_run:
         for log in logs_beside(chosen.summary.folder.path / f"{index}.db")
     ]
     logs = [(log, counts / name.name) for log, name in logs]
+    described = folder / DESCRIPTION
+    strange = [(described, _aside(described))] if described.exists() and not described.is_file() else []
     if not dry_run:
+        for path, name in strange:
+            path.rename(name)
         for shards, name in zip(others, aside, strict=True):
             shards.folder.path.rename(name)
         if chosen.summary.folder.path != counts:
@@ -106,7 +112,7 @@ def _restore(folder: Path, wanted: str | None, *, accept_missing: bool, dry_run:
         for index, file in zip(chosen.missing, missing, strict=True):
             Shard.open(file, identity=chosen.description.identity(index), create=True).close()
         write_description(folder, chosen.description)
-    return Restored(counts, chosen.summary.entries, missing, aside + [name for _, name in logs])
+    return Restored(counts, chosen.summary.entries, missing, aside + [name for _, name in logs + strange])
 
 
 def _choose(
@@ -150,6 +156,8 @@ def _candidate(summary: Summary) -> _Candidate | str:
     """What the description would be if these shards counted; or why they cannot."""
     speaking = [file for file in summary.files if file.number is not None]
     says = {(file.workers, file.generation, file.folder_id) for file in speaking}
+    if not says and summary.folder.parts:
+        return "it is a backup that was not finished, and none of its files is whole"
     if not says:
         return "none of its files says where it belongs"
     if len(says) > 1:

@@ -30,6 +30,7 @@ from .errors import NotADatabase, StorageError, StorageFailed, WrongShard
 from .list import TodoList
 from .operations import Operation
 from .rows import QUALIFIED, entry_of
+from .shard_files import PART
 from .sqlite_errors import failure
 from .text import compared, is_found_inside, matches_inside
 
@@ -403,7 +404,7 @@ class Shard:
         if target.exists():
             raise StorageFailed(target, "writing a backup", FileExistsError("there is a file already"))
         # Under another name until it is whole: a copy that was killed is not to be taken for a shard.
-        part = target.with_name(f"{target.name}.part")
+        part = target.with_name(f"{target.name}{PART}")
         try:
             part.unlink(missing_ok=True)
             with contextlib.closing(sqlite3.connect(part)) as copy:

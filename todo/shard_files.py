@@ -18,6 +18,7 @@ from .schema import MIGRATIONS
 
 __all__ = [
     "COPYING",
+    "PART",
     "SET_ASIDE",
     "UNFINISHED",
     "ShardFile",
@@ -36,6 +37,9 @@ UNFINISHED: Final = ".new"
 COPYING: Final = ".copy"
 """The ending of a folder of shards that a backup is still writing."""
 
+PART: Final = ".part"
+"""The ending of a shard file that a backup is still writing."""
+
 SET_ASIDE: Final = ".aside"
 """The ending of a folder of shards that `todo restore` did not choose."""
 
@@ -43,7 +47,9 @@ _FOLDER: Final = re.compile(r"shards-([1-9][0-9]{0,17})(\.new|\.copy)?")
 _ASIDE: Final = re.compile(r"shards-[0-9]+(\.new|\.copy)?(\.[0-9]+)?\.aside")
 _FILE: Final = re.compile(r"(0|[1-9][0-9]{0,3})\.db")
 _LOG: Final = re.compile(rf"((?:0|[1-9][0-9]{{0,3}})\.db)(?:{WAL}|{JOURNAL})")
+_PART: Final = re.compile(rf"(0|[1-9][0-9]{{0,3}})\.db{re.escape(PART)}")
 _OURS: Final = re.compile(r"(0|[1-9][0-9]{0,3})\.db(-wal|-shm|-journal)?")
+_OURS_OF_A_BACKUP: Final = re.compile(rf"(0|[1-9][0-9]{{0,3}})\.db({re.escape(PART)})?(-wal|-shm|-journal)?")
 _IDENTITY: Final = re.compile(r"shard ([0-9]+) of ([0-9]+), generation ([0-9]+), folder (.+)")
 
 
@@ -79,6 +85,11 @@ class ShardFolder(NamedTuple):
             if match and size_of(child):
                 found.add(child.with_name(match[1]))
         return sorted(found, key=lambda path: int(path.stem))
+
+    @property
+    def parts(self) -> list[Path]:
+        """Copies of shards that a backup has begun and not finished: nobody can read them."""
+        return sorted(child for child in self.path.iterdir() if _PART.fullmatch(child.name))
 
 
 class ShardFile(NamedTuple):
@@ -128,6 +139,9 @@ class Summary(NamedTuple):
         text = f"{self.folder.path.name} with {number} file{'' if number == 1 else 's'}"
         text += f", {self.entries} {'entry' if self.entries == 1 else 'entries'}"
         unreadable = sum(file.problem is not None for file in self.files) - alone
+        if self.folder.parts:
+            begun = [part.name for part in self.folder.parts]
+            text += f", {len(begun)} more of an unfinished backup ({', '.join(begun)})"
         if unreadable:
             text += f", {unreadable} of them unreadable"
         if alone:
@@ -210,4 +224,5 @@ def remove_shards(shards: Path, count: int | None = None) -> None:
 
 
 def _ours(shards: Path) -> Iterator[Path]:
-    return (child for child in shards.iterdir() if _OURS.fullmatch(child.name))
+    ours = _OURS_OF_A_BACKUP if shards.name.endswith(COPYING) else _OURS
+    return (child for child in shards.iterdir() if ours.fullmatch(child.name))

@@ -24,7 +24,7 @@ from todo.reshard import reshard
 from todo.shard_files import remove_shards
 from trio_genserver import stable_hash
 
-__all__ = ["LISTS", "Contents", "bases", "contents_of", "files_of", "mutilations"]
+__all__ = ["LISTS", "Contents", "bases", "contents_of", "files_of", "is_left_of_something", "mutilations"]
 
 LISTS = [f"list {number}" for number in range(7)]
 Contents: TypeAlias = dict[str, tuple[str, ...]]
@@ -37,6 +37,12 @@ def make(place: Path, workers: int = 2) -> None:
         for name in LISTS:
             with opened.open_shard(stable_hash(name) % workers) as shard:
                 shard.apply([AddEntries(name, (Entry(id=1, title=f"precious of {name}"),))])
+
+
+def make_with_one_list(place: Path) -> None:
+    """A folder most of whose shards hold nothing, as of somebody who has just begun."""
+    with Folder.open(place, workers=3) as opened, opened.open_shard(stable_hash(LISTS[0]) % 3) as shard:
+        shard.apply([AddEntries(LISTS[0], (Entry(id=1, title="precious and alone"),))])
 
 
 def with_logs(place: Path, target: Path) -> None:
@@ -94,6 +100,8 @@ def bases(tmp_path: Path) -> dict[str, Path]:
     first = tmp_path / "made"
     make(first)
     found = {"made": first}
+    make_with_one_list(tmp_path / "one list")
+    found["made with one list"] = tmp_path / "one list"
     again = tmp_path / "resharded"
     shutil.copytree(first, again)
     reshard(again, 3)
@@ -120,6 +128,9 @@ def mutilations(base: Path, other_json: dict[str, str]) -> dict[str, Act]:
         "todo.json as it is": [],
         "no todo.json": [partial(_remove, "todo.json")],
         "todo.json cut off": [partial(_write, "todo.json", '{"format": "todo fo')],
+        "no todo.json, a foreign file": [partial(_remove, "todo.json"), partial(_write, ".DS_Store", "...")],
+        "todo.json under another name": [partial(_rename, "todo.json", "todo.json.bak")],
+        "todo.json is a folder": [partial(_remove, "todo.json"), partial(_make_folder, "todo.json")],
         "todo.json of no object": [partial(_write, "todo.json", "[]")],
     }
     for what, text in other_json.items():
@@ -157,6 +168,15 @@ def _remove(file: str, place: Path) -> None:
     (place / file).unlink(missing_ok=True)
 
 
+def _rename(file: str, name: str, place: Path) -> None:
+    if (place / file).exists():
+        (place / file).rename(place / name)
+
+
+def _make_folder(name: str, place: Path) -> None:
+    (place / name).mkdir()
+
+
 def _without_a_list(shard: str, place: Path) -> None:
     """What is left are entries that no list has."""
     if (place / f"{shard}-wal").exists():
@@ -173,8 +193,16 @@ def _keep_only(shard: str, place: Path) -> None:
 
 def files_of(place: Path) -> dict[str, bytes]:
     """Every file that may hold entries, and what is in it."""
-    paths = (path for path in place.glob("shards-*/*") if path.name.endswith((".db", ".db-wal")))
+    paths = (path for path in place.glob("shards-*/*") if path.name.endswith((".db", ".db-wal", ".part")))
     return {str(path.relative_to(place)): path.read_bytes() for path in paths}
+
+
+def is_left_of_something(place: Path) -> bool:
+    """Whether there are shards without a description. Only those of a folder that was being made may be made
+    anew."""
+    return not (place / "todo.json").is_file() and any(
+        not name.startswith("shards-1.new") for name in files_of(place)
+    )
 
 
 def contents_of(place: Path, scratch: Path) -> Contents:

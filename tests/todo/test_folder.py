@@ -26,6 +26,7 @@ from todo import (
     open_system,
 )
 from todo.folder import DEFAULT_WORKERS, MAX_WORKERS, Folder
+from todo.restore import restore
 from trio_genserver import STABLE_HASH
 
 
@@ -123,7 +124,7 @@ def test_a_damaged_or_newer_description_is_refused(
     with pytest.raises(error):
         Folder.open(place)
     # It was not taken, either.
-    (place / "todo.json").unlink()
+    restore(place)
     Folder.open(place).close()
 
 

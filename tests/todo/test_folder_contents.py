@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.todo.folder_states import bases, contents_of, files_of, mutilations, others
+from tests.todo.folder_states import bases, contents_of, files_of, is_left_of_something, mutilations, others
 from todo.cli import main
 
 READING = [
@@ -70,6 +70,8 @@ class State:
             after = {(Path(path).name, content) for path, content in files_of(copy).items()}
             for path, content in self.files.items():
                 assert (Path(path).name, content) in after, f"{path} was changed or deleted. {said}"
+        if is_left_of_something(self.place) and command[0] != "restore":
+            assert result.exit_code == 2, f"a folder that has lost its shards was taken for a new one. {said}"
         left = contents_of(copy, self.tmp_path / "scratch")
         for name, titles in self.contents.items():
             if command[0] == "move" and name == "list 1":
@@ -85,6 +87,7 @@ class State:
         if result.exit_code != 2 or not self.contents:
             shutil.rmtree(copy)
             return
+        assert "restore" in result.output, f"{self.name}: {result.output}"
         asked = ["restore"]
         done = CliRunner().invoke(main, ["--folder", str(copy), *asked])
         for _ in range(2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -224,6 +225,89 @@ def test_shards_of_two_folders_are_not_taken_for_one(ages: Ages, tmp_path: Path)
     shutil.copy(tmp_path / "other" / "shards-1" / "0.db", place / "shards-1" / "0.db")
     with pytest.raises(InconsistentFolder, match="different folders"):
         restore(place)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_copy_that_was_not_finished_is_no_new_folder_however_little_arrived(
+    tmp_path: Path, index: int
+) -> None:
+    with Folder.open(tmp_path / "whole", workers=3):
+        pass
+    for what in ("a shard", "an empty file", "a folder"):
+        place = tmp_path / what
+        (place / "shards-1").mkdir(parents=True)
+        arrived = place / "shards-1" / f"{index}.db"
+        if what == "a shard":
+            shutil.copy(tmp_path / "whole" / "shards-1" / arrived.name, arrived)
+        elif what == "an empty file":
+            arrived.touch()
+        before = [path.read_bytes() for path in place.rglob("*.db")]
+        for command in ("lists", "add"):
+            result = todo(place, *COMMANDS[command])
+            assert result.exit_code == 2, (what, result.output)
+            assert "shards-1 with" in result.output
+            assert "restore --dry-run" in result.output
+        assert [path.read_bytes() for path in place.rglob("*.db")] == before
+        assert not (place / "todo.json").exists()
+
+
+def test_the_folder_of_a_killed_backup_is_no_new_folder(ages: Ages, tmp_path: Path) -> None:
+    shard = (ages.first / "shards-1" / "0.db").read_bytes()
+    states: list[dict[str, bytes]] = [
+        {},
+        {"0.db.part": b""},
+        {"0.db.part": shard, "0.db.part-journal": b"begun"},
+        {"0.db": shard, "1.db.part": shard[:8192]},
+    ]
+    for number, files in enumerate(states):
+        place = tmp_path / str(number)
+        shards = place / "shards-1.copy"
+        shards.mkdir(parents=True)
+        for name, content in files.items():
+            (shards / name).write_bytes(content)
+        for command in ("lists", "add", "check", "reshard", "done"):
+            result = todo(place, *COMMANDS[command])
+            assert result.exit_code == 2, (files, result.output)
+            assert "a backup was begun in it and not finished" in result.output
+        dry = todo(place, *COMMANDS["dry"])
+        assert dry.exit_code == 2
+        assert all(name in dry.output for name in files if name.endswith(".part")), dry.output
+        assert {path.name: path.read_bytes() for path in shards.iterdir()} == files
+
+
+@pytest.mark.parametrize("beside", [".DS_Store", "todo.json.bak", "zzz"])
+def test_shards_are_told_of_whatever_lies_beside_them(ages: Ages, tmp_path: Path, beside: str) -> None:
+    place = tmp_path / "db"
+    shutil.copytree(ages.first, place)
+    (place / "todo.json").rename(place / beside)
+    for command in ("lists", "add"):
+        result = todo(place, *COMMANDS[command])
+        assert result.exit_code == 2
+        assert "shards-1 with 2 files, 3 entries" in result.output
+        assert "restore --dry-run" in result.output
+    assert todo(place, "restore").exit_code == 0
+    assert listed(place) == {f"kept {name}" for name in NAMES}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_a_description_that_is_no_file_is_set_aside(ages: Ages, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "db"
+    shutil.copytree(ages.first, place)
+    (place / "todo.json").unlink()
+    (place / "todo.json").mkdir() if kind == "folder" else os.mkfifo(place / "todo.json")
+    for command in ("lists", "add", "dry"):
+        result = todo(place, *COMMANDS[command])
+        assert "todo.json.1.aside" in result.output if command == "dry" else "damaged" in result.output
+    assert todo(place, "restore").exit_code == 0
+    assert (place / "todo.json.1.aside").exists()
+    assert listed(place) == {f"kept {name}" for name in NAMES}
+
+
+def test_what_would_be_restored_is_said_without_changing_anything(ages: Ages, tmp_path: Path) -> None:
+    place = tmp_path / "db"
+    shutil.copytree(ages.first / "shards-1", place / "shards-1")
+    assert todo(place, *COMMANDS["dry"]).exit_code == 0
+    assert [path.name for path in place.iterdir()] == ["shards-1"]
 
 
 def test_foreign_files_among_the_shards_stay(ages: Ages, tmp_path: Path) -> None:
