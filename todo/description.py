@@ -17,13 +17,14 @@ from typing import Any, Final, cast
 from trio_genserver import STABLE_HASH
 
 from .errors import BadFolder, BadInput, NewerVersion
-from .shard_files import identity_of
+from .shard_files import find_shard_folders, identity_of
 
 __all__ = [
     "DESCRIPTION",
     "HASH",
     "MAX_WORKERS",
     "Description",
+    "ForeignDescription",
     "check_worker_count",
     "read_description",
     "sync",
@@ -77,14 +78,15 @@ def read_description(folder: Path) -> Description | None:
     """What the folder says about itself, or None: nothing.
 
     Raises:
-      BadFolder: it is damaged, or another program's.
+      ForeignDescription: it is another program's, or no file.
+      BadFolder: it is damaged.
       NewerVersion: a newer version of this program wrote it.
     """
     path = folder / DESCRIPTION
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise _damaged(folder, "it is no file" if not stat.S_ISDIR(mode) else "it is a folder")
+            raise _foreign(folder, "a folder" if stat.S_ISDIR(mode) else "no file")
         text = path.read_text(encoding="utf-8")
         loaded: object = json.loads(text)
     except FileNotFoundError:
@@ -93,7 +95,7 @@ def read_description(folder: Path) -> Description | None:
         raise _damaged(folder, str(error)) from error
     fields = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
     if fields.get("format") != FORMAT:
-        raise BadFolder(folder, f"{DESCRIPTION} in it is of another program")
+        raise _foreign(folder)
     version = fields.get("version")
     if isinstance(version, int) and version > VERSION:
         raise NewerVersion(path, version, VERSION)
@@ -115,10 +117,24 @@ def read_description(folder: Path) -> Description | None:
     return description
 
 
+class ForeignDescription(BadFolder):
+    """There is something of the name of the description that this program has not made."""
+
+
+def _foreign(folder: Path, what: str = "of another program") -> ForeignDescription:
+    if not find_shard_folders(folder):
+        return ForeignDescription(folder, f"{DESCRIPTION} in it is {what}")
+    advice = f"There are shards in it: {_restore(folder)}, and sets this one aside"
+    return ForeignDescription(folder, f"{DESCRIPTION} in it is {what}", advice=advice)
+
+
 def _damaged(folder: Path, why: str) -> BadFolder:
+    return BadFolder(folder, f"{DESCRIPTION} in it is damaged ({why})", advice=_restore(folder))
+
+
+def _restore(folder: Path) -> str:
     command = f"todo --folder {shlex.quote(str(folder))} restore"
-    advice = f"`{command} --dry-run` says whether it can be written anew from the shards, `{command}` does it"
-    return BadFolder(folder, f"{DESCRIPTION} in it is damaged ({why})", advice=advice)
+    return f"`{command} --dry-run` says whether it can be written anew from the shards, `{command}` does it"
 
 
 def write_description(folder: Path, description: Description) -> None:

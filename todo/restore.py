@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .beside import logs_beside
-from .description import DESCRIPTION, MAX_WORKERS, Description, write_description
-from .errors import InconsistentFolder, NotAFolder, StorageFailed
+from .description import (
+    DESCRIPTION,
+    MAX_WORKERS,
+    Description,
+    ForeignDescription,
+    read_description,
+    write_description,
+)
+from .errors import InconsistentFolder, NotAFolder, StorageError, StorageFailed
 from .folder_lock import lock_folder, lock_for_reading, unlock_folder
 from .shard import Shard
 from .shard_files import SET_ASIDE, ShardFile, Summary, find_shard_folders, look_at
@@ -28,8 +35,8 @@ class Restored(NamedTuple):
       shards: the folder of shards that counts now.
       entries: how many entries are in it.
       missing: shards that were not there; empty ones take their place.
-      set_aside: other folders of shards, logs of shards that were not there, and a `todo.json` that is no
-        file, by the names that they have now.
+      set_aside: other folders of shards, logs of shards that were not there, and a `todo.json` that is
+        not ours, by the names that they have now.
     """
 
     shards: Path
@@ -99,7 +106,7 @@ def _restore(folder: Path, wanted: str | None, *, accept_missing: bool, dry_run:
     ]
     logs = [(log, counts / name.name) for log, name in logs]
     described = folder / DESCRIPTION
-    strange = [(described, _aside(described))] if described.exists() and not described.is_file() else []
+    strange = [(described, _aside(described))] if _is_foreign(folder) else []
     if not dry_run:
         for path, name in strange:
             path.rename(name)
@@ -181,6 +188,17 @@ def _takes_its_place(file: ShardFile) -> bool:
     """Whether a file that does not say where it belongs stays where it is: it is damaged, and holds who
     knows what, which its worker or `todo check` will tell."""
     return file.number is None and not file.holds_nothing and not file.log_alone
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether there is a description that this program has not made."""
+    try:
+        read_description(folder)
+    except ForeignDescription:
+        return True
+    except StorageError:
+        pass
+    return False
 
 
 def _aside(path: Path) -> Path:

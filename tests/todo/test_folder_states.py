@@ -289,15 +289,18 @@ def test_shards_are_told_of_whatever_lies_beside_them(ages: Ages, tmp_path: Path
     assert listed(place) == {f"kept {name}" for name in NAMES}
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_a_description_that_is_no_file_is_set_aside(ages: Ages, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["folder", "pipe", "list"])
+def test_a_description_that_is_not_ours_is_set_aside(ages: Ages, tmp_path: Path, kind: str) -> None:
     place = tmp_path / "db"
     shutil.copytree(ages.first, place)
     (place / "todo.json").unlink()
-    (place / "todo.json").mkdir() if kind == "folder" else os.mkfifo(place / "todo.json")
+    if kind == "list":
+        (place / "todo.json").write_text("[]")
+    else:
+        (place / "todo.json").mkdir() if kind == "folder" else os.mkfifo(place / "todo.json")
     for command in ("lists", "add", "dry"):
         result = todo(place, *COMMANDS[command])
-        assert "todo.json.1.aside" in result.output if command == "dry" else "damaged" in result.output
+        assert ("todo.json.1.aside" if command == "dry" else "restore --dry-run") in result.output
     assert todo(place, "restore").exit_code == 0
     assert (place / "todo.json.1.aside").exists()
     assert listed(place) == {f"kept {name}" for name in NAMES}
