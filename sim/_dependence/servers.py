@@ -25,6 +25,7 @@ from typing import Any
 
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper
+from sim._run.looking import is_a, members_of, mro_of
 from sim._run.step import Operation
 
 
@@ -140,14 +141,10 @@ def _class_of(instance: object) -> type[object]:
 def _no_state(cls: type[object]) -> set[str]:
     """What an attribute look-up finds in the class and not in the instance: methods, properties, dunders."""
     names: set[str] = {"__class__", "__orig_class__", "__weakref__"}
-    for base in cls.__mro__:
-        members: dict[str, Any] = dict(vars(base))
-        for name, value in members.items():
-            if (
-                name != "__dict__"
-                and hasattr(_class_of(value), "__get__")
-                and not isinstance(value, MemberDescriptorType)
-            ):
+    for base in mro_of(cls):
+        for name, value in members_of(base).items():
+            described = any("__get__" in members_of(kind) for kind in mro_of(_class_of(value)))
+            if name != "__dict__" and described and not is_a(value, MemberDescriptorType):
                 names.add(name)
     return names
 

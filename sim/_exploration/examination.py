@@ -10,6 +10,7 @@ from sim._exploration.shrink import MAX_ATTEMPTS, shrink
 from sim._kernel import Ended, Kernel
 from sim._run.choices import ChoiceLog
 from sim._run.errors import Nondeterminism, StateOutlivesRun, StepBudgetExceeded, members
+from sim._run.looking import text_of
 from sim._run.trace import Trace, first_difference
 from sim.strategies import PreemptionBounded
 from sim.strategies._replay import Prefix, Repetition
@@ -234,7 +235,7 @@ class Repeated(NamedTuple):
 
 def _how(error: BaseException | None) -> str:
     """How a run has ended."""
-    return "it held" if error is None else f"it failed with {innermost(error)!r}"
+    return "it held" if error is None else f"it failed with {text_of(innermost(error))}"
 
 
 def _end(ended: Ended) -> int | None:

@@ -3,27 +3,46 @@
 A run is a function of its choices only if it builds all of its own state. When two runs of the same choices
 differ, the names of what has changed between them are the first thing that a reader asks for. It is a help
 and no proof: only plain values and the sizes of containers are looked at, a few levels deep.
+
+No code of the program is called, and what cannot be looked at is left out.
 """
+
+# What a program holds may be anything, and is untyped here.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+import _random
 import itertools
+import os
 import random
 import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any, Final, TypeAlias, TypeGuard
+from typing import Any, Final, TypeAlias
 
+from sim._run.looking import (
+    attributes_of,
+    basic_text,
+    class_module,
+    class_name,
+    is_a,
+    members_of,
+    module_name_of,
+    module_names,
+    slots_of,
+    text_of,
+)
 from sim._run.trace import is_library
+from sim._world.kept_random import KeptRandom
 
 State: TypeAlias = dict[str, str]
 """By name, what a value looks like in a few characters."""
 
-_PLAIN: Final = (bool, int, float, str, bytes, type(None))
-_CONTAINERS: Final = (list, dict, set, frozenset, tuple, deque, bytearray)
+_CONTAINERS: Final[tuple[Any, ...]] = (list, dict, set, frozenset, tuple, deque, bytearray)
 _CACHES: Final = type(lru_cache(len))
 _NAMESPACES: Final = (types.SimpleNamespace, threading.local)
 _OF_THE_HARNESS: Final = ("sim", "trio", "trio_genserver", "_pytest")
@@ -54,6 +73,7 @@ def changes(before: State, after: State) -> tuple[str, ...]:
 
 
 def _roots(scenario: Callable[..., object]) -> Iterator[tuple[str, object]]:
+    yield from ((f"os.environ[{name!r}]", value) for name, value in os.environ.items())
     function: Any = scenario
     while isinstance(function, partial):
         yield from (
@@ -62,33 +82,38 @@ def _roots(scenario: Callable[..., object]) -> Iterator[tuple[str, object]]:
         yield from ((f"{name} of the scenario", value) for name, value in function.keywords.items())
         function = function.func
     yield from _closure(function, set())
-    yield "self", getattr(function, "__self__", None)
+    if is_a(function, types.MethodType):
+        yield "self", function.__self__
     for module_name in sorted(_modules(function)):
-        module = sys.modules.get(module_name)
-        if isinstance(module, types.ModuleType) and _of_program(module_name, module, function):
-            for name, value in list(vars(module).items()):
+        names = module_names(sys.modules.get(module_name))
+        if names is not None and _of_program(module_name, names, function):
+            for name, value in list(names.items()):
                 if not name.startswith("__"):
                     yield f"{module_name}.{name}", value
 
 
 def _modules(scenario: Any) -> set[str]:
     """The modules that a scenario's own refers to: all of a large program would take too long to look at."""
-    own: str = getattr(scenario, "__module__", None) or ""
+    own = module_name_of(scenario)
     names = {own}
-    for value in list(vars(sys.modules[own]).values()) if own in sys.modules else ():
-        name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str):
-            names.add(name)
+    for value in list((module_names(sys.modules.get(own)) or {}).values()):
+        if is_a(value, types.ModuleType):
+            name = attributes_of(value).get("__name__")
+            if type(name) is str:
+                names.add(name)
+        else:
+            names.add(module_name_of(value))
     return names
 
 
 def _closure(function: Any, seen: set[int]) -> Iterator[tuple[str, object]]:
     """What a function, and functions that it refers to, have taken from around them."""
-    function = getattr(function, "__wrapped__", function)
-    function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
-    if code is None or id(function) in seen:
+    function = attributes_of(function).get("__wrapped__", function)
+    if is_a(function, types.MethodType):
+        function = function.__func__
+    if not is_a(function, types.FunctionType) or id(function) in seen:
         return
+    code = function.__code__
     seen.add(id(function))
     yield from _defaults(function)
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -96,7 +121,7 @@ def _closure(function: Any, seen: set[int]) -> Iterator[tuple[str, object]]:
             value = cell.cell_contents
         except ValueError:
             continue
-        if isinstance(value, types.FunctionType):
+        if is_a(value, types.FunctionType):
             yield from _closure(value, seen)
         else:
             yield name, value
@@ -111,80 +136,70 @@ def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         yield f"{name} (a default of {function.__name__})", default
 
 
-def _of_program(name: str, module: types.ModuleType, scenario: Any) -> bool:
-    if name == getattr(scenario, "__module__", None):
+def _of_program(name: str, names: dict[str, Any], scenario: Any) -> bool:
+    if name == module_name_of(scenario):
         return True
-    path = getattr(module, "__file__", None)
+    path = names.get("__file__")
     own = name.partition(".")[0] not in _OF_THE_HARNESS
-    return path is not None and own and not is_library(path)
+    return type(path) is str and own and not is_library(path)
 
 
-def _shown(name: str, value: object, depth: int) -> Iterator[tuple[str, str]]:
-    looked_at: Any = value
-    if isinstance(value, _PLAIN):
-        yield name, _cut(repr(value))
-    elif _is_container(value):
-        try:
-            size = len(value)
-            parts = _parts(name, value) if depth and size <= _FEW else []
-        except Exception:  # noqa: BLE001 - a class of the program's, which may do anything
-            return
-        for part, item in parts:
+def _shown(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    kind: Any = type(value)
+    plain = basic_text(value)
+    if plain is not None:
+        yield name, _cut(plain)
+        return
+    container = next((one for one in _CONTAINERS if issubclass(kind, one)), None)
+    if container is not None:
+        size = container.__len__(value)
+        for part, item in _parts(name, container, value) if depth and size <= _FEW else []:
             yield from _shown(part, item, depth - 1)
-        yield name, f"a {type(value).__name__} of {size:,}"
-    elif isinstance(value, itertools.count):
+        yield name, f"a {class_name(kind)} of {size:,}"
+    elif kind is itertools.count:
         # Its text has the next count, and takes none.
-        yield name, _cut(repr(looked_at))
-    elif isinstance(value, random.Random):
-        yield name, f"a generator in state {hash(value.getstate()) & 0xFFFF:04x}"
-    elif isinstance(value, type):
+        yield name, _cut(text_of(value))
+    elif issubclass(kind, random.Random):
+        # One that begins afresh with each run leaves nothing to the next.
+        if kind is not KeptRandom:
+            state = _random.Random.getstate(value)
+            yield name, f"a generator in state {hash(state) & 0xFFFF:04x}"
+    elif issubclass(kind, type):
         if depth == _DEPTH:
-            for attribute, item in list(vars(value).items()):
+            for attribute, item in list(members_of(value).items()):
                 if not attribute.startswith("__"):
                     yield from _shown(f"{name}.{attribute}", item, 1)
-    elif isinstance(value, _CACHES):
-        yield name, f"a cache of {looked_at.cache_info().currsize:,}"
-    elif isinstance(value, types.FunctionType):
+    elif kind is _CACHES:
+        yield name, f"a cache of {value.cache_info().currsize:,}"
+    elif kind is types.FunctionType:
         if depth == _DEPTH:
             for argument, default in _defaults(value):
-                if _is_container(default) and not isinstance(default, tuple):
+                if is_a(default, _CONTAINERS) and not is_a(default, tuple):
                     yield from _shown(argument, default, 1)
-            for attribute, item in list(vars(value).items()):
+            for attribute, item in list(attributes_of(value).items()):
                 if attribute != "__wrapped__":
                     yield from _shown(f"{name}.{attribute}", item, 1)
-    elif depth and (isinstance(value, _NAMESPACES) or type(value).__module__ not in sys.stdlib_module_names):
-        attributes = _attributes(value)
+    elif depth and (issubclass(kind, _NAMESPACES) or class_module(kind) not in sys.stdlib_module_names):
+        attributes = attributes_of(value) | slots_of(value)
         if attributes:
-            yield name, f"a {type(value).__name__}"
+            yield name, f"a {class_name(kind)}"
         for attribute, item in list(attributes.items()):
             yield from _shown(f"{name}.{attribute}", item, depth - 1)
 
 
-def _is_container(value: object) -> TypeGuard[Collection[Any]]:
-    return isinstance(value, _CONTAINERS)
+def _parts(name: str, kind: type, container: Any) -> list[tuple[str, Any]]:
+    """The members of a container by name; of a set, none, for they have no names.
 
-
-def _attributes(value: object) -> dict[str, Any]:
-    """What an object has in its dict, and in the slots of its classes."""
-    attributes: dict[str, Any] = dict(getattr(value, "__dict__", {}))
-    for cls in type(value).__mro__:
-        for slot, member in list(vars(cls).items()):
-            if isinstance(member, types.MemberDescriptorType):
-                try:
-                    attributes[slot] = member.__get__(value)
-                except AttributeError:
-                    continue
-    return attributes
-
-
-def _parts(name: str, container: object) -> list[tuple[str, Any]]:
-    """The members of a container by name; of a set, none, for they have no names."""
-    inside: Any = container
-    if isinstance(container, dict):
-        items: list[tuple[Any, Any]] = list(inside.items())
-        return [(f"{name}[{_cut(repr(key))}]", item) for key, item in items if isinstance(key, _PLAIN)]
-    if isinstance(container, list | tuple | deque):
-        return [(f"{name}[{number}]", item) for number, item in enumerate(inside)]
+    Args:
+        kind: the built-in class that it is of, or that its class is derived from.
+    """
+    if kind is dict:
+        items: list[tuple[Any, Any]] = list(dict[Any, Any].items(container))
+        keyed = [(basic_text(key), item) for key, item in items]
+        return [(f"{name}[{_cut(key)}]", item) for key, item in keyed if key is not None]
+    if kind in (list, tuple, deque):
+        members: Any = kind
+        return [(f"{name}[{number}]", item) for number, item in enumerate(members.__iter__(container))]
     return []
 
 

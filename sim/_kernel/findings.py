@@ -10,6 +10,7 @@ import trio
 from outcome import Error, Outcome
 
 from sim._run.errors import Escape, SystemTaskCrashed, members, only_cancelled
+from sim._run.looking import text_of
 from sim._run.step import TaskId
 from sim.faults import InjectedCrash, InjectedFailure
 
@@ -79,7 +80,7 @@ class Findings:
         """Note how a system task has ended: it may be cancelled, but not crash."""
         if not isinstance(outcome, Error) or only_cancelled(outcome.error):
             return
-        crash = SystemTaskCrashed(f"the system task {task.name} raised {outcome.error!r}")
+        crash = SystemTaskCrashed(f"the system task {task.name} raised {text_of(outcome.error)}")
         crash.__cause__ = outcome.error
         self.find(crash)
 

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import trio
 
 from sim._dependence.shared import Shared
+from sim._run.looking import attributes_of, class_module, class_name, is_a, members_of, module_name_of, mro_of
 from sim._run.step import TaskId
 from sim._run.trace import is_library, is_machinery, short_name, task_label
 
@@ -137,11 +138,11 @@ class LoopWatch:
                 if following is _MISSING:
                     break
                 owner, value, path = value, following, f"{path}.{attribute}"
-            if isinstance(value, property):
+            if is_a(value, property):
                 value = value.fget
-            if isinstance(value, MethodType):
+            if is_a(value, MethodType):
                 owner, value = value.__self__, value.__func__
-            if isinstance(value, FunctionType):
+            if is_a(value, FunctionType):
                 if depth and not _is_of_libraries(value):
                     inside = self._paths(value.__code__, -1)
                     self._describe(inside, _lookup_in(value, owner), names, depth - 1)
@@ -227,24 +228,20 @@ def _lookup_in(function: FunctionType, owner: object) -> _Lookup:
 
 def _attribute(value: object, name: str) -> Any:
     """An attribute, without calling what the program has to say about it."""
-    kind: Any = type(value)
-    if _is_not_looked_into(kind):
+    if _is_not_looked_into(type(value)):
         return _MISSING
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        own = {}
+    own = attributes_of(value)
     if name in own:
         return own[name]
-    for cls in kind.__mro__:
-        found = vars(cls).get(name, _MISSING)
-        if isinstance(found, MemberDescriptorType):
+    for cls in mro_of(type(value)):
+        found = members_of(cls).get(name, _MISSING)
+        if is_a(found, MemberDescriptorType):
             try:
                 return found.__get__(value)
             except AttributeError:
                 return _MISSING
         if found is not _MISSING:
-            return found if isinstance(found, (FunctionType, property)) or _is_plain(found) else _MISSING
+            return found if is_a(found, (FunctionType, property)) or _is_plain(found) else _MISSING
     return _MISSING
 
 
@@ -253,43 +250,40 @@ def _described(value: Any) -> str | None:
     kind: Any = type(value)
     if _is_plain(value):
         return _cut(repr(value))
-    if isinstance(value, enum.Enum):
-        return f"{kind.__name__}.{value._name_}"
-    if kind in _SIZED:
+    if issubclass(kind, enum.Enum):
+        return f"{class_name(kind)}.{attributes_of(value).get('_name_')}"
+    if type(kind) is type and kind in _SIZED:
         if len(value) <= _FEW and kind is not dict and all(map(_is_plain, value)):
             # A set has no order that is the same in all processes.
             return f"a {kind.__name__} of {len(value):,}" if kind in (set, frozenset) else _cut(repr(value))
         return f"a {kind.__name__} of {len(value):,}"
-    if isinstance(value, Shared):
+    if kind is Shared:
         held: Any = value
         inside = _described(held._value)
         return f"Shared({inside})" if inside is not None else "a Shared"
     of_trio = _of_trio(value)
     if of_trio is not None:
         return of_trio
-    if isinstance(value, type) or _is_not_looked_into(kind):
+    if issubclass(kind, type) or _is_not_looked_into(kind):
         return None
-    try:
-        attributes = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return None
+    attributes = attributes_of(value)
     plain = [f"{name}={inner!r}" for name, inner in list(attributes.items()) if _is_plain(inner)]
-    return _cut(f"a {kind.__name__} with {', '.join(plain)}") if plain else None
+    return _cut(f"a {class_name(kind)} with {', '.join(plain)}") if plain else None
 
 
 _NOTHING_TO_SEE: Final = frozenset({"builtins", "trio", "outcome", "sim", "contextlib", "types", "typing"})
 
 
 def _of_trio(value: Any) -> str | None:
-    if isinstance(value, trio.Event):
+    if is_a(value, trio.Event):
         return "an event that is set" if value._flag else "an event that is not set"
-    if isinstance(value, trio.CancelScope):
+    if is_a(value, trio.CancelScope):
         return f"a cancel scope that is {'' if value._cancel_called else 'not '}cancelled"
-    if isinstance(value, trio.Lock | trio.StrictFIFOLock):
+    if is_a(value, (trio.Lock, trio.StrictFIFOLock)):
         return "a lock that nobody holds" if value._owner is None else "a lock that somebody holds"
-    if isinstance(value, trio.Semaphore):
+    if is_a(value, trio.Semaphore):
         return f"a semaphore at {value._value}"
-    if isinstance(value, trio.MemorySendChannel | trio.MemoryReceiveChannel):
+    if is_a(value, (trio.MemorySendChannel, trio.MemoryReceiveChannel)):
         channel: Any = value
         closed = ", closed" if channel._closed else ""
         return f"a memory channel with {len(channel._state.data)} messages{closed}"
@@ -297,16 +291,16 @@ def _of_trio(value: Any) -> str | None:
 
 
 def _is_not_looked_into(kind: Any) -> bool:
-    return kind.__module__.partition(".")[0] in _NOTHING_TO_SEE
+    return class_module(kind).partition(".")[0] in _NOTHING_TO_SEE
 
 
 def _is_plain(value: object) -> bool:
     # Exactly: of another class, its text may be the program's.
-    return type(value) in _PLAIN
+    return any(type(value) is kind for kind in _PLAIN)
 
 
 def _is_of_libraries(function: FunctionType) -> bool:
-    module = function.__module__ or ""
+    module = module_name_of(function)
     return module.partition(".")[0] in _NOTHING_TO_SEE or is_library(function.__code__.co_filename)
 
 

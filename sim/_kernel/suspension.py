@@ -29,9 +29,11 @@ from types import (
     GeneratorType,
     ModuleType,
 )
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import trio
+
+from sim._run.looking import attributes_of, class_module, derives, members_of, module_name_of, mro_of
 
 Call: TypeAlias = tuple[Any, FrameType]
 
@@ -68,7 +70,8 @@ class Suspensions:
 
     def state(self, calls: Sequence[Call]) -> Hashable:
         """What the calls hold that a suspended task is in."""
-        return tuple([self._essence(held) for call, _ in calls for held in _held(call)])
+        essence = self._essence
+        return tuple([essence(held) for call, _ in calls for held in _held(call)])
 
     def reach(self, calls: Sequence[Call]) -> Hashable:
         """What can be reached from what the calls hold: another after a step that has changed any of it.
@@ -83,11 +86,11 @@ class Suspensions:
             following: list[Any] = []
             for value in layer:
                 kind: Any = type(value)
-                if kind in _PLAIN:
+                if _is_one_of(kind, _PLAIN):
                     found.append((kind, value))
                 elif kind is CodeType:
                     continue
-                elif isinstance(value, _CALLS):
+                elif issubclass(kind, _CALLS):
                     # Each call is another.
                     found.append(kind)
                 elif id(value) not in seen and len(seen) < _OBJECTS:
@@ -100,28 +103,27 @@ class Suspensions:
     @staticmethod
     def _parts(value: Any, found: list[Hashable]) -> Sequence[Any]:
         kind: Any = type(value)
-        if isinstance(value, set | frozenset):
+        if issubclass(kind, set | frozenset):
             # Their order is that of addresses.
-            found.append(len(value))
+            found.append(set.__len__(value) if issubclass(kind, set) else frozenset.__len__(value))
             return ()
-        if kind in _SIZED:
+        if _is_one_of(kind, _SIZED):
             found.append(len(value))
             return gc.get_referents(value)
         if kind is FunctionType:
-            return () if (value.__module__ or "").startswith("sim.") else value.__closure__ or ()
-        if isinstance(value, _NO_STATE) or (
-            kind.__module__.startswith("sim.") and kind.__module__ != "sim._dependence.shared"
-        ):
+            return () if module_name_of(value).startswith("sim.") else value.__closure__ or ()
+        module = class_module(kind)
+        if derives(kind, _NO_STATE) or (module.startswith("sim.") and module != "sim._dependence.shared"):
             return ()
-        if kind.__module__ in _BUILT_IN and hasattr(kind, "__length_hint__"):
+        if module in _BUILT_IN and hasattr(kind, "__length_hint__"):
             found.append(length_hint(value, -1))
         return gc.get_referents(value)
 
     def _essence(self, value: Any) -> Any:
         kind: Any = type(value)
-        if kind in _PLAIN:
+        if _is_one_of(kind, _PLAIN):
             return kind, value
-        if kind in _SIZED:
+        if _is_one_of(kind, _SIZED):
             return kind, len(value)
         if kind is CellType:
             try:
@@ -133,9 +135,9 @@ class Suspensions:
             return kind, len(value), tuple(map(self._shallow, value[:_MOST]))
         if kind is FunctionType:
             return id(value.__code__)
-        if isinstance(value, _NEVER_DIFFERENT):
+        if issubclass(kind, _NEVER_DIFFERENT):
             return kind
-        module = kind.__module__
+        module = class_module(kind)
         if module in _BUILT_IN:
             # A coroutine has no length, an iterator has.
             return (kind, length_hint(value, -1)) if hasattr(kind, "__length_hint__") else kind
@@ -145,23 +147,17 @@ class Suspensions:
 
     def _shallow(self, value: Any) -> Hashable:
         kind: Any = type(value)
-        if kind in _PLAIN:
+        if _is_one_of(kind, _PLAIN):
             return kind, value
-        if kind in _SIZED:
+        if _is_one_of(kind, _SIZED):
             return kind, len(value)
-        return kind if kind.__module__ in _BUILT_IN else self._number(value)
+        return kind if class_module(kind) in _BUILT_IN else self._number(value)
 
     def _attributes(self, value: object) -> Hashable:
-        try:
-            held = object.__getattribute__(value, "__dict__")
-        except AttributeError:
-            return None
-        if type(held) is not dict:
-            return None
         return tuple(
-            (name, type(inner), inner if type(inner) in _PLAIN else len(inner))
-            for name, inner in list(held.items())[:_MOST]
-            if type(inner) in _PLAIN or type(inner) in _SIZED
+            (name, type(inner), inner if _is_one_of(type(inner), _PLAIN) else len(inner))
+            for name, inner in list(attributes_of(value).items())[:_MOST]
+            if _is_one_of(type(inner), _PLAIN) or _is_one_of(type(inner), _SIZED)
         )
 
     def _number(self, value: Any) -> Hashable:
@@ -172,10 +168,15 @@ class Suspensions:
         try:
             reference = weakref.ref(value)
         except TypeError:
-            return cast("Hashable", type(value))
+            return id(type(value))
         self._count += 1
         self._known[id(value)] = reference, self._count
         return self._count
+
+
+def _is_one_of(kind: type, kinds: frozenset[type]) -> bool:
+    # All of these are of the class `type`; of others, their metaclass may have a hash of its own, or none.
+    return type(kind) is type and kind in kinds
 
 
 def calls_of(task: Any) -> list[Call]:
@@ -184,14 +185,16 @@ def calls_of(task: Any) -> list[Call]:
     calls: list[Call] = []
     awaited = task.coro
     while awaited is not None:
-        if hasattr(awaited, "cr_frame"):
+        kind: Any = type(awaited)
+        if kind is CoroutineType or _has(kind, "cr_frame"):
             frame, following = awaited.cr_frame, awaited.cr_await
-        elif hasattr(awaited, "gi_frame"):
+        elif kind is GeneratorType or _has(kind, "gi_frame"):
             frame, following = awaited.gi_frame, awaited.gi_yieldfrom
         else:
             # A step of an async generator, which does not say of which.
-            if not hasattr(awaited, "ag_frame"):
-                awaited = next((one for one in gc.get_referents(awaited) if hasattr(one, "ag_frame")), None)
+            if not _has(kind, "ag_frame"):
+                held = gc.get_referents(awaited)
+                awaited = next((one for one in held if _has(type(one), "ag_frame")), None)
                 if awaited is None:
                     break
             frame, following = awaited.ag_frame, awaited.ag_await
@@ -215,6 +218,11 @@ def _held(call: Any) -> list[Any]:
                 del held[place + 1]
             break
     return held
+
+
+def _has(kind: type, name: str) -> bool:
+    """Whether objects of a class have an attribute of Python's own calls, that are written in C."""
+    return any(name in members_of(cls) for cls in mro_of(kind))
 
 
 def place_of(calls: Sequence[Call]) -> Hashable:

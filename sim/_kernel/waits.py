@@ -6,6 +6,9 @@ Semaphores, events, conditions and channels belong to nobody: whoever has a refe
 variable or in an attribute of one, could end the wait, and those are named.
 """
 
+# What a program holds may be anything, and is untyped here.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import sys
@@ -17,12 +20,15 @@ from typing import Any, Final, NamedTuple
 
 import trio
 
+from sim._run.looking import attributes_of, class_name, is_a, slots_of, text_of
 from sim._run.trace import is_machinery, place, short_name
 from sim._run.wait_graph import WaitingTask
 from sim._world.locks import LockWait, ThreadLock
 from sim._world.worker import Worker
 
 _HELD, _NAMELY, _FROM, _KNOWN = "held by", "namely", "from", "known to"
+_COLLECTIONS: Final[tuple[Any, ...]] = (list, tuple, set, frozenset)
+_CHANNELS: Final = (trio.MemorySendChannel, trio.MemoryReceiveChannel)
 _UNOWNED: Final = (trio.Event, trio.Semaphore, trio.Condition, trio.lowlevel.ParkingLot)
 
 
@@ -94,18 +100,20 @@ class _Graph:
         target: Any = call.f_locals.get("self")
         what = call.f_code.co_qualname.replace("_LockImpl.", "Lock.")
         if what == "AsyncContextManagerMixin.__aenter__":
-            what = f"{type(target).__name__}.acquire"
-        if isinstance(target, trio.CapacityLimiter):
+            kind: Any = type(target)
+            what = f"{class_name(kind)}.acquire"
+        if is_a(target, trio.CapacityLimiter):
             return _Wait(what, _HELD, target.statistics().borrowers)
-        if isinstance(target, _UNOWNED):
+        if is_a(target, _UNOWNED):
             return _Wait(what, _KNOWN, list(self._who_has(task, lambda value: value is target)))
-        if isinstance(target, trio.MemorySendChannel | trio.MemoryReceiveChannel):
+        if is_a(target, _CHANNELS):
             return _Wait(what, _KNOWN, list(self._who_has(task, partial(_other_end, call.f_locals["self"]))))
-        owner = getattr(target, "_owner", None)
+        # The call is Trio's or of the standard library, and so is mostly what it is a method of.
+        owner = attributes_of(target).get("_owner") or slots_of(target).get("_owner")
         if owner is not None:
             return _Wait(what, _HELD, [owner])
-        nursery = getattr(target, "_nursery", None)
-        if isinstance(nursery, trio.Nursery):
+        nursery: Any = attributes_of(target).get("_nursery")
+        if is_a(nursery, trio.Nursery):
             return _Wait("the tasks of its nursery", _NAMELY, list(nursery.child_tasks))
         if what == "to_thread_run_sync":
             threads = [other for other in self._frames if other.name.startswith("<thread:")]
@@ -117,8 +125,8 @@ class _Graph:
     def _wait_of_thread(self, task: Any) -> _Wait:
         """What a simulated thread has asked for."""
         for frame, _ in self._frames[task]:
-            wait = frame.f_locals.get("self")
-            if isinstance(wait, LockWait):
+            wait: Any = frame.f_locals.get("self")
+            if is_a(wait, LockWait):
                 return self._wait_for_lock(wait.lock)
         return _Wait("an answer of trio.from_thread")
 
@@ -155,13 +163,13 @@ class _Graph:
         kinds = [shared for shared in package.shared_state() if shared.server is not None]
         for value in call.f_locals.values():
             for shared in kinds:
-                if isinstance(value, shared.owner):
+                if is_a(value, shared.owner):
                     process = shared.server(value)
                     serving = [other for other in self._frames if self._has_self(other, process)]
                     if task in serving:
                         return _Wait("a message")
                     message = call.f_locals.get("message")
-                    what = "a server" if message is None else f"the answer to {message!r}"
+                    what = "a server" if message is None else f"the answer to {text_of(message)}"
                     return _Wait(what, _FROM, serving)
         return None
 
@@ -180,7 +188,7 @@ def _worker(frames: Sequence[tuple[FrameType, int]]) -> Worker | None:
     """The worker of a task that stands for a thread."""
     for frame, _ in frames:
         worker = frame.f_locals.get("worker")
-        if isinstance(worker, Worker):
+        if is_a(worker, Worker):
             return worker
     return None
 
@@ -195,18 +203,18 @@ def _reachable(frame: FrameType) -> Iterator[Any]:
     """The values of local variables, and what is directly in them."""
     for value in list(frame.f_locals.values()):
         yield value
-        if isinstance(value, list | tuple | set | frozenset):
-            yield from value
-        elif isinstance(value, dict):
-            yield from value.values()
-        elif not isinstance(value, type):
-            yield from getattr(value, "__dict__", {}).values()
+        for kind in _COLLECTIONS:
+            if is_a(value, kind):
+                yield from kind.__iter__(value)
+        if is_a(value, dict):
+            yield from dict[Any, Any].values(value)
+        elif not is_a(value, type):
+            yield from attributes_of(value).values()
 
 
 def _other_end(end: Any, value: Any) -> bool:
-    receives = isinstance(end, trio.MemorySendChannel)
-    wanted: Any = trio.MemoryReceiveChannel if receives else trio.MemorySendChannel
-    return isinstance(value, wanted) and bool(value._state is end._state and not value._closed)
+    wanted = trio.MemoryReceiveChannel if is_a(end, trio.MemorySendChannel) else trio.MemorySendChannel
+    return is_a(value, wanted) and bool(value._state is end._state and not value._closed)
 
 
 def _is_of_servers(frame: FrameType) -> bool:

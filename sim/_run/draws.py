@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from sim._run import arguments
+from sim._run.looking import text_of
 
 T = TypeVar("T")
 
@@ -47,4 +48,4 @@ def choose(options: Sequence[T]) -> T:
         raise ValueError(f"choose takes 1 to {MOST_ALTERNATIVES:,} options, not {len(options):,}")
     if Active.choose is None:
         return options[0]
-    return options[Active.choose(len(options), lambda index: repr(options[index]))]
+    return options[Active.choose(len(options), lambda index: text_of(options[index]))]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import trio
 
+from sim._run.looking import text_of
 from sim._run.portable import PortableError
 from sim._run.wait_graph import WaitingTask, draw
 
@@ -254,7 +255,7 @@ class ThreadCrashed(ScenarioFailure):
     """
 
     def __init__(self, name: str, error: BaseException) -> None:
-        super().__init__(f"the thread {name} raised {error!r}")
+        super().__init__(f"the thread {name} raised {text_of(error)}")
         self.name = name
         self.__cause__ = error
 

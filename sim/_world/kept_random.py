@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
+from sim._run.looking import kinds_of, module_names
 from sim._world.escapes import belongs_to_the_run
 
 
@@ -81,11 +81,9 @@ def kept_generators(
     """
     known: dict[int, KeptRandom] = {}
     for module_name, module in sorted(sys.modules.items()):
-        if left_alone(module_name) or not isinstance(module, ModuleType):
-            continue
-        names = vars(module)
+        names = None if left_alone(module_name) else module_names(module)
         # Of thousands of names next to none is one; it is asked for all at once, which takes a tenth.
-        if random.Random not in set(map(type, list(names.values()))):
+        if not names or random.Random not in kinds_of(list(names.values())):
             continue
         for name, value in list(names.items()):
             # Not a subclass: `SystemRandom` asks the system, and others are the program's own.

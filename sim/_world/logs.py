@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
+from sim._run.looking import text_of
 from sim._world.escapes import belongs_to_the_run
 
 
@@ -82,5 +83,9 @@ def _handlers() -> Iterator[logging.Handler]:
 
 def _in_one_line(record: logging.LogRecord) -> str:
     error = record.exc_info[1] if record.exc_info else None
-    caused = "" if error is None else f": {error!r}"
-    return f"{record.levelname} {record.name}: {record.getMessage()}{caused}"
+    caused = "" if error is None else f": {text_of(error)}"
+    try:
+        message = record.getMessage()
+    except Exception as wrong:  # noqa: BLE001 - of the program's; a handler would tell of it, and go on
+        message = f"{text_of(record.msg)}, of which the message could not be made: {text_of(wrong)}"
+    return f"{record.levelname} {record.name}: {message}{caused}"

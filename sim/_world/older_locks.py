@@ -17,6 +17,8 @@ from functools import partial
 from types import CellType, CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, Final, TypeAlias
 
+from sim._run.looking import attributes_of, class_module, members_of, module_name_of, mro_of
+
 Put: TypeAlias = Callable[[Any], object] | None
 """Replaces a value where it is held; None if that cannot be."""
 
@@ -26,7 +28,6 @@ _LOOKED_INTO: Final = frozenset(
     | {"types", "dataclasses", "weakref", "_weakref", "_thread"}
 )
 CANNOT: Final = object()
-_ATOMS: Final = frozenset({str, bytes, int, float, complex, bool, type(None), type(...)})
 _MOST: Final = 300_000
 
 
@@ -78,7 +79,7 @@ class OlderLocks:
         if put is not None and stand_in is not CANNOT:
             try:
                 put(stand_in)
-            except (AttributeError, TypeError):  # its class does not let it be set
+            except Exception:  # noqa: BLE001 - its class does not let it be set, for whatever reason
                 pass
             else:
                 self._undo.append(partial(put, value))
@@ -86,24 +87,23 @@ class OlderLocks:
         self.unseen.add(f"a {type(value if stand_in is CANNOT else holder).__name__}")
 
     def _is_looked_into(self, value: Any) -> bool:
-        # By its type: `isinstance` would ask the object, which may be a proxy.
         kind = type(value)
-        if kind in _ATOMS or not gc.is_tracked(value) or issubclass(kind, self._not_into):
+        if not gc.is_tracked(value) or issubclass(kind, self._not_into):
             return False
         if issubclass(kind, ModuleType):
-            return not self._left_alone(value.__name__)
+            return not self._left_alone(str(attributes_of(value).get("__name__")))
         if issubclass(kind, type) or kind is FunctionType:
-            return not self._left_alone(value.__module__ or "")
-        if kind is partial and str(getattr(value.func, "__module__", "")).startswith("sim."):
+            return not self._left_alone(module_name_of(value))
+        if kind is partial and module_name_of(value.func).startswith("sim."):
             # It is a stand-in itself.
             return False
-        module = str(kind.__module__)
+        module = class_module(kind)
         return module.partition(".")[0] in _LOOKED_INTO or not self._left_alone(module)
 
     def _places(self, holder: Any) -> Iterator[tuple[Any, Put]]:
         kind = type(holder)
         if issubclass(kind, ModuleType):
-            yield from _of_dict(vars(holder))
+            yield from _of_dict(attributes_of(holder))
         elif issubclass(kind, dict):
             yield from _of_dict(holder)
         elif issubclass(kind, list):
@@ -117,9 +117,9 @@ class OlderLocks:
         elif kind is FunctionType:
             yield from self._of_function(holder)
         elif issubclass(kind, type):
-            for name, value in list(vars(holder).items()):
+            for name, value in list(members_of(holder).items()):
                 yield value, partial(type.__setattr__, holder, name)
-            for base in holder.__bases__:
+            for base in mro_of(holder)[1:]:
                 yield base, None
         else:
             yield from self._of_object(holder)
@@ -133,7 +133,7 @@ class OlderLocks:
             yield from _of_dict(function.__kwdefaults__)
         if function.__dict__:
             yield from _of_dict(function.__dict__)
-        if not self._left_alone(function.__module__ or ""):
+        if not self._left_alone(module_name_of(function)):
             module = function.__globals__
             for name in _names(function.__code__):
                 if name in module:
@@ -141,17 +141,14 @@ class OlderLocks:
 
     def _of_object(self, holder: Any) -> Iterator[tuple[Any, Put]]:
         named: set[int] = set()
-        try:
-            attributes = object.__getattribute__(holder, "__dict__")
-        except AttributeError:
-            attributes = None
-        if type(attributes) is dict:
+        attributes = attributes_of(holder)
+        if attributes:
             named.add(id(attributes))
             for value, put in _of_dict(attributes):
                 named.add(id(value))
                 yield value, put
-        for kind in type(holder).__mro__:
-            for slot in list(vars(kind).values()):
+        for kind in mro_of(type(holder)):
+            for slot in list(members_of(kind).values()):
                 if type(slot) is MemberDescriptorType:
                     try:
                         value = slot.__get__(holder, kind)

@@ -25,9 +25,9 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
 from functools import partial
-from types import ModuleType
 from typing import Any, Final
 
+from sim._run.looking import attributes_of, is_a, members_of, module_names
 from sim._world.clock import CLOCK_START, WALL_CLOCK_START, VirtualClock
 from sim._world.datetime import virtual_now
 from sim._world.escapes import announced, belongs_to_the_run
@@ -134,10 +134,10 @@ class PinnedSources:
         kept = list(kept_generators(_is_left_alone, self._stream))
         self._kept = [generator for _, _, generator in kept]
         replacements += kept
-        originals = [(owner, name, owner.__dict__[name]) for owner, name, _ in replacements]
+        originals = [(owner, name, _names_of(owner)[name]) for owner, name, _ in replacements]
         known = set(sys.modules)
         for owner, name, replacement in replacements:
-            setattr(owner, name, replacement)
+            _put(owner, name, replacement)
         try:
             with (
                 virtual_now(self._wall_seconds),
@@ -148,7 +148,7 @@ class PinnedSources:
                 yield
         finally:
             for owner, name, original in originals:
-                setattr(owner, name, original)
+                _put(owner, name, original)
             _put_back(replacements, originals, sys.modules.keys() - known)
             random.setstate(self._host.getstate())
             _tempfile._name_sequence, _uuid._last_timestamp = names, timestamp
@@ -270,6 +270,18 @@ def _today_unless_given(function: Callable[..., Any], given: int) -> Callable[..
     return of
 
 
+def _names_of(owner: Any) -> Any:
+    return members_of(owner) if is_a(owner, type) else attributes_of(owner)
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if is_a(owner, type):
+        setattr(owner, name, value)
+    else:
+        # Not over the module, whose class may be one of the program's.
+        attributes_of(owner)[name] = value
+
+
 def _put_back(
     replacements: list[Replacement], originals: list[Replacement], modules: Collection[str]
 ) -> None:
@@ -280,21 +292,19 @@ def _put_back(
         if new is not None
     }
     for module_name in modules:
-        module = sys.modules[module_name]
-        for name, value in list(vars(module).items()):
+        names = module_names(sys.modules[module_name]) or {}
+        for name, value in list(names.items()):
             if id(value) in taken:
-                setattr(module, name, taken[id(value)])
+                names[name] = taken[id(value)]
 
 
 def _by_value(replacements: list[Replacement]) -> Iterator[Replacement]:
     """Where else the things that are replaced are known by a name of a module."""
-    replaced = {id(owner.__dict__[name]): new for owner, name, new in replacements if new is not None}
+    replaced = {id(_names_of(owner)[name]): new for owner, name, new in replacements if new is not None}
     for module_name, module in list(sys.modules.items()):
-        if _is_left_alone(module_name) or not isinstance(module, ModuleType):
-            continue
-        names = vars(module)
+        names = None if _is_left_alone(module_name) else module_names(module)
         # Most modules know none, and this is quicker than a look at each of their names.
-        if replaced.keys().isdisjoint(map(id, list(names.values()))):
+        if not names or replaced.keys().isdisjoint(map(id, list(names.values()))):
             continue
         for name, value in list(names.items()):
             replacement = replaced.get(id(value))

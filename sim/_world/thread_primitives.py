@@ -14,13 +14,15 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import BuiltinMethodType, ModuleType
-from typing import Any, Final
+from gc import is_tracked
+from types import BuiltinMethodType, FunctionType, ModuleType
+from typing import Any, Final, TypeAlias, cast
 
 from sim._dependence.footprint import Active
+from sim._run.looking import attributes_of, is_a, kinds_of, members_of, module_name_of, module_names
 from sim._run.step import Operation
 from sim._world.escapes import belongs_to_the_run, guarding
 from sim._world.locks import ThreadLock, ThreadRLock, point
@@ -38,6 +40,7 @@ _BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier
 _ADOPTED: Final = _LOCK, _RLOCK, threading.Condition, *_BUILT_ON_LOCKS
 
 Replacement = tuple[Any, str, Any]
+Undo: TypeAlias = Callable[[], object]
 
 
 def thread_primitives() -> Iterator[Replacement]:
@@ -89,24 +92,36 @@ def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[OlderLoc
     Args:
         left_alone: whether a module, of which the name is given, is none of the program's.
     """
-    adopted: list[tuple[Any, str, Any]] = []
+    adopted: list[Undo] = []
     seen: dict[int, Any] = {}
     other: set[type] = set()
     older = OlderLocks(left_alone, _standing_in(seen), (threading.Thread, ThreadLock))
     try:
         for name, module in list(sys.modules.items()):
-            if isinstance(module, ModuleType) and (
-                name.startswith("concurrent.futures") or not left_alone(name)
-            ):
+            if not name.startswith("concurrent.futures") and left_alone(name):
+                continue
+            names = module_names(module)
+            if names is not None:
                 _adopt(module, adopted, seen, other)
-                for value in list(vars(module).values()):
-                    if getattr(value, "__module__", None) == name and not isinstance(value, ModuleType):
-                        _adopt(value, adopted, seen, other)
+                for value in _made_in(name, list(names.values())):
+                    _adopt(value, adopted, seen, other)
         yield older
     finally:
         older.restore()
-        for owner, attribute, original in reversed(adopted):
-            setattr(owner, attribute, original)
+        for undo in reversed(adopted):
+            undo()
+
+
+def _made_in(module: str, values: Sequence[Any]) -> Iterator[Any]:
+    """Which of the values that a module has are its own: functions, classes, and objects of its classes."""
+    for value in values:
+        kind = type(value)
+        # Most are functions, of which few are its own, or texts and numbers.
+        if kind is FunctionType:
+            if value.__module__ == module:
+                yield value
+        elif is_tracked(value) and not issubclass(kind, ModuleType) and module_name_of(value) == module:
+            yield value
 
 
 def _standing_in(seen: dict[int, Any]) -> Callable[[Any], Any]:
@@ -138,33 +153,37 @@ def _stand_in(lock: Any, seen: dict[int, Any]) -> ThreadLock:
     return stand_in
 
 
-def _adopt(owner: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any], other: set[type]) -> None:
-    attributes = getattr(owner, "__dict__", None)
+def _adopt(owner: Any, adopted: list[Undo], seen: dict[int, Any], other: set[type]) -> None:
+    of_class = is_a(owner, type)
+    attributes = members_of(owner) if of_class else attributes_of(owner)
     if not attributes:
         return
     # Next to nothing that a program has by a name is a lock: what has only values of types that are known
     # to be others is not gone through.
-    kinds = set(map(type, list(attributes.values()))) - other
+    kinds = kinds_of(list(attributes.values())) - other
     kinds_of_locks = {kind for kind in kinds if issubclass(kind, _ADOPTED)}
     other |= kinds - kinds_of_locks
     if not kinds_of_locks:
         return
+    # Into the dictionary itself: the class may refuse that an attribute is set, as one that is frozen does.
+    put = partial(type.__setattr__, owner) if of_class else cast("dict[str, Any]", attributes).__setitem__
     for name, value in list(attributes.items()):
         kind = type(value)
         if kind is _LOCK or kind is _RLOCK:
-            adopted.append((owner, name, value))
-            setattr(owner, name, _stand_in(value, seen))
-        elif isinstance(value, threading.Condition) and type(vars(value)["_lock"]) in (_LOCK, _RLOCK):
-            _adopt_condition(value, adopted, seen)
-        elif isinstance(value, _BUILT_ON_LOCKS) and id(value) not in seen:
+            adopted.append(partial(put, name, value))
+            put(name, _stand_in(value, seen))
+        elif issubclass(kind, threading.Condition):
+            if type(attributes_of(value).get("_lock")) in (_LOCK, _RLOCK):
+                _adopt_condition(value, adopted, seen)
+        elif issubclass(kind, _BUILT_ON_LOCKS) and id(value) not in seen:
             seen[id(value)] = value
             _adopt(value, adopted, seen, other)
 
 
-def _adopt_condition(condition: Any, adopted: list[tuple[Any, str, Any]], seen: dict[int, Any]) -> None:
-    before = dict(vars(condition))
-    stand_in = _stand_in(before["_lock"], seen)
+def _adopt_condition(condition: Any, adopted: list[Undo], seen: dict[int, Any]) -> None:
+    held = attributes_of(condition)
+    stand_in = _stand_in(held["_lock"], seen)
     for name in ("_lock", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned"):
-        if name in before:
-            adopted.append((condition, name, before[name]))
-            setattr(condition, name, stand_in if name == "_lock" else getattr(stand_in, name))
+        if name in held:
+            adopted.append(partial(held.__setitem__, name, held[name]))
+            held[name] = stand_in if name == "_lock" else getattr(stand_in, name)

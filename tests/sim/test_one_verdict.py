@@ -4,6 +4,7 @@ own error is shown first."""
 import contextvars
 import inspect
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -281,6 +282,21 @@ def test_generator_that_the_program_seeds_gives_what_it_was_seeded_for() -> None
     drawn.clear()
     sim.explore(seeds_a_generator_of_the_module, max_executions=5).check()
     assert set(drawn) == {(random.Random(7).random(),)}
+
+
+async def leaves_it_in_the_environment() -> None:
+    os.environ["SIM_TEST_RUNS"] = os.environ.get("SIM_TEST_RUNS", "") + "x"
+    await trio.lowlevel.checkpoint()
+    assert len(os.environ["SIM_TEST_RUNS"]) % 9
+
+
+def test_only_what_has_changed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator of this module, which begins afresh in each run, leaves nothing."""
+    monkeypatch.setenv("SIM_TEST_RUNS", "")
+    (failure,) = sim.explore(leaves_it_in_the_environment, max_executions=30).failures
+    assert isinstance(failure.error, sim.Nondeterminism)
+    (changed,) = failure.error.changed
+    assert changed.startswith("os.environ['SIM_TEST_RUNS']: '' -> 'xxxxxxx")
 
 
 async def depends_on_addresses() -> None:
