@@ -101,6 +101,11 @@ class DatabaseWorker(GenServer):
         self._enqueue((cast("From[Any]", from_), None, partial(_load, name)))
 
     @handle_call(noreply=True)
+    def next_id(self, from_: From[int], name: str) -> None:
+        """See `Shard.next_id`."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_next_id, name)))
+
+    @handle_call(noreply=True)
     def lists(self, from_: From[list[ListSummary]]) -> None:
         """See `Shard.lists`."""
         self._enqueue((cast("From[Any]", from_), None, Shard.lists))
@@ -226,6 +231,10 @@ def _apply(shard: Shard, batch: list[Operation]) -> list[Any]:
 
 def _load(name: str, shard: Shard) -> TodoList:
     return shard.load(name)
+
+
+def _next_id(name: str, shard: Shard) -> int:
+    return shard.next_id(name)
 
 
 def _has_list(name: str, shard: Shard) -> bool:

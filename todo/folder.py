@@ -31,6 +31,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
+from trio_genserver import stable_hash
+
 from .description import (
     DESCRIPTION,
     HASH,
@@ -233,14 +235,19 @@ class Folder:
         """Open shard number `index` only to read from it, also if the folder may be written to."""
         return open_for_reading(self.shard_path(index), identity=self.description.identity(index))
 
-    def look_at_shards(self) -> None:
-        """See whether there is a shard that can be used; changes nothing.
+    def look_at_shards(self, name: str | None = None) -> None:
+        """See whether there is a shard that can be used; changes nothing. The first that can ends the search.
+
+        Args:
+          name: of a list; its shard is looked at before the others. None: shard 0 is.
 
         Raises:
           StorageError: there is none; that of the first.
         """
-        first: StorageError | None = None
-        for index in range(self.description.workers):
+        count = self.description.workers
+        begin = 0 if name is None else stable_hash(name) % count
+        errors: dict[int, StorageError] = {}
+        for index in (begin, *range(begin), *range(begin + 1, count)):
             path, identity = self.shard_path(index), self.description.identity(index)
             try:
                 if self.read_only:
@@ -248,11 +255,10 @@ class Folder:
                 else:
                     Shard.look(path, identity=identity)
             except StorageError as error:
-                first = first or error
+                errors[index] = error
             else:
                 return
-        assert first is not None
-        raise first
+        raise errors[0]
 
     def begin_backup(self, target: Path) -> Backup:
         """Make a new folder for a copy of this one.

@@ -1,6 +1,7 @@
 """`TodoServer`: one list, alive.
 
 It keeps the entries in memory, answers reads from them, and saves each change as the rows that it concerns.
+They are read from the disk by the first message that needs them; adding needs the next number and no more.
 A change is made in memory only when it is on disk: whoever reads, reads what would survive. While a change
 is being saved the next message waits, so changes of one list are made one after the other; those of
 different lists share transactions in their worker.
@@ -15,9 +16,10 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import trio
 import trio.lowlevel
@@ -69,36 +71,23 @@ class TodoServer(GenServer):
         self, name: str, worker: ServerRef[DatabaseWorker], last_used: dict[str, float] | None = None
     ) -> None:
         self.name = name
-        self._entries = Entries()
+        # None: not read yet, or it is not known what is on disk.
+        self._entries: Entries | None = None
+        # Of a list whose entries are not here; None: that is not known either.
+        self._next_id: int | None = None
         self._failure: StorageError | ServerError | None = None
         self._worker = worker
         self._last_used = {} if last_used is None else last_used
         self._last_used[name] = trio.current_time()
-        self.continue_with("load")
 
     async def handle_continue(self, argument: Any) -> None:
-        """Load the list, before the next message; if that fails, refuse that one and try again."""
+        """Try again to load the list, which has failed; if that fails, refuse the next message with it."""
         del argument
         try:
-            self._entries = (await self._ask(DatabaseWorker.load(self.name))).changeable()
-            self._failure = None
+            await self._load()
         except (StorageError, ServerError) as error:
             logger.warning("list %r could not be loaded: %s", self.name, error)
             self._failure = error
-
-    @property
-    def list(self) -> Entries:
-        """The entries as they are on disk.
-
-        Raises:
-          Refuse: it could not be loaded, with why.
-        """
-        self._last_used[self.name] = trio.current_time()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            self.continue_with("load")
-            raise Refuse(failure)
-        return self._entries
 
     @handle_call(cast=True)
     async def add_entry(self, entry: Entry) -> Entry:
@@ -113,9 +102,11 @@ class TodoServer(GenServer):
         """
         if not isinstance(entry, Entry):
             raise Refuse(InvalidEntry("value", entry, "an Entry"))
-        added = entry.with_id(self.list.next_id)
+        added = entry.with_id(await self._next_number())
         await self._save(AddEntries(self.name, (added,)))
-        self._entries.put(added)
+        self._next_id = added.id + 1
+        if self._entries is not None:
+            self._entries.put(added)
         return added
 
     @handle_call(cast=True)
@@ -137,7 +128,7 @@ class TodoServer(GenServer):
           InvalidEntry: one is none.
           StorageError: they could not be saved.
         """
-        next_id = self.list.next_id
+        next_id = await self._next_number()
         added: list[Entry] = []
         # Put in order before they are saved, so that nothing comes between saved and known.
         new = Entries()
@@ -158,7 +149,9 @@ class TodoServer(GenServer):
                 await trio.lowlevel.checkpoint()
         if added:
             await self._save(AddEntries(self.name, tuple(added), note))
-            self._entries.extend(new)
+            self._next_id = new.next_id
+            if self._entries is not None:
+                self._entries.extend(new)
         return tuple(added)
 
     @handle_call(cast=True)
@@ -176,16 +169,17 @@ class TodoServer(GenServer):
           InvalidEntry: `update` did not return an entry.
           StorageError: it could not be saved.
         """
-        old = self._find(id)
-        if old is None:
-            return None
+        entries = await self._loaded()
         try:
+            old = _entry(entries, id)
+            if old is None:
+                return None
             new = updated(old, update)
         except Exception as error:
             raise Refuse(error) from error
         if new != old:
             await self._save(ReplaceEntry(self.name, new))
-            self._entries.put(new)
+            entries.put(new)
         return new
 
     @handle_call(cast=True)
@@ -198,11 +192,14 @@ class TodoServer(GenServer):
         Raises:
           StorageError: it could not be saved.
         """
-        old = self._find(id)
-        if old is None:
-            return None
-        await self._save(DeleteEntry(self.name, id))
-        self._entries.remove(id)
+        entries = await self._loaded()
+        try:
+            old = _entry(entries, id)
+        except BadInput as error:
+            raise Refuse(error) from None
+        if old is not None:
+            await self._save(DeleteEntry(self.name, id))
+            entries.remove(id)
         return old
 
     @handle_call
@@ -212,10 +209,7 @@ class TodoServer(GenServer):
         Raises:
           InvalidEntry: `date` is no date.
         """
-        try:
-            return self.list.all() if date is None else self.list.between(date, date)
-        except BadInput as error:
-            raise Refuse(error) from None
+        return self._read(_of_day, date)
 
     @handle_call
     def entries_between(self, first: datetime.date, last: datetime.date) -> tuple[Entry, ...]:
@@ -224,31 +218,22 @@ class TodoServer(GenServer):
         Raises:
           InvalidEntry: one is no date.
         """
-        try:
-            return self.list.between(first, last)
-        except BadInput as error:
-            raise Refuse(error) from None
+        return self._read(Entries.between, first, last)
 
     @handle_call
     def entry(self, id: int) -> Entry | None:
         """The entry with this id, or None."""
-        return self._find(id)
-
-    def _find(self, id: int) -> Entry | None:
-        try:
-            return self.list.get(checked_id(id))
-        except BadInput as error:
-            raise Refuse(error) from None
+        return self._read(_entry, id)
 
     @handle_call
     def snapshot(self) -> TodoList:
         """The whole list as it is now: a value, which later changes leave alone."""
-        return TodoList.of(self.list)
+        return self._read(TodoList.of)
 
     @handle_call
     def size(self) -> int:
         """How many entries the list has."""
-        return len(self.list)
+        return self._read(len)
 
     @handle_cast
     def expire(self, unused_since: float) -> None:
@@ -258,7 +243,78 @@ class TodoServer(GenServer):
 
     def format_status(self, state: dict[str, Any]) -> object:
         """The size of the list, not what is in it: entries are private, and logs are not."""
+        if self._entries is None:
+            return {"name": self.name, "entries": "not loaded", "next_id": self._next_id}
         return {"name": self.name, "entries": len(self._entries), "next_id": self._entries.next_id}
+
+    # What is known of the list.
+
+    def _use(self) -> None:
+        """The list is used now.
+
+        Raises:
+          Refuse: it could not be loaded, with why; that is tried again before the next message.
+        """
+        self._last_used[self.name] = trio.current_time()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self.continue_with("load")
+            raise Refuse(failure)
+
+    def _read(self, question: Callable[..., R], *args: object) -> R:
+        """``question(entries, ...)``. If they are not here, a coroutine that loads them first, which the
+        server awaits in the place of the handler.
+        """
+        entries = self._entries
+        if entries is None or self._failure is not None:
+            return cast("R", self._load_and_read(question, *args))
+        self._last_used[self.name] = trio.current_time()
+        try:
+            return question(entries, *args)
+        except BadInput as error:
+            raise Refuse(error) from None
+
+    async def _load_and_read(self, question: Callable[..., R], *args: object) -> R:
+        entries = await self._loaded()
+        try:
+            return question(entries, *args)
+        except BadInput as error:
+            raise Refuse(error) from None
+
+    async def _loaded(self) -> Entries:
+        """The entries, as they are on disk.
+
+        Raises:
+          Refuse: they could not be loaded, with why.
+        """
+        self._use()
+        return await self._known(self._load) if self._entries is None else self._entries
+
+    async def _next_number(self) -> int:
+        """The number of the next entry; for that, the entries need not be here.
+
+        Raises:
+          Refuse: it is not known, with why.
+        """
+        self._use()
+        if self._entries is not None:
+            return self._entries.next_id
+        if self._next_id is None:
+            self._next_id = await self._known(partial(self._ask, DatabaseWorker.next_id(self.name)))
+        return self._next_id
+
+    async def _known(self, ask: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """What `ask` finds out about the list; if it fails, say so, and try to load it before others ask."""
+        try:
+            return await ask()
+        except (StorageError, ServerError) as error:
+            logger.warning("list %r could not be loaded: %s", self.name, error)
+            self.continue_with("load")
+            raise Refuse(error) from error
+
+    async def _load(self) -> Entries:
+        self._entries = (await self._ask(DatabaseWorker.load(self.name))).changeable()
+        return self._entries
 
     async def _ask(self, message: Call[DatabaseWorker, R]) -> R:
         """The worker's answer, also if it is just being started again: then the message was not sent."""
@@ -283,9 +339,18 @@ class TodoServer(GenServer):
             # It may have been done or not. The disk knows; until it says, nobody is told anything about the
             # list.
             logger.warning("list %r: a change could not be saved: %s", self.name, error)
+            self._entries = self._next_id = None
             self.continue_with("load")
             raise Refuse(error) from error
         self._last_used[self.name] = trio.current_time()
+
+
+def _of_day(entries: Entries, date: datetime.date | None) -> tuple[Entry, ...]:
+    return entries.all() if date is None else entries.between(date, date)
+
+
+def _entry(entries: Entries, id: int) -> Entry | None:
+    return entries.get(checked_id(id))
 
 
 def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -277,6 +277,26 @@ class Shard:
             action = f"loading the list {name!r}"
             raise StorageFailed(self.path, action, error, advice=_BAD_ROW) from error
 
+    def next_id(self, name: str) -> int:
+        """The number that the next entry of that list will get, which `load` says as well. One query, which
+        looks at no other entry.
+        """
+        with self._reading("looking for a list's next number"):
+            row = self._connection.execute(
+                "SELECT next_entry_id, (SELECT max(id) FROM entries WHERE list_id = lists.id)"
+                " FROM lists WHERE name = ?",
+                (name,),
+            ).fetchone()
+        if row is None:
+            return 1
+        following, last = row
+        if last is None:
+            last = 0
+        if not (isinstance(following, int) and isinstance(last, int)):
+            action = f"loading the list {name!r}"
+            raise StorageFailed(self.path, action, TypeError(f"{row} are no numbers"), advice=_BAD_ROW)
+        return max(following, last + 1)
+
     def lists(self) -> list[ListSummary]:
         """Every list that was ever added to, in the order of their names."""
         with self._reading("listing the lists"):

@@ -40,7 +40,8 @@ from trio_genserver import (
 from .cache import Cache, Index, TodoCache
 from .database import Database, database_spec
 from .database_worker import OpenShard
-from .errors import BadInput, StorageError
+from .entry import check_list_name
+from .errors import BadInput, InvalidListName, StorageError
 from .folder import Folder
 from .server import TodoServer
 
@@ -133,6 +134,7 @@ async def open_system(
     create: bool = True,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
     read_only: bool = False,
+    for_list: str | None = None,
 ) -> AsyncGenerator[System]:
     """Run the to-do system on a folder for as long as the block.
 
@@ -147,6 +149,8 @@ async def open_system(
       idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: for ever.
       read_only: change nothing, and make nothing; several may read at once, also on a full disk or one that
         nobody can write to. Changes are refused.
+      for_list: the name of a list that will be used. If its shard can be used, no other file is looked at
+        before it is needed. None: shard 0 is looked at.
 
     A shard that cannot be used concerns the lists in it: what needs them raises a `StorageError`, and the
     others go on. Only if none of the shards can be used, opening fails.
@@ -165,7 +169,12 @@ async def open_system(
     )
     opened = await trio.to_thread.run_sync(open_folder)
     try:
-        await trio.to_thread.run_sync(opened.look_at_shards)
+        look_first: str | None = None
+        if for_list is not None:
+            # If no list can have that name, whoever asks for it is told.
+            with contextlib.suppress(InvalidListName):
+                look_first = check_list_name(for_list)
+        await trio.to_thread.run_sync(opened.look_at_shards, look_first)
         open_shards = [partial(opened.open_shard, index) for index in range(opened.description.workers)]
         async with open_tree(open_shards, idle_seconds=idle_seconds) as tree:
             yield System(opened, tree)

@@ -35,7 +35,9 @@ def add(
         priority=None if priority == NO_PRIORITY else priority,
         created_on=today(),
     )
-    added = with_system(options, lambda system: system.call(name, TodoServer.add_entry(entry)), create=True)
+    added = with_system(
+        options, lambda system: system.call(name, TodoServer.add_entry(entry)), create=True, for_list=name
+    )
     print_entries(options, [(name, added)], with_list=False)
 
 
@@ -52,13 +54,15 @@ def list_command(options: Options, name: str, date: datetime.date | None, only_o
             await require_list(system, name)
         return entries
 
-    entries = with_system(options, use, reading=True)
+    entries = with_system(options, use, reading=True, for_list=name)
     wanted = [(name, entry) for entry in entries if not (only_open and entry.done)]
     print_entries(options, wanted, with_list=False)
 
 
 def _update(options: Options, name: str, id: int, change: Callable[[Entry], Entry]) -> None:
-    changed = with_system(options, lambda system: system.call(name, TodoServer.update_entry(id, change)))
+    changed = with_system(
+        options, lambda system: system.call(name, TodoServer.update_entry(id, change)), for_list=name
+    )
     print_changed(options, name, changed, id)
 
 
@@ -119,7 +123,9 @@ def edit(
 @ID
 def rm(options: Options, name: str, id: int) -> None:
     """Delete an entry of LIST; its number is not used again."""
-    deleted = with_system(options, lambda system: system.call(name, TodoServer.delete_entry(id)))
+    deleted = with_system(
+        options, lambda system: system.call(name, TodoServer.delete_entry(id)), for_list=name
+    )
     print_changed(options, name, deleted, id)
 
 
@@ -141,7 +147,7 @@ def move(options: Options, name: str, id: int, target: str) -> None:
         await system.call(name, TodoServer.delete_entry(id))
         return added
 
-    moved = with_system(options, use)
+    moved = with_system(options, use, for_list=name)
     if moved is None:
         fail(f"the list {name!r} has no entry {id}", NOT_DONE)
     print_entries(options, [(target, moved)], with_list=True)

@@ -225,16 +225,18 @@ def with_system(
     *,
     create: bool = False,
     reading: bool = False,
+    for_list: str | None = None,
 ) -> R:
     """What `use` returns for the system on the user's folder, which runs meanwhile.
 
     Args:
       create: make the folder if there is none: for what adds entries, not for what looks for them.
       reading: nothing is changed, whatever state the folder is in.
+      for_list: the list that it is about, if it is one: then no other shard is opened.
     """
 
     async def run() -> R:
-        async with open_system(options.folder, create=create, read_only=reading) as system:
+        async with open_system(options.folder, create=create, read_only=reading, for_list=for_list) as system:
             return await use(system)
 
     return trio.run(run)
