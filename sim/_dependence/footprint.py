@@ -11,8 +11,9 @@ their first use in the exploration; they are the same objects in all of its exec
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sim._run.step import Access, ObjectId, Operation, TaskId
@@ -152,25 +153,38 @@ class Recorder:
                 self.touched(*owner, _WRITE)
                 return
 
-    def has_changed(self, objects: Container[ObjectId]) -> bool:
-        """Whether the current step has done more than look at one of `objects`."""
-        return any(
-            access.operation is not _READ and access.object in objects for access in self._accesses.values()
-        )
+    @property
+    def recording(self) -> bool:
+        """Whether the footprints of this execution are of interest."""
+        return self._recording
 
-    def aside(self, look: Callable[[], T]) -> tuple[T, frozenset[ObjectId]]:
-        """Call a function that is no part of the current step.
+    def has_any(self, accesses: Set[Access]) -> bool:
+        """Whether the current step has done any of that."""
+        return not accesses.isdisjoint(self._accesses.values())
 
-        Returns:
-            what it returned, and the objects it has touched, also if the step itself is not noted.
+    def touch_again(self, accesses: Iterable[Access]) -> None:
+        """The current step depends on the same as others that had these accesses."""
+        for access in accesses:
+            self._add(access)
+
+    @contextlib.contextmanager
+    def aside(self) -> Generator[Callable[[], Collection[Access]]]:
+        """What is done in the block is no part of the current step, and done by no task.
+
+        Yields:
+            a function that gives what the block has touched so far, also if the step itself is not noted.
         """
         accesses, self._accesses = self._accesses, {}
         noting, self.noting = self.noting, self._recording
+        task, self.task = self.task, None
         try:
-            seen = look()
-            return seen, frozenset(access.object for access in self._accesses.values())
+            yield self._accesses.values
         finally:
-            self._accesses, self.noting = accesses, noting
+            self._accesses, self.noting, self.task = accesses, noting, task
+
+    def name_of(self, made: object) -> ObjectId:
+        """The name of an object that was made in this execution."""
+        return self._objects[id(made)][1][0].object
 
     def made(self, made: object, kind: str) -> None:
         """The current task has made an object."""

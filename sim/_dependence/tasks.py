@@ -85,7 +85,7 @@ class _Inspecting:
 
     def getcoroutinestate(self, coroutine: Any) -> str:
         recorder = self._recorder
-        if recorder.noting and coroutine is not recorder.task.coro:
+        if recorder.noting:
             for task in recorder.tasks:
                 if task.coro is coroutine:
                     recorder.looked_at(task)

@@ -89,7 +89,9 @@ class Loop:
             else:
                 exploration.executions += 1
                 verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
-            strategy.end_execution(Execution(verdict, ended.steps, len(kernel.log), ended.left))
+            strategy.end_execution(
+                Execution(verdict, ended.steps, len(kernel.log), ended.left, ended.outdated)
+            )
             if not ended.abandoned:
                 # Of the others those that are powers of two, to make again some of every age.
                 if options.compare and not exploration.executions & (exploration.executions - 1):

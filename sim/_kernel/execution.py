@@ -176,7 +176,15 @@ class Kernel:
         self._interrupts.check()
         faults = scheduler.faults
         struck = faults is not None and faults.struck
-        return Ended(self._findings.verdict(struck), abandoned, cut, scheduler.steps, struck, scheduler.left)
+        return Ended(
+            self._findings.verdict(struck),
+            abandoned,
+            cut,
+            scheduler.steps,
+            struck,
+            scheduler.left,
+            self.invariants.outdated,
+        )
 
     def _spawn_root(self, scenario: Callable[[], Awaitable[object]]) -> Any:
         try:

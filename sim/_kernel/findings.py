@@ -25,9 +25,10 @@ class Ended:
         steps: how many steps were made.
         struck: whether a fault has struck.
         left: as `sim.strategies.Execution.left`.
+        outdated: as `sim.strategies.Execution.outdated`.
     """
 
-    __slots__ = ("abandoned", "cut", "error", "left", "steps", "struck")
+    __slots__ = ("abandoned", "cut", "error", "left", "outdated", "steps", "struck")
 
     def __init__(
         self,
@@ -37,8 +38,10 @@ class Ended:
         steps: int,
         struck: bool = False,
         left: Sequence[TaskId] = (),
+        outdated: bool = False,
     ) -> None:
         self.left = left
+        self.outdated = outdated
         self.error = error
         self.abandoned = abandoned
         self.cut = cut

@@ -6,26 +6,41 @@ every step, so that a state which is wrong for one step only, between any two ta
 A condition is an ordinary function of what the scenario shares. It runs outside of any task and must
 change nothing. What it reads from `sim.Shared` cells and Trio's objects is noted: two steps that change
 something it reads do not commute, for in between there is a state that only one of their orders has.
-Without that, partial-order reduction would skip states that a promise is about.
+Without that, partial-order reduction would skip states that a promise is about. Three things belong to it:
+
+* What a condition reads depends on what it finds (`a.is_set() and b.is_set()`), and in another order it finds
+  something else. So all counts that it has read in any state of any execution. When it reads something for
+  the first time, what was concluded without is no longer true, and the search begins anew
+  (`Execution.outdated`). Once it reads nothing new any more, this is right: in a state that was left out,
+  all that it reads first has the same values as in one that was looked at, so it reads the same there.
+* A condition that has come to hold counts until the end of the run, though it is not looked at any more:
+  whether it does, the order of the steps that follow may decide.
+* Time passes between steps, and what a deadline changes is looked at after the step that happens to be the
+  first. So if it matters what is seen then, the first steps of all tasks do not commute.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from sim._dependence.footprint import Active as Footprint
 from sim._run import arguments
 from sim._run.errors import ScenarioFailure
-from sim._run.step import Operation as Access
+from sim._run.step import CONFLICTING, ROOT, Access, Operation, TaskId
+from sim._trio import running_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sim._dependence.footprint import Recorder
     from sim._run.step import ObjectId
 
 __all__ = ["Invariants", "NotAlways", "NotEventually", "always", "eventually", "sometimes"]
 
-_WRITE: Final = Access.WRITE
+_WRITE: Final = Operation.WRITE
 
 
 @final
@@ -134,10 +149,61 @@ _ALWAYS, _EVENTUALLY, _SOMETIMES = "always", "eventually", "sometimes"
 
 
 @final
-class _Watched:
-    """A condition of a run."""
+class _Reads:
+    """What a condition reads, in any state of any execution.
 
-    __slots__ = ("condition", "deadline", "kind", "read", "what")
+    Attributes:
+        accesses: that, in the order in which it was noticed.
+        breaking: the accesses that conflict with one of those: a step that has one may change what is seen.
+        begun: whether the condition was looked at before.
+    """
+
+    __slots__ = ("accesses", "begun", "breaking")
+
+    def __init__(self) -> None:
+        self.accesses: dict[Access, None] = {}
+        self.breaking: set[Access] = set()
+        self.begun = False
+
+    def add(self, accesses: Iterable[Access]) -> bool:
+        """Add accesses.
+
+        Returns:
+            whether what was known is too little: it was looked at before, and has read less.
+        """
+        new = [access for access in accesses if access not in self.accesses]
+        for access in new:
+            self.accesses[access] = None
+            self.breaking.update(Access(access.object, other) for other in CONFLICTING[access.operation])
+        outdated = bool(new) and self.begun
+        self.begun = True
+        return outdated
+
+
+@final
+class _Watched:
+    """A condition of a run.
+
+    Attributes:
+        promised: the number of the step that has promised it.
+        reads: what it reads; None if nobody asks.
+        settled: it has held; what follows matters only as it might have come before.
+        unseen: the tasks whose next step may be the first that is looked at after time has passed.
+        seen_first: whether the last step was of one of those.
+    """
+
+    __slots__ = (
+        "condition",
+        "deadline",
+        "kind",
+        "promised",
+        "promiser",
+        "reads",
+        "seen_first",
+        "settled",
+        "unseen",
+        "what",
+    )
 
     def __init__(
         self, condition: Callable[[], object], what: str, kind: str, deadline: float = math.inf
@@ -146,7 +212,12 @@ class _Watched:
         self.what = what
         self.kind = kind
         self.deadline = deadline
-        self.read: frozenset[ObjectId] | None = None
+        self.promiser: TaskId = ROOT
+        self.promised = 0
+        self.reads: _Reads | None = None
+        self.settled = False
+        self.unseen: set[Any] = set()
+        self.seen_first = False
 
 
 @final
@@ -155,16 +226,23 @@ class Invariants:
 
     Args:
         now: the virtual time, in seconds.
+        ids: gives the identity of each task of the execution.
 
     Attributes:
         watched: the conditions of this execution; while it is empty there is nothing to ask.
+        outdated: as `sim._run.strategy.Execution.outdated`, of this execution.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], ids: Callable[[], Mapping[Any, TaskId]]) -> None:
         self.now = now
         self.watched: list[_Watched] = []
+        self.outdated = False
+        self._ids = ids
         # What `sometimes` has named in any execution -> whether it was ever true.
         self._named: dict[str, bool] = {}
+        # By the name of a promise, which is the same in every execution.
+        self._reads: dict[ObjectId, _Reads] = {}
+        self._steps = 0
 
     @property
     def never(self) -> tuple[str, ...]:
@@ -174,6 +252,7 @@ class Invariants:
     def begin_execution(self) -> None:
         """From here on, `always` and its like are about this execution."""
         self.watched.clear()
+        self.outdated = False
         _Active.invariants = self
 
     def end_execution(self) -> None:
@@ -183,57 +262,105 @@ class Invariants:
 
     def watch(self, watched: _Watched) -> None:
         """Look at a condition from here on."""
-        if watched.kind == _SOMETIMES and self._named[watched.what]:
+        watched.settled = watched.kind == _SOMETIMES and self._named[watched.what]
+        recorder = _recording()
+        if recorder is not None:
+            recorder.made(watched, "invariant")
+            watched.reads = self._reads.setdefault(recorder.name_of(watched), _Reads())
+        elif watched.settled:
             return
-        if Footprint.recorder is not None:
-            Footprint.recorder.made(watched, "invariant")
-        self.watched.append(watched)
+        watched.promised = self._steps + 1
+        watched.promiser = self._ids().get(running_task(), ROOT)
+        # Of several that one step breaks, the first is told: not who has promised his first may matter.
+        insort(self.watched, watched, key=lambda one: one.promiser)
 
     def name(self, what: str, *, held: bool) -> None:
         """Note that `sometimes` has named something."""
         self._named[what] = held or self._named.get(what, False)
 
-    def after_step(self, task: str) -> BaseException | None:
+    def after_step(self, task: Any) -> BaseException | None:
         """Look at all conditions.
 
         Args:
-            task: the name of the task that made the step.
+            task: who made the step.
 
         Returns:
             what is wrong: a broken promise, or what a condition raised.
         """
+        self._steps += 1
         for watched in self.watched.copy():
+            watched.seen_first = task in watched.unseen
+            watched.unseen.discard(task)
+            if watched.settled:
+                continue
             try:
-                holds = _look(watched)
+                holds = self._look(watched)
             except Exception as error:  # noqa: BLE001 - the finding of the run
                 error.add_note(f"raised by the condition of {watched.kind}: {watched.what}")
                 return error
             if watched.kind == _ALWAYS:
                 if not holds:
-                    return NotAlways(watched.what, task)
+                    return NotAlways(watched.what, task.name)
             elif holds:
-                self.watched.remove(watched)
                 if watched.kind == _SOMETIMES:
                     self.name(watched.what, held=True)
+                watched.settled = True
+                if watched.reads is None:
+                    self.watched.remove(watched)
         return None
+
+    def after_time(self) -> None:
+        """Time has passed: find the conditions for which it matters who makes the next step."""
+        if _recording() is None:
+            return
+        for watched in self.watched:
+            watched.unseen.clear()
+            if not watched.settled:
+                try:
+                    matters = bool(self._look(watched)) is not (watched.kind == _ALWAYS)
+                except Exception:  # noqa: BLE001 - if it does so after the next step, that is the finding
+                    matters = True
+                if matters:
+                    watched.unseen.update(self._ids())
+
+    def add_to(self, recorder: Recorder) -> None:
+        """Note what the step that was just made has done to promises."""
+        for watched in self.watched:
+            reads = watched.reads
+            if reads is None:
+                continue
+            if watched.promised == self._steps:
+                recorder.touched(watched, "invariant", _WRITE)
+                recorder.touch_again(reads.accesses)
+            elif watched.seen_first or recorder.has_any(reads.breaking):
+                recorder.touched(watched, "invariant", _WRITE)
 
     def overdue(self, now: float) -> NotEventually | None:
         """What should have held before `now`, or by the end if that is infinite, and has not."""
         for watched in self.watched:
-            if watched.kind == _EVENTUALLY and (watched.deadline < now or now == math.inf):
+            if (
+                watched.kind == _EVENTUALLY
+                and not watched.settled
+                and (watched.deadline < now or now == math.inf)
+            ):
                 return NotEventually(watched.what, watched.deadline, self.now())
         return None
 
+    def _look(self, watched: _Watched) -> object:
+        recorder, reads = Footprint.recorder, watched.reads
+        if recorder is None or reads is None:
+            return watched.condition()
+        with recorder.aside() as accesses:
+            try:
+                return watched.condition()
+            finally:
+                if reads.add(accesses()):
+                    self.outdated = True
 
-def _look(watched: _Watched) -> object:
+
+def _recording() -> Recorder | None:
     recorder = Footprint.recorder
-    if recorder is None:
-        return watched.condition()
-    # Before the first look it is not known what it reads: then any step is taken to matter.
-    if watched.read is None or recorder.has_changed(watched.read):
-        recorder.touched(watched, "invariant", _WRITE)
-    holds, watched.read = recorder.aside(watched.condition)
-    return holds
+    return recorder if recorder is not None and recorder.recording else None
 
 
 class _Active:

@@ -80,7 +80,7 @@ class Scheduler:
         self.left: tuple[TaskId, ...] = ()
         self.inner_steps: int = 0
         self.strategy: Strategy | None = None
-        self.invariants = Invariants(lambda: self.clock.elapsed)
+        self.invariants = Invariants(lambda: self.clock.elapsed, lambda: self.ids)
         self.faults: FaultInjector | None = None
         self.fairness = Fairness()
         self.watch: LoopWatch | None = None
@@ -226,6 +226,8 @@ class Scheduler:
         if strategy is not None and strategy.wants_footprints:
             if self.faults is not None:
                 self.faults.look()
+            if self.invariants.watched:
+                self.invariants.after_time()
             if self._scripted < len(strategy.script):
                 if strategy.script[self._scripted] != CLOCK:
                     self._diverge(self._scripted)
@@ -404,7 +406,7 @@ class Scheduler:
                 elif runq and runq[-1] is task:
                     runq.insert(0, runq.pop())
                 if watched:
-                    broken = invariants.after_step(task.name)
+                    broken = invariants.after_step(task)
                     if broken is not None:
                         findings.find(broken)
                 if noting and recorder is not None:
@@ -507,6 +509,8 @@ class Scheduler:
             woken = tuple(sorted(ids[other] for other in runq[first:] if ids[other] not in spawned))
             for other in woken:
                 recorder.woken(other)
+        if self.invariants.watched:
+            self.invariants.add_to(recorder)
         ending = Ending.FINISHED if over else Ending.RUNNABLE if can_go_on else Ending.BLOCKED
         assert self.strategy is not None
         joining = recorder.joining(woken) if woken else ()

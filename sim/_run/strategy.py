@@ -58,6 +58,9 @@ class Execution(NamedTuple):
     left: Sequence[TaskId] = ()
     """Tasks that could have made the last step in place of who did, if it ended the run at once: what they do
     comes in no run that begins like this one."""
+    outdated: bool = False
+    """Whether the footprints told so far, in this execution and before, are incomplete: a promise has read
+    something for the first time. From the next execution on they are."""
 
 
 class RepetitionDiverged(SimError):

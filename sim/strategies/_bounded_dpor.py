@@ -77,7 +77,12 @@ class BoundedDpor(PreemptionBounded):
 
     def end_execution(self, execution: Execution) -> None:
         super().end_execution(execution)
-        if execution.verdict is not Verdict.ABANDONED:
+        if execution.outdated:
+            self.begin_anew()
+            self._order = HappensBefore()
+            self._most_left.clear()
+            self._traces.clear()
+        elif execution.verdict is not Verdict.ABANDONED:
             self._traces.add(self._trace)
 
     @property

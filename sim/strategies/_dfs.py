@@ -64,6 +64,12 @@ class DepthFirst(Strategy):
         del execution
         self._executions += 1
 
+    def begin_anew(self) -> None:
+        """Make all executions again."""
+        self._indices.clear()
+        self._alternatives.clear()
+        self._begun = False
+
     @property
     def exhaustive(self) -> bool:
         return True

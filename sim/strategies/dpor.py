@@ -66,6 +66,10 @@ class Dpor(Strategy):
         search.ran(search.footprint(step.accesses), step.wakes, after_all=clock)
 
     def end_execution(self, execution: Execution) -> None:
+        if execution.outdated:
+            self._search = OptimalDpor()
+            self._failed = 0
+            return
         if execution.verdict is Verdict.FAILED:
             self._failed += 1
         search = self._search

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 from trio.lowlevel import checkpoint
@@ -227,3 +229,142 @@ def test_outside_of_a_simulation_a_scenario_with_promises_runs_as_it_is() -> Non
 
     assert trio.run(scenario) == "done"
     assert looked == ["always"]
+
+
+Looks = Callable[[trio.Event, trio.Event], bool]
+
+CONDITIONS: dict[str, Looks] = {
+    "lazy": lambda first, second: first.is_set() and not second.is_set(),
+    "lazy, the other first": lambda first, second: not second.is_set() and first.is_set(),
+    "lazy or": lambda first, second: not (second.is_set() or not first.is_set()),
+    "eager": lambda first, second: (first.is_set(), second.is_set()) == (True, False),
+}
+
+
+def two_events(promise: Callable[[Callable[[], bool]], None], looks: Looks, *, started: str) -> Scenario:
+    """Two tasks set an event each; in one of the two orders `looks` sees something for a step."""
+
+    async def scenario() -> None:
+        first, second = trio.Event(), trio.Event()
+        promise(lambda: looks(first, second))
+
+        async def set_(event: trio.Event) -> None:
+            event.set()
+
+        async with trio.open_nursery() as nursery:
+            for name in started:
+                nursery.start_soon(set_, first if name == "1" else second, name=name)
+
+    return scenario
+
+
+Scenario = Callable[[], Awaitable[None]]
+
+BOTH_WAYS = pytest.mark.parametrize("started", ["12", "21"])
+EVERY_CONDITION = pytest.mark.parametrize("looks", CONDITIONS.values(), ids=CONDITIONS.keys())
+REDUCING = pytest.mark.parametrize("strategy", ["dfs", "dpor", "dpor:2"])
+
+
+@BOTH_WAYS
+@EVERY_CONDITION
+@REDUCING
+def test_what_a_condition_would_read_in_another_order_counts(
+    strategy: str, looks: Looks, started: str
+) -> None:
+    def never_so(looks: Callable[[], bool]) -> None:
+        sim.always(lambda: not looks(), "never the first alone")
+
+    def once_so(looks: Callable[[], bool]) -> None:
+        sim.eventually(looks, "the first alone, once")
+
+    def maybe_so(looks: Callable[[], bool]) -> None:
+        sim.sometimes(looks, "the first alone")
+
+    result = sim.explore(two_events(never_so, looks, started=started), strategy, max_failures=9)
+    assert result.complete
+    assert [type(failure.error) for failure in result.failures] == [sim.NotAlways]
+    result = sim.explore(two_events(once_so, looks, started=started), strategy, max_failures=9)
+    assert result.complete
+    assert [type(failure.error) for failure in result.failures] == [sim.NotEventually]
+    result = sim.explore(two_events(maybe_so, looks, started=started), strategy)
+    assert result.complete
+    assert result.never == ()
+
+
+@REDUCING
+def test_a_promise_that_a_task_makes_is_about_what_was_done_before_it_too(strategy: str) -> None:
+    async def scenario() -> None:
+        asked, given = trio.Event(), trio.Event()
+
+        async def promise() -> None:
+            sim.sometimes(lambda: asked.is_set() and not given.is_set(), "asked in vain")
+            asked.set()
+
+        async def give() -> None:
+            given.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give)
+            nursery.start_soon(promise)
+
+    assert sim.explore(scenario, strategy).never == ()
+
+
+@REDUCING
+def test_the_first_step_after_a_deadline_is_any_of_those_that_it_lets_run(strategy: str) -> None:
+    async def scenario() -> None:
+        noticed = trio.Event()
+        limit = trio.CancelScope(relative_deadline=1)
+        sim.always(lambda: noticed.is_set() or not limit.cancel_called, "a timeout is noticed at once")
+
+        async def work() -> None:
+            with limit:
+                await trio.sleep_forever()
+            noticed.set()
+
+        async def other() -> None:
+            await trio.sleep(1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work)
+            nursery.start_soon(other)
+
+    result = sim.explore(scenario, strategy, max_failures=9)
+    assert result.complete
+    assert {str(failure.error).rpartition(".")[2] for failure in result.failures} == {"other"}
+
+
+@REDUCING
+def test_of_two_promises_that_one_step_breaks_the_same_is_told_whoever_made_his_first(strategy: str) -> None:
+    async def scenario() -> None:
+        cell = sim.Shared(0)
+
+        async def promise(what: str) -> None:
+            sim.always(lambda: cell.get() == 0, what)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(promise, "one")
+            nursery.start_soon(promise, "two")
+        cell.set(1)
+
+    result = sim.explore(scenario, strategy, max_failures=9)
+    assert {str(failure.error).split(";")[0] for failure in result.failures} == {"not always: one"}
+
+
+def test_partial_order_reduction_begins_anew_when_a_condition_reads_more_than_before() -> None:
+    async def scenario() -> None:
+        first, second, third = (sim.Shared(0) for _ in range(3))
+        # The third is read from the second step on, the second from the last.
+        sim.always(lambda: not first.get() or not third.get() or second.get() < 2, "it is so")
+
+        async def set_(cell: sim.Shared[int]) -> None:
+            cell.set(1)
+
+        async with trio.open_nursery() as nursery:
+            for cell in (first, second, third):
+                nursery.start_soon(set_, cell)
+
+    result = sim.explore(scenario, "dpor")
+    assert result.complete
+    assert result.coverage == "all 6 traces"
+    assert result.executions == 7

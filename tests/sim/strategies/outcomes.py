@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import sim
 
 Program: TypeAlias = Callable[[], Awaitable[Hashable]]
 """A scenario that returns what it has come to, in values that are equal in all runs that came to the same."""
+
+_OUTCOME: Final = "outcome: "
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,12 @@ class Outcomes:
 
     Attributes:
         seen: what the program returned, or the errors with which its runs failed.
+        never: what the program has said should be seen sometimes, and was not.
         result: of the exploration.
     """
 
     seen: frozenset[Hashable]
+    never: frozenset[str]
     result: sim.Result
 
 
@@ -34,16 +38,22 @@ def explored(program: Program, strategy: str, limit: int = 10_000, seed: int = 0
         limit: of runs.
         seed: of the strategy.
     """
-    seen: set[Hashable] = set()
+    came_to: dict[str, Hashable] = {}
 
     async def scenario() -> None:
-        seen.add(await program())
+        outcome = await program()
+        name = f"{_OUTCOME}{outcome!r}"
+        came_to[name] = outcome
+        # Not noticed if it is no run any more, but one that has failed and is cleaned up after.
+        sim.sometimes(False, name)
 
     result = sim.explore(
         scenario, strategy, limit, seed, max_failures=limit, shrink_failures=False, max_steps=2_000
     )
+    seen = {came_to[name] for name in result.never if name.startswith(_OUTCOME)}
     seen.update(described(failure.raised) for failure in result.failures)
-    return Outcomes(frozenset(seen), result)
+    never = frozenset(name for name in result.never if not name.startswith(_OUTCOME))
+    return Outcomes(frozenset(seen), never, result)
 
 
 def described(error: BaseException) -> Hashable:

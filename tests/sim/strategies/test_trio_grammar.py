@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sim.strategies.trio_grammar.programs import compare, generated, programs_agree
+from tests.sim.strategies.trio_grammar.programs import (
+    compare,
+    generated,
+    programs_agree,
+    with_promises,
+)
 
 # Programs leave generators behind on purpose, and Trio warns of each.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
@@ -23,6 +28,21 @@ def test_what_random_programs_come_to_is_met() -> None:
 @pytest.mark.torture
 def test_what_thousands_of_random_programs_come_to_is_met(dose: Callable[[int], int]) -> None:
     trio_agrees(10_000, dose(500), 500)
+
+
+def promises_agree(first: int, count: int, bound: int) -> None:
+    # A run that breaks a promise ends there, so that another may turn out to be one that was made.
+    programs = map(with_promises, range(first, first + count))
+    programs_agree(programs, bound, compared=0.8, with_choice=0.2, met_twice=True)
+
+
+def test_what_random_programs_with_promises_come_to_is_met() -> None:
+    promises_agree(42, 30, 100)
+
+
+@pytest.mark.torture
+def test_what_thousands_of_random_programs_with_promises_come_to_is_met(dose: Callable[[int], int]) -> None:
+    promises_agree(10_000, dose(500), 500)
 
 
 @pytest.mark.parametrize("program", [226, 262, 1014, 1112, 1216, 1224, 1289])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -10,6 +10,7 @@ import trio
 
 from tests.sim.strategies.outcomes import Program, explored
 from tests.sim.strategies.trio_grammar import exchange, structure, synchronization, tasks
+from tests.sim.strategies.trio_grammar.promises import SUBJECTS, Promise, changing, promised, promising
 from tests.sim.strategies.trio_grammar.world import Kind, Maker, World, described
 
 STATEMENTS: tuple[Kind, ...] = tuple(
@@ -52,10 +53,38 @@ def generated(seed: int) -> Program:
         # One theme, so that tasks meet, and a little of the rest.
         theme = random.choice(THEMES)
         kinds = random.sample(theme, min(len(theme), random.randint(2, 4))) + random.sample(STATEMENTS, 1)
-    maker = Maker(random, kinds, depth=random.randint(1, 2))
+    return _made_of(random, kinds, shape, depth=random.randint(1, 2))
+
+
+def with_promises(seed: int) -> Program:
+    """Such a program about few things, with promises about those: the root's, or in the middle of a task."""
+    random = Random(seed)
+    subjects = random.sample(SUBJECTS, random.choice((1, 2, 2)))
+    kinds = [changing(subjects), changing(subjects)]
+    kinds += [random.choice(subject.kinds) for subject in subjects]
+    promises = [promised(random, subjects) for _ in range(random.choice((1, 1, 2)))]
+    return _made_of(random, kinds, random.choice(((2, 1), (2, 2), (3, 1))), depth=1, promises=promises)
+
+
+def _made_of(
+    random: Random,
+    kinds: Sequence[Kind],
+    shape: tuple[int, int],
+    *,
+    depth: int,
+    promises: Sequence[Promise] = (),
+) -> Program:
+    maker = Maker(random, kinds, depth=depth)
     bodies = [maker.body(random.randint(1, shape[1])) for _ in range(shape[0])]
     shown, cancels = random.random() < 0.3, random.random() < 0.15
     root = maker.body(random.randint(0, 1))
+    at_once: list[Promise] = []
+    for promise in promises:
+        if random.random() < 0.2:
+            acts = random.choice(bodies).acts
+            acts.insert(random.randint(0, len(acts)), promising(promise))
+        else:
+            at_once.append(promise)
 
     async def program() -> Hashable:
         world = World()
@@ -65,6 +94,8 @@ def generated(seed: int) -> Program:
                 async with trio.open_nursery() as nursery:
                     if shown:
                         world.nurseries[0].set(nursery)
+                    for promise in at_once:
+                        promise(world)
                     for body in bodies:
                         nursery.start_soon(body.run, world)
                     await root.run(world)
@@ -87,7 +118,7 @@ class Comparison:
         exhausted: whether those were all.
         traces: how many there are; 0 if there were too many to meet them all.
         outcomes: how many there are.
-        missed: those that no trace came to.
+        missed: those that no trace came to, and what `sometimes` has named and was seen in none.
         trouble: what the exploration ended with, if it did not end as it should.
     """
 
@@ -119,7 +150,7 @@ def compare(program: Program, most_interleavings: int, most_traces: int) -> Comp
         everything.result.complete,
         traces.result.executions,
         len(everything.seen),
-        everything.seen - traces.seen,
+        (everything.seen - traces.seen) | (traces.never - everything.never),
         "" if not traces.result.abandoned else f"{traces.result.abandoned} abandoned",
     )
 

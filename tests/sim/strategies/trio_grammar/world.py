@@ -48,6 +48,7 @@ class World:
         self.tasks = [sim.Shared[trio.lowlevel.Task | None](None) for _ in range(PAIR)]
         self.statuses = [sim.Shared[trio.TaskStatus[int] | None](None) for _ in range(PAIR)]
         self.root = trio.lowlevel.current_task()
+        self.began = trio.current_time()
         self.is_apart = False
         self.logs: dict[int, list[Hashable]] = {}
         # Generators that nobody closes before the end.
@@ -122,7 +123,7 @@ class Body:
     """Statements that are run one after the other, each at most once in a run."""
 
     number: int
-    acts: Sequence[Act]
+    acts: list[Act]
 
     async def run(self, world: World) -> None:
         """Write down what each returns or raises; stop at a `Failure` and when cancelled."""
