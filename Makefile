@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 # What stands on Trio's inside, or on what of Trio changes between releases.
 TRIO_TESTS := $(addprefix tests/sim/,test_kernel.py test_corpus.py test_determinism.py test_dependence.py \
-  test_server_dependence.py test_threads.py test_escapes.py test_pinned.py test_explore.py test_waits.py faults)
+  test_server_dependence.py test_threads.py test_escapes.py test_pinned.py test_explore.py test_waits.py test_trio_inside.py faults)
 OLDEST := .venv-trio-oldest
 # Under how many orders of Trio's scheduler `make torture` runs the tests of trio_genserver.
 SEEDS ?= 10

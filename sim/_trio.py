@@ -1,34 +1,87 @@
 """Everything of Trio's inside that the simulator relies on, under one roof.
 
-`check_trio` holds the list and says what is missing when a release of Trio has moved it.
+No other module imports what Trio keeps to itself, and only `sim._dependence` and `sim._kernel` use private
+attributes of Trio's objects. `RELIED_ON` has those too, and what is public of private classes; `check_trio`
+says what is missing when a release has moved it.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
+from types import ModuleType
 from typing import Any, Final
 
 import trio
-import trio._core._run as _trio_run
-import trio._core._thread_cache as _trio_thread_cache
-import trio._core._traps as _trio_traps
-import trio._threads as _trio_threads
-from trio._core._instrumentation import Instruments as _TrioInstruments
 
 from sim._run.errors import UnsupportedTrio
 
-RUN_CONTEXT: Final[Any] = _trio_run.GLOBAL_RUN_CONTEXT
-CHECKPOINT: Final[Any] = _trio_traps.CancelShieldedCheckpoint
-WAIT: Final[Any] = _trio_traps.WaitTaskRescheduled
-DETACH: Final[Any] = _trio_traps.PermanentlyDetachCoroutineObject
-FRAMES_TO_DROP: Final = 1 + _trio_run.CONTEXT_RUN_TB_FRAMES
 
-THREAD_CACHE: Final[Any] = _trio_thread_cache.ThreadCache
-Deadlines: Final[Any] = _trio_run.Deadlines
-CancelStatus: Final[Any] = _trio_run.CancelStatus
+class _Absent:
+    """Stands for what this release of Trio has not, until `check_trio` says so."""
 
-_RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
-    _trio_run.Runner: (
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, name: str) -> _Absent:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __radd__(self, other: int) -> int:
+        return other
+
+
+def _inside(module: str, name: str = "") -> Any:
+    """A module of Trio's, or what has a name in it."""
+    try:
+        found: Any = importlib.import_module(module)
+        return getattr(found, name) if name else found
+    except (ImportError, AttributeError):
+        return _Absent(f"{module}.{name}".rstrip("."))
+
+
+# Modules in which functions are replaced.
+RUN: Final[Any] = _inside("trio._core._run")
+PARKING_LOTS: Final[Any] = _inside("trio._core._parking_lot")
+THREADS: Final[Any] = _inside("trio._threads")
+
+RUN_CONTEXT: Final[Any] = _inside("trio._core._run", "GLOBAL_RUN_CONTEXT")
+FRAMES_TO_DROP: Final[int] = 1 + _inside("trio._core._run", "CONTEXT_RUN_TB_FRAMES")
+Runner: Final[Any] = _inside("trio._core._run", "Runner")
+Deadlines: Final[Any] = _inside("trio._core._run", "Deadlines")
+CancelStatus: Final[Any] = _inside("trio._core._run", "CancelStatus")
+TaskStatus: Final[Any] = _inside("trio._core._run", "_TaskStatus")
+AsyncGenerators: Final[Any] = _inside("trio._core._asyncgens", "AsyncGenerators")
+name_asyncgen: Final[Any] = _inside("trio._util", "name_asyncgen")
+Instruments: Final[Any] = _inside("trio._core._instrumentation", "Instruments")
+
+CHECKPOINT: Final[Any] = _inside("trio._core._traps", "CancelShieldedCheckpoint")
+WAIT: Final[Any] = _inside("trio._core._traps", "WaitTaskRescheduled")
+DETACH: Final[Any] = _inside("trio._core._traps", "PermanentlyDetachCoroutineObject")
+
+ThreadCache: Final[Any] = _inside("trio._core._thread_cache", "ThreadCache")
+ParentTaskData: Final[Any] = _inside("trio._threads", "_ParentTaskData")
+
+ConflictDetector: Final[Any] = _inside("trio._util", "ConflictDetector")
+MemoryChannelState: Final[Any] = _inside("trio._channel", "MemoryChannelState")
+ByteQueues: Final[tuple[Any, ...]] = (
+    _inside("trio.testing._memory_streams", "_UnboundedByteQueue"),
+    _inside("trio.testing._memory_streams", "_LockstepByteQueue"),
+)
+# The base of `Lock` and `StrictFIFOLock`, which have no methods of their own.
+Lock: Final[Any] = trio.Lock.__mro__[1]
+
+RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
+    RUN: ("GLOBAL_RUN_CONTEXT", "CONTEXT_RUN_TB_FRAMES", "setup_runner"),
+    PARKING_LOTS: ("GLOBAL_PARKING_LOT_BREAKER", "inspect"),
+    THREADS: (
+        "_active_threads_local",
+        "_ParentTaskData",
+        "_send_message_to_trio",
+        "_track_active_thread",
+    ),
+    Runner: (
         "asyncgens",
         "clock",
         "deadlines",
@@ -39,6 +92,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "is_guest",
         "ki_pending",
         "_locals",
+        "current_statistics",
         "runq",
         "system_nursery",
         "tasks",
@@ -48,7 +102,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "spawn_impl",
         "task_exited",
     ),
-    _trio_run.Task: (
+    trio.lowlevel.Task: (
         "_abort_func",
         "_activate_cancel_status",
         "_attempt_delivery_of_any_pending_cancel",
@@ -60,13 +114,14 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "_eventual_parent_nursery",
         "_next_send",
         "_next_send_fn",
+        "_parent_nursery",
         "_schedule_points",
         "context",
         "coro",
         "custom_sleep_data",
     ),
-    _trio_run.Deadlines: ("_heap", "expire", "next_deadline"),
-    _trio_run.CancelStatus: (
+    Deadlines: ("_heap", "expire", "next_deadline"),
+    CancelStatus: (
         "_children",
         "_parent",
         "_scope",
@@ -75,7 +130,7 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "encloses",
         "recalculate",
     ),
-    _trio_run.CancelScope: (
+    trio.CancelScope: (
         "_cancel",
         "_cancel_called",
         "_cancel_status",
@@ -87,42 +142,81 @@ _RELIED_ON: Final[dict[Any, tuple[str, ...]]] = {
         "_shield",
         "__attrs_post_init__",
     ),
-    _trio_run.Nursery: ("_add_exc", "_check_nursery_closed", "_child_finished", "_nested_child_finished"),
-    _trio_run._TaskStatus: ("started",),
-    _trio_threads.Run: ("queue",),
-    _trio_threads.RunSync: ("queue",),
-    THREAD_CACHE: ("start_thread_soon",),
+    trio.Nursery: (
+        "_add_exc",
+        "_cancel_status",
+        "_check_nursery_closed",
+        "_child_finished",
+        "_children",
+        "_closed",
+        "_nested_child_finished",
+        "_parent_task",
+        "_parent_waiting_in_aexit",
+    ),
+    TaskStatus: ("started", "_old_nursery", "_new_nursery"),
+    THREADS.Run: ("queue",),
+    THREADS.RunSync: ("queue",),
+    ThreadCache: ("start_thread_soon",),
+    AsyncGenerators: ("alive", "_finalize_one"),
+    ParentTaskData: ("cancel_register",),
+    MemoryChannelState: ("data", "open_receive_channels"),
     trio.Event: ("_flag",),
-    trio.MemorySendChannel: ("_state",),
-    trio.MemoryReceiveChannel: ("_state",),
-    _TrioInstruments: ("add_instrument", "call", "remove_instrument"),
+    trio.MemorySendChannel: ("_closed", "_state"),
+    trio.MemoryReceiveChannel: ("_closed", "_state"),
+    trio.Semaphore: ("_value",),
+    trio.CapacityLimiter: ("_borrowers",),
+    Lock: ("_owner",),
+    Instruments: ("add_instrument", "call", "remove_instrument"),
 }
 
 
+# Used as they are.
+_CLASSES: Final = (
+    CHECKPOINT,
+    WAIT,
+    DETACH,
+    ConflictDetector,
+    *ByteQueues,
+    name_asyncgen,
+)
+
+THREAD_REGISTER: Final = "task_register"
+"""The variable of `trio.to_thread.run_sync` in which its thread and its task meet."""
+
+
+def missing_of(relied_on: dict[Any, tuple[str, ...]]) -> list[str]:
+    """What of the list this release of Trio has not."""
+    owners = {id(owner): owner for owner in (*relied_on, *_CLASSES)}.values()
+    return [
+        *(owner.__name__ for owner in owners if isinstance(owner, _Absent)),
+        *(
+            f"{owner.__name__}.{name}"
+            for owner, names in relied_on.items()
+            for name in names
+            if not isinstance(owner, _Absent) and not _has(owner, name)
+        ),
+    ]
+
+
+def _has(owner: Any, name: str) -> bool:
+    """Whether a module has a name, or a class or its instances an attribute."""
+    if hasattr(owner, name) or isinstance(owner, ModuleType):
+        return hasattr(owner, name)
+    fields = {field.name for field in getattr(owner, "__attrs_attrs__", ())}
+    fields.update(getattr(owner, "__annotations__", ()))
+    constructor = getattr(owner.__init__, "__code__", None)
+    return name in fields or (constructor is not None and name in constructor.co_names)
+
+
 def check_trio() -> None:
-    """See that the installed Trio has what this module relies on.
+    """See that the installed Trio has what is relied on.
 
     Raises:
         UnsupportedTrio: it has not; says what is missing.
     """
-    missing = [
-        f"{owner.__name__}.{name}"
-        for owner, names in _RELIED_ON.items()
-        for name in names
-        if not hasattr(owner, name)
-        and name not in {field.name for field in getattr(owner, "__attrs_attrs__", ())}
-    ]
-    missing += [name for name in ("trio._core._run.setup_runner",) if not hasattr(_trio_run, "setup_runner")]
-    missing += [
-        f"trio._threads.{name}"
-        for name in (
-            "_send_message_to_trio",
-            "_track_active_thread",
-            "_active_threads_local",
-            "_ParentTaskData",
-        )
-        if not hasattr(_trio_threads, name)
-    ]
+    missing = missing_of(RELIED_ON)
+    if THREAD_REGISTER not in trio.to_thread.run_sync.__code__.co_cellvars:
+        missing.append(f"the variable {THREAD_REGISTER} in trio.to_thread.run_sync")
     if missing:
         raise UnsupportedTrio(
             f"Trio {trio.__version__} (Python {sys.version.split()[0]}) is not one this release "

@@ -10,18 +10,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import trio
-import trio._channel as _trio_channel
 
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper, looking, making
 from sim._run.step import Operation
+from sim._trio import MemoryChannelState
 
 _KIND = "channel"
-_STATE: Any = _trio_channel.MemoryChannelState
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
-    yield making(recorder, _STATE, _KIND)
+    yield making(recorder, MemoryChannelState, _KIND)
     for owner, step, wait in (
         (trio.MemorySendChannel, "send_nowait", "send"),
         (trio.MemoryReceiveChannel, "receive_nowait", "receive"),
@@ -32,7 +31,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
         yield _on_state(recorder, owner, "statistics", Operation.READ)
         yield _waiting(recorder, owner, wait)
     # `trio.as_safe_channel` looks at this behind the channel's back.
-    yield looking(recorder, _STATE, "open_receive_channels", _KIND)
+    yield looking(recorder, MemoryChannelState, "open_receive_channels", _KIND)
 
 
 def _on_state(recorder: Recorder, owner: Any, name: str, operation: Operation) -> Wrapper:

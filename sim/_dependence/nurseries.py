@@ -22,14 +22,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import trio
-import trio._core._run as _trio_run
 
 from sim._dependence.cancellation import beneath
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper, making, reading
 from sim._run.errors import only_cancelled
 from sim._run.step import Operation
-from sim._trio import running_task
+from sim._trio import Runner, TaskStatus, running_task
 
 _KIND = "nursery"
 _EXCEPTIONS = "exceptions"
@@ -40,10 +39,8 @@ _NURSERY: Any = trio.Nursery
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     finished, nested_finished = _NURSERY._child_finished, _NURSERY._nested_child_finished
     check = _NURSERY._check_nursery_closed
-    runner: Any = _trio_run.Runner
-    spawn = runner.spawn_impl
-    status: Any = _trio_run._TaskStatus
-    started, start = status.started, _NURSERY.start
+    spawn = Runner.spawn_impl
+    started, start = TaskStatus.started, _NURSERY.start
     add = _NURSERY._add_exc
 
     @functools.wraps(finished)
@@ -117,8 +114,8 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     yield _NURSERY, "_check_nursery_closed", check_closed
     yield _NURSERY, "_nested_child_finished", nested_child_finished
     yield _NURSERY, "start", start_called
-    yield runner, "spawn_impl", spawned
-    yield status, "started", was_started
+    yield Runner, "spawn_impl", spawned
+    yield TaskStatus, "started", was_started
 
 
 def _changed_from_outside(recorder: Recorder, nursery: Any) -> None:

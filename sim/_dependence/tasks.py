@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import trio
-import trio._core._parking_lot as _trio_lots
-import trio._core._run as _trio_run
 
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper
+from sim._trio import PARKING_LOTS, Runner
 
 _TASK: Any = trio.lowlevel.Task
 
@@ -58,21 +57,20 @@ def _walked(recorder: Recorder) -> Wrapper:
 
 
 def _counted(recorder: Recorder) -> Wrapper:
-    runner: Any = _trio_run.Runner
-    count: Callable[[Any], Any] = runner.current_statistics
+    count: Callable[[Any], Any] = Runner.current_statistics
 
     @functools.wraps(count)
     def counted(self: Any) -> Any:
         recorder.cancelled_all(recorder.tasks)
         return count(self)
 
-    return runner, "current_statistics", counted
+    return Runner, "current_statistics", counted
 
 
 def _breakers(recorder: Recorder) -> Iterable[Wrapper]:
     # Not the functions that register them, which programs import by their names.
-    yield _trio_lots, "inspect", _Inspecting(recorder)
-    yield _trio_lots, "GLOBAL_PARKING_LOT_BREAKER", _Breakers(recorder)
+    yield PARKING_LOTS, "inspect", _Inspecting(recorder)
+    yield PARKING_LOTS, "GLOBAL_PARKING_LOT_BREAKER", _Breakers(recorder)
 
 
 class _Inspecting:
@@ -97,7 +95,7 @@ class _Breakers:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._breakers: dict[Any, list[Any]] = _trio_lots.GLOBAL_PARKING_LOT_BREAKER
+        self._breakers: dict[Any, list[Any]] = PARKING_LOTS.GLOBAL_PARKING_LOT_BREAKER
 
     def __contains__(self, task: object) -> bool:
         self._recorder.looked_at(task)

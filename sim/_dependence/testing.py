@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import trio.testing
-import trio.testing._memory_streams as _trio_streams
-from trio._util import ConflictDetector
 
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper, making, using
+from sim._trio import ByteQueues, ConflictDetector
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     for owner, kind in (
-        (_trio_streams._UnboundedByteQueue, "byte queue"),
-        (_trio_streams._LockstepByteQueue, "byte queue"),
+        *((queue, "byte queue") for queue in ByteQueues),
         (trio.testing.MemorySendStream, "stream"),
         (trio.testing.MemoryReceiveStream, "stream"),
         (ConflictDetector, "conflict detector"),

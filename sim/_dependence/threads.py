@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-import trio._threads as _trio_threads
-
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper
 from sim._run.step import Operation
+from sim._trio import THREAD_REGISTER, ParentTaskData
 
 #: The kind of what `task_register` finds, in footprints.
 THREAD: Final = "thread"
 
-_DATA: Any = _trio_threads._ParentTaskData
-
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
-    original = _DATA.__getattribute__
+    original = ParentTaskData.__getattribute__
 
     def looked_at(self: Any, name: str) -> Any:
         if name == "cancel_register" and recorder.noting:
@@ -32,7 +29,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
                 recorder.touched(thread, THREAD, Operation.READ)
         return original(self, name)
 
-    yield _DATA, "__getattribute__", looked_at
+    yield ParentTaskData, "__getattribute__", looked_at
 
 
 def task_register(fn: Any) -> object | None:
@@ -46,4 +43,4 @@ def task_register(fn: Any) -> object | None:
     if code is None or not code.co_qualname.startswith("to_thread_run_sync.<locals>."):
         return None
     names: tuple[str, ...] = code.co_freevars
-    return fn.__closure__[names.index("task_register")].cell_contents if "task_register" in names else None
+    return fn.__closure__[names.index(THREAD_REGISTER)].cell_contents if THREAD_REGISTER in names else None

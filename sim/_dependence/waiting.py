@@ -17,10 +17,9 @@ import trio
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper, calling, looking, making, reading
 from sim._run.step import Operation
+from sim._trio import Lock
 
 _LOT = "lot"
-# The base of Lock and StrictFIFOLock, which have no methods of their own.
-_LOCK: Any = trio.Lock.__mro__[1]
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
@@ -35,7 +34,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     yield looking(recorder, lot, "broken_by", _LOT)
 
     for owner, kind, take, give, looks in (
-        (_LOCK, "lock", "acquire_nowait", "release", ("locked", "statistics", "__repr__")),
+        (Lock, "lock", "acquire_nowait", "release", ("locked", "statistics", "__repr__")),
         (trio.Semaphore, "semaphore", "acquire_nowait", "release", ("statistics", "__repr__")),
         (
             trio.CapacityLimiter,

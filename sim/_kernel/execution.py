@@ -23,7 +23,6 @@ from functools import partial
 from typing import Any
 
 from outcome import Error
-from trio._util import name_asyncgen
 
 from sim._dependence.footprint import Active, Recorder
 from sim._dependence.recording import recorded
@@ -49,7 +48,7 @@ from sim._run.errors import Deadlock, LeakedTasks, StepBudgetExceeded, WrongUse
 from sim._run.step import ROOT, Operation
 from sim._run.strategy import ChoiceKind, RepetitionDiverged, Strategy
 from sim._run.trace import Trace
-from sim._trio import RUN_CONTEXT
+from sim._trio import RUN_CONTEXT, name_asyncgen
 from sim._world.escapes import guarded
 from sim._world.locks import Tasks
 from sim._world.logs import gathered

@@ -7,14 +7,11 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, NoReturn
 
 import trio
-import trio._core._run as _trio_run
-import trio._threads as _trio_threads
 from outcome import capture
-from trio._core._instrumentation import Instruments as _TrioInstruments
 
 from sim._run.errors import Escape
 from sim._run.trace import short_name
-from sim._trio import THREAD_CACHE
+from sim._trio import RUN, THREADS, CancelStatus, Instruments, ThreadCache
 from sim._world.escapes import belongs_to_the_run, guarding, refused
 from sim._world.threads import Reply, ThreadCount
 from sim._world.worker import current_worker
@@ -45,16 +42,16 @@ class FastInstruments(dict[str, Any]):
     def data(self) -> dict[str, Any]:
         return self
 
-    add_instrument = _TrioInstruments.add_instrument
-    remove_instrument = _TrioInstruments.remove_instrument
-    call = _TrioInstruments.call
+    add_instrument = Instruments.add_instrument
+    remove_instrument = Instruments.remove_instrument
+    call = Instruments.call
 
 
 def fresh_cancel_status() -> Any:
     """A cancel status with nothing around it, as the one of a whole run is."""
     scope: Any = trio.CancelScope()
     scope._has_been_entered = True
-    scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=None)
+    scope._cancel_status = CancelStatus(scope=scope, parent=None)
     return scope._cancel_status
 
 
@@ -62,7 +59,7 @@ def scope_around(task: Any) -> Any:
     """Put a cancel scope around a task that has made no step, as whoever has started it could have."""
     scope: Any = trio.CancelScope()
     scope._has_been_entered = True
-    scope._cancel_status = _trio_run.CancelStatus(scope=scope, parent=task._cancel_status)
+    scope._cancel_status = CancelStatus(scope=scope, parent=task._cancel_status)
     task._activate_cancel_status(scope._cancel_status)
     return scope
 
@@ -92,9 +89,8 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
     """Let ``start`` stand for Trio's thread cache, and threads wait for Trio's answers on its terms.
 
     Not for other threads, which may have a run of their own."""
-    module: Any = _trio_threads
-    active = module._active_threads_local
-    send = module._send_message_to_trio
+    active = THREADS._active_threads_local
+    send = THREADS._send_message_to_trio
 
     def send_message(token: object, message: Any) -> object:
         worker = current_worker()
@@ -111,7 +107,7 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
             active.set(count)
         return count.one_more()
 
-    start_really = THREAD_CACHE.start_thread_soon
+    start_really = ThreadCache.start_thread_soon
 
     def start_thread_soon(cache: Any, fn: Any, deliver: Any, name: str | None = None) -> None:
         if belongs_to_the_run():
@@ -119,7 +115,7 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
         else:
             start_really(cache, fn, deliver, name)
 
-    set_up_really = _trio_run.setup_runner
+    set_up_really = RUN.setup_runner
 
     def setup_runner(*args: Any, **kwargs: Any) -> Any:
         if guarding() and belongs_to_the_run() and not trio.lowlevel.in_trio_run():
@@ -132,11 +128,11 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
         return set_up_really(*args, **kwargs)
 
     replacements = (
-        (_trio_run, "setup_runner", setup_runner),
+        (RUN, "setup_runner", setup_runner),
         # Not the function, which programs import by its name.
-        (THREAD_CACHE, "start_thread_soon", start_thread_soon),
-        (module, "_send_message_to_trio", send_message),
-        (module, "_track_active_thread", track_active_thread),
+        (ThreadCache, "start_thread_soon", start_thread_soon),
+        (THREADS, "_send_message_to_trio", send_message),
+        (THREADS, "_track_active_thread", track_active_thread),
     )
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     for owner, name, replacement in replacements:

@@ -13,7 +13,6 @@ import trio
 import trio.testing
 
 import sim
-from sim._trio import check_trio
 from sim._world.clock import CLOCK_START
 from sim.strategies import RandomWalk
 
@@ -21,19 +20,6 @@ from sim.strategies import RandomWalk
 def held(result: sim.Result) -> None:
     result.check()
     assert result.executions > 0
-
-
-def test_installed_trio_has_what_the_kernel_relies_on() -> None:
-    check_trio()
-
-
-def test_trio_without_an_internal_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("trio._threads._send_message_to_trio")
-
-    async def scenario() -> None: ...
-
-    with pytest.raises(sim.UnsupportedTrio, match="_send_message_to_trio"):
-        sim.explore(scenario)
 
 
 def test_time_stands_still_while_anything_runs_and_jumps_when_nothing_can() -> None:
