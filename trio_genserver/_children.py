@@ -24,7 +24,6 @@ from ._host import Execution, Host
 from ._interrupt import awaited, protected
 from ._message import Handler
 from ._request import From, Item, Request
-from ._signals import Refuse, Stop
 from ._text import name_of
 
 __all__ = ["Child", "ChildTasks", "OwnTask"]
@@ -79,19 +78,6 @@ class Child(Execution):
             if is_awaitable(reply):
                 # Always, but for what a decorator returns instead: a reply that it remembers, say.
                 reply = await (reply if self.handler.runs_coroutine else awaited(reply))
-        except Refuse as refusal:
-            if request is None:
-                self.process.drop(self.item, "refused")
-            elif request.unanswered:
-                request.fail(refusal.error)
-            else:
-                self.process.drop(request, "late reply")
-            self.process.handled(self.item)
-        except Stop as stop:
-            if request is not None:
-                self.process.defer(request)
-            self.process.stop_now(stop.reason)
-            self.process.handled(self.item)
         except BaseException as error:
             if is_cancellation(error):
                 # The server ends; its `_end` answers, when it knows why. Nobody else's turn comes.
@@ -99,16 +85,9 @@ class Child(Execution):
                     self.process.defer(request)
                 self._let_go()
                 raise
-            if request is not None:
-                self.process.defer(request, error)
-            self.process.crashed(error, self.message)
+            self.process.settle(self.handler, self.item, self.message, request, None, error)
         else:
-            if request is not None:
-                if request.unanswered:
-                    request.reply(reply)
-                else:
-                    self.process.drop(request, "late reply")
-            self.process.handled(self.item)
+            self.process.settle(self.handler, self.item, self.message, request, reply)
         self.tasks.ended(self)
         self._let_go()
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import trio
 
 from ._hooks import Hooks
+from ._message import Handler
 from ._spec import ChildSpec
 
 __all__ = ["Execution", "Host", "Reference"]
@@ -126,6 +127,17 @@ class Host(Execution):
         raise NotImplementedError
 
     def defer(self, request: Any, cause: BaseException | None = None) -> None:
+        raise NotImplementedError
+
+    def settle(
+        self,
+        handler: Handler,
+        item: Any,
+        message: Any,
+        request: Any,
+        returned: object,
+        error: BaseException | None = None,
+    ) -> bool:
         raise NotImplementedError
 
     def handled(self, item: Any) -> None:

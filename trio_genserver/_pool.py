@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._process_state import PARKED
 from ._text import show
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _load(ref: ServerRef[Any]) -> float:
     process = ref._process
     if not process.alive:
         return math.inf
-    busy = 0 if process.parked else 1 + process.waiting_messages
+    busy = 0 if process.waits == PARKED else 1 + process.waiting_messages
     # Its child tasks, those that wait for their turn too.
     if process.nursery is not None:
         busy += len(process.nursery.child_tasks)

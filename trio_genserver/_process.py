@@ -29,13 +29,14 @@ from ._errors import (
     InitIgnored,
     InitStopped,
     ServerCrashed,
+    ServerNotRunning,
     ServerStopped,
 )
 from ._interrupt import protected, struck_where_it_is
 from ._kept import kept
 from ._log import admits, ended, report
 from ._process_loop import NEEDS_NURSERY, Loop
-from ._process_state import ENDED, NONE_DEFERRED, RUNNING, STARTING, UNSET, End
+from ._process_state import ENDED, ENDING, HELD, NONE_DEFERRED, RUNNING, STARTING, UNSET, End
 from ._request import wait_of
 from ._restart import is_orderly
 from ._signals import Ignore, Stop
@@ -184,9 +185,8 @@ class Process(Loop):
 
     async def _wait_for_exit(self, holder: Process) -> None:
         awaited = holder.call_on_exit(lambda _process, _reason: self.wake())
-        self.idle = True
         try:
-            await trio.lowlevel.wait_task_rescheduled(self._abort_park)
+            await self.park(HELD)
         finally:
             holder.forget_on_exit(awaited)
 
@@ -221,7 +221,6 @@ class Process(Loop):
     async def _end(self) -> None:
         """From the last message to the last of it: nobody is left waiting."""
         self._take_no_more()
-        self.parked = self.idle = False
         if self.reason is UNSET:
             self.reason = "shutdown"
         self._withhold_unhandled()
@@ -402,3 +401,21 @@ class Process(Loop):
         if end.crash is not None:
             raise ServerCrashed(self.name, request, end.crash)
         raise ServerStopped(self.name, request, end.reason)
+
+    async def stop_and_wait(self, reason: object) -> None:
+        """See `ServerRef.stop`."""
+        if not self.alive and self.state != ENDING:
+            await trio.lowlevel.checkpoint()
+            raise ServerNotRunning(self.name, f"stop({show(reason)})")
+        if execution_var.get() is None:
+            self.stop_in_order(reason)
+            self.check_end(await self.wait_ended(), None, reason)
+            return
+        try:
+            with waiting_for_end(wait_of(self, f"stop({show(reason)})")):
+                self.stop_in_order(reason)
+                end = await self.wait_ended()
+        except CallCycle:
+            await trio.lowlevel.checkpoint()
+            raise
+        self.check_end(end, None, reason)

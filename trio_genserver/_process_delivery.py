@@ -4,24 +4,112 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import outcome
 import trio
 import trio.lowlevel
 
+from ._cycle import waiting_for
 from ._declarations import resolve
-from ._errors import MailboxFull, UnhandledMessage
+from ._errors import CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
 from ._mailbox import Mailbox
 from ._message import Call, Cast, Handler
-from ._process_state import UNSET, ProcessState, message_of
-from ._request import Envelope, Item, Request, is_withdrawn
+from ._process_state import PARKED, UNSET, ProcessState, message_of
+from ._request import Envelope, Item, Request, is_withdrawn, wait_of
 
 __all__ = ["Delivery"]
+
+_checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
+_schedule_point = trio.lowlevel.cancel_shielded_checkpoint
 
 
 class Delivery(ProcessState):
     """What senders call."""
 
     __slots__ = ()
+
+    # What a reference asks for, the long way: `ServerRef` has the fast copies of it.
+
+    async def call(self, request: Request[Any]) -> Any:
+        """Take `request` and wait for its answer. The mailbox may be full, and the caller a server itself."""
+        await _checkpoint_if_cancelled()
+        try:
+            with waiting_for(request):
+                self._check(request.message)
+                if self.hooks.message_sent:
+                    self.hooks.tell("message_sent", self.ref, request)
+                # No task goes into the request while it waits for room: a reply must not reschedule it there.
+                if not (self.deliver(request) or self.deliver_full(request)):
+                    await self.deliver_wait(request)
+                return await request.park()
+        except (CallCycle, ServerNotRunning, MailboxFull, UnhandledMessage):
+            # It may have failed before it came to any.
+            await _schedule_point()
+            raise
+
+    def send(self, request: Request[Any]) -> None:
+        """Have `request` handled, without waiting for anything. See `ServerRef.send_request`."""
+        message: Any = request.message
+        if not self.alive:
+            self.drop(message, "not running")
+            error = ServerNotRunning(self.name, message)
+            error.__cause__ = self.known_crash()
+            request.never_sent(error)
+            return
+        if request.handler is None:
+            self.resolve(message)
+        if self.hooks.message_sent:
+            self.hooks.tell("message_sent", self.ref, request)
+        if not (self.deliver(request) or self.deliver_full(request)):
+            raise self.full(request)
+
+    async def hand_over(self, item: Item) -> None:
+        """Take `item`, and wait for room if it must. A checkpoint. See `ServerRef.cast`."""
+        await _checkpoint_if_cancelled()
+        try:
+            prepared = self._prepare(item)
+            waits = prepared is not None and not (self.deliver(prepared) or self.deliver_full(prepared))
+        except (MailboxFull, UnhandledMessage):
+            await _schedule_point()
+            raise
+        if not waits:
+            await _schedule_point()
+            return
+        item = cast("Item", prepared)
+        try:
+            with waiting_for(wait_of(self, item.message if isinstance(item, Envelope) else item)):
+                await self.deliver_wait(item)
+        except CallCycle:
+            self.drop(item, "withdrawn")
+            await _schedule_point()
+            raise
+
+    def hand_over_nowait(self, item: Item) -> None:
+        """`hand_over`, without waiting for room. Not a checkpoint."""
+        prepared = self._prepare(item)
+        if prepared is not None and not (self.deliver(prepared) or self.deliver_full(prepared)):
+            raise self.full(prepared)
+
+    def _check(self, message: Any) -> None:
+        if not self.alive:
+            self.drop(message, "not running")
+            raise ServerNotRunning(self.name, message) from self.known_crash()
+        if message.handler not in self.handlers:
+            self.resolve(message)
+
+    def _prepare(self, item: Item) -> Item | None:
+        """`item` as the mailbox takes it, or None: nobody is there to handle it."""
+        if not self.alive:
+            self.drop(item, "not running")
+            return None
+        if isinstance(item, Cast):
+            if item.handler not in self.handlers:
+                self.resolve(item)
+            if self.hooks.messages:
+                item = Envelope(item)
+        if self.hooks.message_sent:
+            self.hooks.tell("message_sent", self.ref, item)
+        return item
+
+    # How an item comes in.
 
     def resolve(self, message: Call[Any, Any] | Cast[Any]) -> Handler:
         """The handler that this server has for `message`.
@@ -38,11 +126,8 @@ class Delivery(ProcessState):
 
     def deliver(self, item: Item) -> bool:
         """Hand `item` over or leave it in the mailbox; False if that is full. Only while `alive`."""
-        if self.parked:
-            assert self.task is not None
-            # First, as it raises if this is no Trio thread; the server is not to be hurt by that.
-            trio.lowlevel.reschedule(self.task, outcome.Value(item))
-            self.parked = False
+        if self.waits == PARKED:
+            self.go_on(item)
             return True
         mailbox = self.mailbox
         if mailbox is None:
@@ -101,8 +186,8 @@ class Delivery(ProcessState):
             return
         if self.hooks.message_sent:
             self.hooks.tell("message_sent", self.ref, item)
-        if self.parked:
-            self.deliver(item)
+        if self.waits == PARKED:
+            self.go_on(item)
             return
         if self.mailbox is None:
             self.mailbox = Mailbox(self.spec.mailbox_size, is_withdrawn)

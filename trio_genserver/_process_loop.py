@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import trio
 import trio.lowlevel
@@ -23,18 +23,29 @@ from ._children import ChildTasks
 from ._errors import BadReturnValue, UnhandledMessage
 from ._interrupt import awaited
 from ._mailbox import Mailbox
-from ._message import Cast, Handler
+from ._message import Call, Cast, Handler
 from ._process_delivery import Delivery
-from ._process_state import BATCH, STEP, UNSET, Unfinished
-from ._request import BEGUN, QUEUED, REPLIED, Countdown, Envelope, From, Info, Item, Request
+from ._process_state import BATCH, HELD, LENT, PARKED, STEP, UNSET, Unfinished
+from ._request import BEGUN, DROPPED, QUEUED, REPLIED, Countdown, Envelope, From, Info, Item, Request
 from ._signals import Refuse, Stop
 from ._text import CallbackName
 
-__all__ = ["BATCH", "STEP", "Loop"]
+__all__ = ["BATCH", "STEP", "Begun", "Loop"]
+
+R = TypeVar("R")
 
 # What the loop is told, and tells, instead of a message.
 STOP: Any = object()
 NEEDS_NURSERY: Any = object()
+
+
+class Begun:
+    """In place of a reply: its handler was run, and the request is answered, or will be."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Request[Any]) -> None:
+        self.request = request
 
 
 class Loop(Delivery):
@@ -49,6 +60,7 @@ class Loop(Delivery):
         """
         instance = self.instance
         handlers = self.handlers
+        request: Request[Any] | None
         while True:
             if item is None:
                 if self.attention:
@@ -58,8 +70,7 @@ class Loop(Delivery):
                 if self.suspended or (
                     self.children is not None and self.children.waiting >= self.spec.mailbox_size
                 ):
-                    self.idle = True
-                    await trio.lowlevel.wait_task_rescheduled(self._abort_park)
+                    await self.park(HELD)
                     continue
                 mailbox = self.mailbox
                 if mailbox is not None and mailbox.ready:
@@ -82,8 +93,7 @@ class Loop(Delivery):
                     self.budget = BATCH - 1  # what it is woken with counts
                     self.since = math.inf
                     if self.timeout is None:
-                        self.parked = True
-                        item = await trio.lowlevel.wait_task_rescheduled(self._abort_park)
+                        item = await self.park(PARKED)
                     else:
                         if self.nursery is None:
                             return NEEDS_NURSERY
@@ -135,17 +145,22 @@ class Loop(Delivery):
                 if self.hooks.message_received and not handler.in_child:
                     self.hooks.tell("message_received", self.ref, item)
             self.timeout = None
+            if handler.in_child:
+                if self.children is None:
+                    self.children = ChildTasks(self.server)
+                self.children.start(handler, message, request, item)
+                item = None
+                continue
             try:
-                if handler.special:
-                    if handler.in_child:
-                        if self.children is None:
-                            self.children = ChildTasks(self.server)
-                        self.children.start(handler, message, request, item)
-                    else:
-                        await self._handle_noreply(handler, message, request, item)
-                    item = None
-                    continue
-                reply = handler.run(instance, *message.args, **dict(message.kwargs))
+                if handler.noreply:
+                    if request is None:
+                        # The sender of a cast reads no reply; whoever gives it needs not know.
+                        request = Request(self.server, message)
+                        request.state = BEGUN
+                    self.defer(request)
+                    reply = handler.run(instance, From(request), *message.args, **dict(message.kwargs))
+                else:
+                    reply = handler.run(instance, *message.args, **dict(message.kwargs))
                 if handler.runs_coroutine:
                     reply = await reply
                 elif is_awaitable(reply):
@@ -158,22 +173,169 @@ class Loop(Delivery):
                 if is_cancellation(error):
                     self.current = item
                     raise
-                if self._raised(error, item, message):
-                    return None
-                item = None
-                continue
-            if request is not None:
-                if request.state == BEGUN:
-                    request.reply(reply)
+                has_ended = self.settle(handler, item, message, request, None, error)
+            else:
+                has_ended = self.settle(handler, item, message, request, reply)
+            if has_ended:
+                return None
+            item = None
+
+    def settle(
+        self,
+        handler: Handler,
+        item: Any,
+        message: Any,
+        request: Request[Any] | None,
+        returned: object,
+        error: BaseException | None = None,
+    ) -> bool:
+        """Do what follows from what a handler came to, whoever has run it, and where.
+
+        Args:
+          item, message: what came in, and the message that it brought.
+          request: what is to be answered: `item`, or for a message that was cast what its `From` is for.
+          returned: what the handler returned, and was awaited if it could be.
+          error: what it raised, which is no cancellation; None: it returned.
+
+        Returns:
+          whether it has ended the server.
+        """
+        if error is None:
+            if handler.noreply:
+                assert request is not None
+                if request.executor is self:
+                    # From here on anybody may answer.
+                    request.executor = None
+                if returned is not None:
+                    error = BadReturnValue(self.name, handler.name, message, returned)
+                else:
+                    request.fail_if_dropped()
+            elif request is not None:
+                if request.state <= BEGUN:
+                    request.reply(returned)
                 else:
                     self.drop(item, "late reply")
-            elif reply is not None and handler.message_type is Cast:
-                self.current = item
-                self.crashed(BadReturnValue(self.name, handler.name, message, reply), message)
-                return None
-            if self.hooks.messages:
-                self.handled(item)
-            item = None
+            elif returned is not None and handler.message_type is Cast and not handler.in_child:
+                error = BadReturnValue(self.name, handler.name, message, returned)
+            if error is None:
+                if self.hooks.messages:
+                    self.handled(item)
+                return False
+        # The sender of a cast hears of none of that, even if there is a `From`.
+        caller: Request[Any] | None = item if item.__class__ is Request else None
+        if isinstance(error, Refuse):
+            if caller is None:
+                self.drop(item, "refused")
+            elif caller.unanswered:
+                caller.fail(error.error)
+            else:
+                self.drop(item, "late reply")
+            self.handled(item)
+            return False
+        if isinstance(error, Stop):
+            if handler.in_child:
+                if caller is not None:
+                    self.defer(caller)
+                self.stop_now(error.reason)
+            else:
+                self.current = caller
+                self.stop_by_raising(error.reason)
+            self.handled(item)
+            return True
+        if not handler.in_child:
+            self.current = item
+        elif caller is not None:
+            self.defer(caller, error)
+        self.crashed(error, message)
+        return True
+
+    # The fast copies of taking a message, running its handler and settling what it came to. What they are not
+    # made for they leave to `_serve` and `settle`. A test holds each against those, on the same messages.
+
+    def run_inline(self, handler: Handler, message: Call[Any, Any], args: tuple[Any, ...]) -> Any:
+        """Run a plain handler in the step of its caller, while the server waits; see `ServerRef.call`.
+
+        Returns:
+          the reply; a `Begun`, if it is not there yet or is an error.
+        """
+        self.timeout = None
+        # As on the long way: what is sent to the server by its own handler waits in the mailbox.
+        self.waits = LENT
+        reply: Any
+        raised: BaseException | None = None
+        try:
+            run = self.task.context.run  # type: ignore[union-attr]  # it is parked
+            if len(args) == 1:
+                # The commonest, without unpacking.
+                reply = run(handler.run, self.instance, args[0])
+            else:
+                reply = run(handler.run, self.instance, *args)
+        except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
+            reply, raised = None, error
+        else:
+            if reply.__class__ in PLAIN or not is_awaitable(reply):
+                mailbox = self.mailbox
+                if (
+                    self.waits == LENT
+                    and not self.attention
+                    and self.timeout is None
+                    and self.timeout_scope is None
+                    and (mailbox is None or not mailbox.ready)
+                ):
+                    # `taken_back` without the call.
+                    self.waits = PARKED
+                else:
+                    self.taken_back()
+                return reply
+        # Out here, where it is not the context of what the caller gets.
+        request: Request[Any] = Request(self, message)
+        request.state = BEGUN
+        try:
+            return self._begun(handler, request, reply, raised)
+        finally:
+            reply = raised = None
+
+    def run_noreply_inline(self, handler: Handler, message: Call[Any, R]) -> Request[R]:
+        """`run_inline`, for a handler that leaves the reply to somebody: only that is waited for."""
+        request: Request[R] = Request(self, message)
+        request.state = BEGUN
+        self.timeout = None
+        self.waits = LENT
+        self.defer(request)
+        returned: Any = None
+        raised: BaseException | None = None
+        try:
+            run = self.task.context.run  # type: ignore[union-attr]  # it is parked
+            returned = run(handler.run, self.instance, From(request), *message.args)
+        except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
+            raised = error
+        if raised is not None or returned is not None:
+            try:
+                self._begun(handler, request, returned, raised)
+            finally:
+                returned = raised = None
+            return request
+        # `settle` without the call.
+        if request.executor is self:
+            request.executor = None
+        if request._answer is DROPPED:
+            request.fail_if_dropped()
+        self.taken_back()
+        return request
+
+    def _begun(
+        self, handler: Handler, request: Request[Any], returned: object, raised: BaseException | None
+    ) -> Begun:
+        """The rest of what has been run inline, unless it came to a reply: the plain path."""
+        try:
+            if raised is None and is_awaitable(returned):
+                self.await_later(Unfinished(handler, request, request, request.message, returned))
+            elif not self.settle(handler, request, request.message, request, returned, raised):
+                self.taken_back()
+        finally:
+            # This frame would be in a cycle with what is raised in it.
+            del returned, raised
+        return Begun(request)
 
     def _drain(self, mailbox: Mailbox[Item]) -> Any:
         """Handle what waits, for as long as it is calls and casts to plain methods: the short way through.
@@ -190,6 +352,7 @@ class Loop(Delivery):
             self.since = trio.current_time()
         item: Any = None
         message: Any = None
+        handler: Any = None
         try:
             while True:
                 if not budget:
@@ -256,39 +419,17 @@ class Loop(Delivery):
             if is_cancellation(error):
                 self.current = item
                 raise
-            return STOP if self._raised(error, item, message) else None
+            request = item if item.__class__ is Request else None
+            return (
+                STOP if self.settle(cast("Handler", handler), item, message, request, None, error) else None
+            )
         finally:
             self.budget = budget
-
-    def _raised(self, error: BaseException, item: Any, message: object) -> bool:
-        """A handler raised, and that was no cancellation. True: it has ended the server."""
-        request = item if item.__class__ is Request else None
-        if isinstance(error, Refuse):
-            if request is None:
-                self.drop(item, "refused")
-            elif request.unanswered:
-                request.fail(error.error)
-            else:
-                self.drop(item, "late reply")
-            self.handled(item)
-            return False
-        if isinstance(error, Stop):
-            self.current = request
-            self.stop_by_raising(error.reason)
-            self.handled(item)
-        else:
-            self.current = item
-            self.crashed(error, message)
-        return True
 
     def handled(self, item: Item) -> None:
         """The handler of `item` has ended, and was no crash."""
         if self.hooks.message_handled and item.__class__ is not Cast:
             self.hooks.tell("message_handled", self.ref, item)
-
-    def _abort_park(self, _: object) -> trio.lowlevel.Abort:
-        self.parked = self.idle = False
-        return trio.lowlevel.Abort.SUCCEEDED
 
     async def _park_with_timeout(self) -> Item | None:
         """Wait for a message for as long as `set_timeout` said; if none comes, tell the server."""
@@ -298,22 +439,20 @@ class Loop(Delivery):
             self.timeout_due = trio.current_time() + self.timeout
         with trio.CancelScope(deadline=self.timeout_due) as scope:
             self.timeout_scope = scope
-            self.parked = True
             try:
-                return cast("Item | None", await trio.lowlevel.wait_task_rescheduled(self._abort_park))
+                return cast("Item | None", await self.park(PARKED))
             finally:
                 self.timeout_scope = None
         self.timeout = None
         await self._callback(self.instance.handle_timeout, UNSET, "handle_timeout", None)
         return None
 
-    def ran_inline(self) -> None:
+    def taken_back(self) -> None:
         """A caller has run a handler: have the server go on, if there is anything to do for it now."""
-        if not self.idle:
+        if self.waits != LENT:
             # It was woken, or cancelled, by what the handler did.
             return
-        self.idle = False
-        self.parked = True
+        self.waits = PARKED
         scope = self.timeout_scope
         if self.attention or (self.mailbox is not None and self.mailbox.ready):
             self.wake()
@@ -322,22 +461,6 @@ class Loop(Delivery):
         elif scope is not None or self.timeout is not None:
             # It waits with a timeout that is not due any more, or without the one that it is to have.
             self.wake()
-
-    def raised_inline(self, request: Request[Any], error: BaseException) -> None:
-        """A handler raised in its caller's step, out of which `request` came. It is answered, or will be."""
-        if isinstance(error, Refuse):
-            if request.unanswered:
-                request.fail(error.error)
-            else:
-                self.drop(request, "late reply")
-            self.ran_inline()
-            return
-        # The server's task answers, in its end, as it would have on the long way.
-        self.current = request
-        if isinstance(error, Stop):
-            self.stop_by_raising(error.reason)
-        else:
-            self.crashed(error, request.message)
 
     def await_later(self, unfinished: Unfinished) -> None:
         """A handler has returned an awaitable: have the server's task await it, before all else."""
@@ -355,50 +478,13 @@ class Loop(Delivery):
                 reply = await awaited(awaitable)
             finally:
                 del awaitable
-            if handler.noreply:
-                self._check_noreply(handler, request, message, reply)
-            elif request is not None:
-                if request.unanswered:
-                    request.reply(reply)
-                else:
-                    self.drop(item, "late reply")
-            elif reply is not None and handler.message_type is Cast:
-                raise BadReturnValue(self.name, handler.name, message, reply)
         except BaseException as error:
             if is_cancellation(error):
                 self.current = item
                 raise
-            self._raised(error, item, message)
-            return
-        self.handled(item)
-
-    async def _handle_noreply(
-        self, handler: Handler, message: Any, request: Request[Any] | None, item: Item
-    ) -> None:
-        if request is None:
-            # The sender of a cast reads no reply; whoever gives it needs not know.
-            request = Request(self.server, message)
-            request.state = BEGUN
-        self.defer(request)
-        returned = handler.run(self.instance, From(request), *message.args, **dict(message.kwargs))
-        if is_awaitable(returned):
-            if self.nursery is None:
-                self.await_later(Unfinished(handler, request, item, message, returned))
-                return
-            returned = await (returned if handler.runs_coroutine else awaited(returned))
-        self._check_noreply(handler, request, message, returned)
-        self.handled(item)
-
-    def _check_noreply(
-        self, handler: Handler, request: Request[Any] | None, message: object, returned: object
-    ) -> None:
-        if request is not None and request.executor is self:
-            # From here on anybody may answer.
-            request.executor = None
-        if returned is not None:
-            raise BadReturnValue(self.name, handler.name, message, returned)
-        if request is not None:
-            request.fail_if_dropped()
+            self.settle(handler, item, message, request, None, error)
+        else:
+            self.settle(handler, item, message, request, reply)
 
     async def _callback(
         self,
@@ -434,7 +520,7 @@ class Loop(Delivery):
             self.attention = False
             if self.unfinished is not None:
                 if self.nursery is None:
-                    self.attention = True
+                    self.look_again()
                     return NEEDS_NURSERY
                 unfinished, self.unfinished = self.unfinished, None
                 await self._finish(unfinished)
@@ -443,10 +529,10 @@ class Loop(Delivery):
                 if self.reason is UNSET and self.stop_left == 0:
                     # Nothing was left to be done before the stop, which came before the kill.
                     self.reason = self.stop_reason
-                self.attention = True
+                self.look_again()
                 return STOP
             if self.nursery is None and (self.new_tasks or self.continues):
-                self.attention = True
+                self.look_again()
                 return NEEDS_NURSERY
             if self.new_tasks:
                 tasks, self.new_tasks = self.new_tasks, None
@@ -465,9 +551,9 @@ class Loop(Delivery):
             if self.reason is UNSET:
                 if self.stop_reason is UNSET:
                     return None
-                self.attention = True
+                self.look_again()
                 if self.stop_left and not self.suspended and self.mailbox and self.mailbox.ready:
                     return None
                 self.reason = self.stop_reason
-            self.attention = True
+            self.look_again()
             return STOP

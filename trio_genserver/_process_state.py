@@ -34,9 +34,13 @@ from ._system_request import SystemRequest
 from ._text import CallbackName, hidden, name_of, show
 
 __all__ = [
+    "AWAKE",
     "BATCH",
     "ENDED",
     "ENDING",
+    "HELD",
+    "LENT",
+    "PARKED",
     "RUNNING",
     "STARTING",
     "UNSET",
@@ -56,6 +60,12 @@ ENDING = 2  # takes no messages any more; terminate is yet to run
 ENDED = 3
 
 UNSET: Any = object()
+
+# What the task of a process waits for, if it does.
+AWAKE = 0  # nothing: it runs, or is about to
+HELD = 1  # for whoever wakes it; no message reaches it: suspended, too much for child tasks, a name is taken
+LENT = 2  # the same, as a caller runs a handler in its own step
+PARKED = 3  # for a message, at an empty mailbox: one may be handed over, or handled by its caller
 
 # How many messages a server handles before it lets others run. A task that is ready may have to wait for two
 # steps of the server, as Trio runs the ready ones in random order: so for 16 handlers at most.
@@ -110,9 +120,7 @@ class ProcessState(Host):
     """The state of one incarnation of a server.
 
     Attributes:
-      parked: the task waits at an empty mailbox; a message may be handed over, or handled by its caller.
-      idle: the task waits, but takes no messages: suspended, or too much waits for child tasks, or a caller
-        runs a handler at this moment.
+      waits: what the task waits for: `AWAKE`, `HELD`, `LENT` or `PARKED`.
       attention: something is to be done before the next message.
       instance: the user's object, from ``__init__`` to the end.
       deferred: requests whose answer is somebody's duty: `From`, or a child task that was cancelled.
@@ -138,7 +146,6 @@ class ProcessState(Host):
         "grace",
         "handlers",
         "hooks",
-        "idle",
         "instance",
         "killed",
         "mailbox",
@@ -146,7 +153,6 @@ class ProcessState(Host):
         "nursery",
         "on_ending",
         "on_exit",
-        "parked",
         "reason",
         "since",
         "spec",
@@ -162,6 +168,7 @@ class ProcessState(Host):
         "timeout_due",
         "timeout_scope",
         "unfinished",
+        "waits",
     )
 
     def __init__(
@@ -185,8 +192,7 @@ class ProcessState(Host):
         self.instance: Any = None
         self.mailbox: Mailbox[Item] | None = None
         self.nursery: trio.Nursery | None = None
-        self.parked = False
-        self.idle = False
+        self.waits = AWAKE
         self.attention = False
         self.suspended = False
         self.killed = False
@@ -270,13 +276,33 @@ class ProcessState(Host):
 
     # What callbacks and others ask of it.
 
-    def wake(self) -> None:
-        """Have the loop look at `attention`, now if it waits."""
+    def look_again(self) -> None:
+        """Have the loop look at what is unusual before it takes the next message; it does not wait."""
         self.attention = True
-        if self.parked or self.idle:
-            assert self.task is not None
-            trio.lowlevel.reschedule(self.task, outcome.Value(None))
-            self.parked = self.idle = False
+
+    def wake(self) -> None:
+        """`look_again`, for a loop that may wait."""
+        self.attention = True
+        if self.waits:
+            self.go_on(None)
+
+    # Where the task waits, and who ends that.
+
+    def park(self, waits: int) -> Awaitable[Any]:
+        """Wait until `go_on`, and for what is said there; to be awaited at once, by the task itself."""
+        self.waits = waits
+        return trio.lowlevel.wait_task_rescheduled(self._abort_park)  # noqa: ASYNC105 - who calls this does
+
+    def go_on(self, item: Item | None) -> None:
+        """Have the task, which waits, go on with `item`; None: with what `attention` says."""
+        assert self.task is not None
+        # First, as it raises if this is no Trio thread; the server is not to be hurt by that.
+        trio.lowlevel.reschedule(self.task, outcome.Value(item))
+        self.waits = AWAKE
+
+    def _abort_park(self, _: object) -> trio.lowlevel.Abort:
+        self.waits = AWAKE
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def stop_now(self, reason: object) -> None:
         """End after the callback that runs."""
@@ -334,7 +360,7 @@ class ProcessState(Host):
             if self.new_tasks is None:
                 self.new_tasks = []
             self.new_tasks.append(OwnTask(self.server, async_fn, args))
-            self.attention = True
+            self.look_again()
 
     def spawn(self, task: OwnTask) -> None:
         assert self.nursery is not None
@@ -346,7 +372,7 @@ class ProcessState(Host):
             raise ValueError(f"a timeout is some seconds from 0, not {show(seconds)}")
         self.timeout = seconds
         self.timeout_due = None
-        if self.parked and execution_var.get() is not self:
+        if self.waits == PARKED and execution_var.get() is not self:
             # Set in a child task: the loop waits already, for another time or for none.
             self.wake()
 
@@ -383,7 +409,7 @@ class ProcessState(Host):
             self.deferred.pop(request, None)
 
     def child_ended(self) -> None:
-        if self.idle:
+        if self.waits in (HELD, LENT):
             self.wake()
 
     def crashed(self, error: BaseException, message: object) -> None:

@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import trio
 import trio.lowlevel
 
-from ._awaiting import PLAIN, is_awaitable
 from ._behaviour import Behaviour
-from ._cycle import execution_var, waiting_for, waiting_for_end
-from ._errors import BadReturnValue, CallCycle, MailboxFull, ServerNotRunning, UnhandledMessage
+from ._cycle import execution_var, waiting_for
 from ._host import Host
 from ._interrupt import protected
 from ._log import Window
-from ._message import Call, CallOrCast, Cast, Handler
+from ._message import Call, CallOrCast, Cast
 from ._process import Process
-from ._process_state import ENDING, RUNNING, Unfinished
-from ._request import BEGUN, DROPPED, Envelope, From, Info, Item, Request, wait_of
+from ._process_loop import Begun
+from ._process_state import PARKED, RUNNING
+from ._request import Info, Request
 from ._text import show
 
 __all__ = ["ServerRef", "bind", "ref_of"]
@@ -112,56 +111,23 @@ class ServerRef(Generic[S_co]):
         if message.__class__ is not Call and message.__class__ is not CallOrCast:
             raise self._wrong_kind(message, "call")
         process = self._process
-        if process.parked and not process.hooks.messages:
-            handler = process.handlers.get(message.handler)
-            if handler is not None and handler.inline and not message.kwargs:
+        if process.waits == PARKED and not process.hooks.messages:
+            # Unpacked, which costs less than asking it for each.
+            declared, args, kwargs = message
+            handler = process.handlers.get(declared)
+            if handler is not None and handler.inline and not kwargs:
                 await _checkpoint_if_cancelled()
-                process.timeout = None
-                # As on the long way: what is sent to the server by its own handler waits in the mailbox.
-                process.parked = False
-                process.idle = True
-                reply: Any = None
-                raised: BaseException | None = None
-                try:
-                    run = process.task.context.run  # type: ignore[union-attr]  # it is parked
-                    args = message.args
-                    if len(args) == 1:
-                        # The commonest, without unpacking.
-                        reply = run(handler.run, process.instance, args[0])
-                    else:
-                        reply = run(handler.run, process.instance, *args)
-                except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
-                    raised = error
-                if raised is not None:
-                    # Out here, where it is not the context of what the caller gets.
-                    try:
-                        failed: Request[R] = Request(process, message)
-                        process.raised_inline(failed, raised)
-                        return await failed.park()
-                    finally:
-                        raised = None
-                if reply.__class__ not in PLAIN and is_awaitable(reply):
-                    begun: Request[R] = Request(process, message)
-                    begun.state = BEGUN
-                    process.await_later(Unfinished(handler, begun, begun, message, reply))
-                    reply = None
-                    return await self._park(begun)
-                mailbox = process.mailbox
-                if (
-                    process.idle
-                    and not process.attention
-                    and process.timeout is None
-                    and process.timeout_scope is None
-                    and (mailbox is None or not mailbox.ready)
-                ):
-                    process.idle = False
-                    process.parked = True
-                else:
-                    process.ran_inline()
-                await _schedule_point()
-                return cast("R", reply)
-            if handler is not None and handler.inline_noreply and not message.kwargs:
-                return await self._call_noreply(process, handler, message)
+                reply = process.run_inline(handler, message, args)
+                if reply.__class__ is not Begun:
+                    await _schedule_point()
+                    return cast("R", reply)
+                return await self._park(cast("Request[R]", reply.request))
+            if handler is not None and handler.inline_noreply and not kwargs:
+                await _checkpoint_if_cancelled()
+                begun: Request[R] = process.run_noreply_inline(handler, message)
+                if execution_var.get() is None:
+                    return await begun.park()
+                return await self._park(begun)
         request: Request[R] = Request(process, message)
         if (
             execution_var.get() is None
@@ -173,70 +139,7 @@ class ServerRef(Generic[S_co]):
             # Nothing has run since it was delivered, so there is no answer yet.
             request.waiter = trio.lowlevel.current_task()
             return cast("R", await trio.lowlevel.wait_task_rescheduled(request.abort_call))
-        return await self._call(process, request)
-
-    async def _call(self, process: Process, request: Request[R]) -> R:
-        """The rest of the long way: the mailbox may be full, and the caller a server itself."""
-        await _checkpoint_if_cancelled()
-        try:
-            with waiting_for(request):
-                self._check(process, request.message)
-                if process.hooks.message_sent:
-                    process.hooks.tell("message_sent", process.ref, request)
-                # No task goes into the request while it waits for room: a reply must not reschedule it there.
-                if not (process.deliver(request) or process.deliver_full(request)):
-                    await process.deliver_wait(request)
-                return await request.park()
-        except (CallCycle, ServerNotRunning, MailboxFull, UnhandledMessage):
-            # It may have failed before it came to any.
-            await _schedule_point()
-            raise
-
-    def _check(self, process: Process, message: Any) -> None:
-        if not process.alive:
-            process.drop(message, "not running")
-            raise ServerNotRunning(process.name, message) from process.known_crash()
-        if message.handler not in process.handlers:
-            process.resolve(message)
-
-    async def _call_noreply(self, process: Process, handler: Handler, message: Call[Any, R]) -> R:
-        """The short way to a handler that leaves the reply to somebody: only the reply is waited for."""
-        await _checkpoint_if_cancelled()
-        request: Request[R] = Request(process, message)
-        request.state = BEGUN
-        process.timeout = None
-        process.parked = False
-        process.idle = True
-        process.defer(request)
-        raised: BaseException | None = None
-        awaitable: Any = None
-        try:
-            run = process.task.context.run  # type: ignore[union-attr]  # it is parked
-            returned = run(handler.run, process.instance, From(request), *message.args)
-            if returned is not None:
-                if is_awaitable(returned):
-                    awaitable = returned
-                else:
-                    raise BadReturnValue(process.name, handler.name, message, returned)
-        except BaseException as error:  # noqa: BLE001 - the server's crash, whatever it is
-            raised = error
-        if awaitable is not None:
-            process.await_later(Unfinished(handler, request, request, message, awaitable))
-            awaitable = returned = None
-            return await self._park(request)
-        if request.executor is process:
-            # From here on anybody may answer.
-            request.executor = None
-        if raised is None:
-            if request._answer is DROPPED:
-                request.fail_if_dropped()
-            process.ran_inline()
-        else:
-            process.raised_inline(request, raised)
-            raised = None
-        if execution_var.get() is None:
-            return await request.park()
-        return await self._park(request)
+        return cast("R", await process.call(request))
 
     async def _park(self, request: Request[R]) -> R:
         """Wait for the answer to what a caller has begun in its own step."""
@@ -271,22 +174,11 @@ class ServerRef(Generic[S_co]):
             and process.state == RUNNING
             and not process.hooks.messages
         ):
-            # As below, without its calls: with many in flight, this is where all but the first go.
+            # `Process.send` without its calls: with many in flight, this is where all but the first go.
             mailbox.send_nowait(request)
             mailbox.ready += 1
             return request
-        if not process.alive:
-            process.drop(message, "not running")
-            error = ServerNotRunning(process.name, message)
-            error.__cause__ = process.known_crash()
-            request.never_sent(error)
-            return request
-        if handler is None:
-            process.resolve(message)
-        if process.hooks.message_sent:
-            process.hooks.tell("message_sent", process.ref, request)
-        if not (process.deliver(request) or process.deliver_full(request)):
-            raise process.full(request)
+        process.send(request)
         return request
 
     @protected
@@ -303,7 +195,7 @@ class ServerRef(Generic[S_co]):
         """
         if message.__class__ is not Cast:
             message = self._as_cast(message, "cast")
-        await self._hand_over(message)
+        await self._process.hand_over(message)
 
     @protected
     def cast_nowait(self, message: Cast[S_co]) -> None:
@@ -317,67 +209,26 @@ class ServerRef(Generic[S_co]):
             message = self._as_cast(message, "cast_nowait")
         process = self._process
         if message.handler in process.handlers and not process.hooks.messages:
-            # As `_hand_over_nowait`, without its calls, for the first message to a server and for a burst.
+            # `Process.hand_over_nowait` without its calls, for a first message and for a burst.
             mailbox = process.mailbox
-            if process.parked:
-                process.deliver(message)
+            if process.waits == PARKED:
+                process.go_on(message)
                 return
             if mailbox is not None and 0 < mailbox.ready < mailbox.capacity and process.state == RUNNING:
                 mailbox.send_nowait(message)
                 mailbox.ready += 1
                 return
-        self._hand_over_nowait(message)
+        process.hand_over_nowait(message)
 
     @protected
     async def send(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast`."""
-        await self._hand_over(Info(message))
+        await self._process.hand_over(Info(message))
 
     @protected
     def send_nowait(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast_nowait`."""
-        self._hand_over_nowait(Info(message))
-
-    async def _hand_over(self, item: Item) -> None:
-        await _checkpoint_if_cancelled()
-        process = self._process
-        try:
-            prepared = self._prepare(process, item)
-            waits = prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared))
-        except (MailboxFull, UnhandledMessage):
-            await _schedule_point()
-            raise
-        if not waits:
-            await _schedule_point()
-            return
-        item = cast("Item", prepared)
-        try:
-            with waiting_for(wait_of(process, item.message if isinstance(item, Envelope) else item)):
-                await process.deliver_wait(item)
-        except CallCycle:
-            process.drop(item, "withdrawn")
-            await _schedule_point()
-            raise
-
-    def _hand_over_nowait(self, item: Item) -> None:
-        process = self._process
-        prepared = self._prepare(process, item)
-        if prepared is not None and not (process.deliver(prepared) or process.deliver_full(prepared)):
-            raise process.full(prepared)
-
-    def _prepare(self, process: Process, item: Item) -> Item | None:
-        """`item` as the mailbox takes it, or None: nobody is there to handle it."""
-        if not process.alive:
-            process.drop(item, "not running")
-            return None
-        if isinstance(item, Cast):
-            if item.handler not in process.handlers:
-                process.resolve(item)
-            if process.hooks.messages:
-                item = Envelope(item)
-        if process.hooks.message_sent:
-            process.hooks.tell("message_sent", process.ref, item)
-        return item
+        self._process.hand_over_nowait(Info(message))
 
     @protected
     async def stop(self, reason: object = "normal") -> None:
@@ -395,22 +246,7 @@ class ServerRef(Generic[S_co]):
           CallCycle: called by the server itself, where ``self.stop()`` does it, or by one below it, for
             which it would wait.
         """
-        process = self._process
-        if not process.alive and process.state != ENDING:
-            await trio.lowlevel.checkpoint()
-            raise ServerNotRunning(process.name, f"stop({show(reason)})")
-        if execution_var.get() is None:
-            process.stop_in_order(reason)
-            process.check_end(await process.wait_ended(), None, reason)
-            return
-        try:
-            with waiting_for_end(wait_of(process, f"stop({show(reason)})")):
-                process.stop_in_order(reason)
-                end = await process.wait_ended()
-        except CallCycle:
-            await trio.lowlevel.checkpoint()
-            raise
-        process.check_end(end, None, reason)
+        await self._process.stop_and_wait(reason)
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.

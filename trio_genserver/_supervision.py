@@ -259,7 +259,7 @@ class SupervisorProcess(Process):
         if self.retries:
             # Look again before the next message.
             self.rounds += 1
-            self.attention = True
+            self.look_again()
         return None
 
     def _has_retry(self) -> bool:
@@ -277,7 +277,6 @@ class SupervisorProcess(Process):
         """End all children and close the nursery in which they lived; in a shield, and in time."""
         # Not one of them, in its end, is to wait for an answer from here.
         self._take_no_more()
-        self.parked = self.idle = False
         if self.reason is UNSET:
             self.reason = "shutdown"
         self.fail_withheld()

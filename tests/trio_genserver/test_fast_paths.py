@@ -40,7 +40,7 @@ from trio_genserver import (
     wait_all,
 )
 
-FAST = ("call", "_call_noreply", "_drain")
+FAST = ("run_inline", "run_noreply_inline", "_drain")
 """The functions that call a handler on a fast copy."""
 
 
