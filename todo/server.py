@@ -301,6 +301,9 @@ class TodoServer(GenServer):
             return self._entries.next_id
         if self._next_id is None:
             self._next_id = await self._known(partial(self._ask, DatabaseWorker.next_id(self.name)))
+            if self._next_id == 1:
+                # A new list: these are its entries.
+                self._entries = Entries()
         return self._next_id
 
     async def _known(self, ask: Callable[[], Coroutine[Any, Any, R]]) -> R:

@@ -97,12 +97,11 @@ class ShardQueries:
         if row is None:
             return 1
         following, last = row
-        if last is None:
-            last = 0
-        if not (isinstance(following, int) and isinstance(last, int)):
+        if not isinstance(following, int) or not (last is None or (isinstance(last, int) and last > 0)):
             action = f"loading the list {name!r}"
-            raise StorageFailed(self._path, action, TypeError(f"{row} are no numbers"), advice=_BAD_ROW)
-        return max(following, last + 1)
+            error = ValueError(f"the list's next id is {following!r}, and its last {last!r}")
+            raise StorageFailed(self._path, action, error, advice=_BAD_ROW)
+        return max(following, 1 if last is None else last + 1)
 
     def lists(self) -> list[ListSummary]:
         """Every list that was ever added to, in the order of their names."""

@@ -121,6 +121,16 @@ async def test_adding_goes_on_without_the_entries_and_the_first_who_reads_gets_a
         assert await bob.call(TodoServer.snapshot()) == stored
 
 
+@pytest.mark.usefixtures("loads_nothing")
+async def test_a_new_list_is_known_without_loading_it(place: Path) -> None:
+    async with open_system(place) as system:
+        new = await system.cache.server("new")
+        await new.call(TodoServer.add_entry(Entry(title="1")))
+        await new.call(TodoServer.add_entries([Entry(title="2"), Entry(title="3")]))
+        await new.call(TodoServer.delete_entry(2))
+        assert [entry.id for entry in await new.call(TodoServer.entries())] == [1, 3]
+
+
 READS: dict[str, Callable[[], Any]] = {
     "entries": lambda: TodoServer.entries(),
     "between": lambda: TodoServer.entries_between(Entry, Entry),  # type: ignore[arg-type]  # no days
@@ -185,10 +195,13 @@ async def test_after_a_failed_change_the_number_is_asked_for_again(
         assert [entry.title for entry in await bob.call(TodoServer.entries())][-3:] == ["4", "5", "6"]
 
 
-async def test_a_number_that_is_none_is_refused_as_the_list_would_be(place: Path) -> None:
+@pytest.mark.parametrize("wrong", ["'x'", "2.5", "-id"])
+async def test_a_number_that_is_none_is_refused_as_the_list_would_be(place: Path, wrong: str) -> None:
     path = place / "shards-1" / shard_of("bob")
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE entries SET id = 'x' WHERE title = 'bob 1'")
+        list_id = "(SELECT id FROM lists WHERE name = 'bob')"
+        connection.execute(f"DELETE FROM entries WHERE list_id = {list_id} AND id > 1")
+        connection.execute(f"UPDATE entries SET id = {wrong} WHERE list_id = {list_id}")
     connection.close()
     async with open_system(place) as system:
         for message in (TodoServer.add_entry(Entry(title="4")), TodoServer.size()):
