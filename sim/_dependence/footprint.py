@@ -242,6 +242,12 @@ class Recorder:
             for identity in sorted(known[task] for task in tasks if task in known):
                 self._add(self._of_task(identity)[_WRITE])
 
+    def touched_of_task(self, task: Any, part: str, operation: Operation) -> None:
+        """The current step has touched what of a task is apart from its steps."""
+        if self.noting:
+            whole = self._of_task(self._tasks[task])[_READ].object
+            self._add(self._part(whole, part)[operation])
+
     def looked_at(self, task: Any) -> None:
         """The current step has seen of a task what any of its steps may change."""
         if task is not self.task:

@@ -29,7 +29,7 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
     for name in ("unpark", "break_lot"):
         yield calling(recorder, lot, name, _LOT, Operation.WRITE)
     yield _reparking(recorder)
-    for name in ("__len__", "__bool__", "statistics"):
+    for name in ("__len__", "__bool__", "statistics", "__repr__"):
         yield calling(recorder, lot, name, _LOT, Operation.READ)
     yield looking(recorder, lot, "broken_by", _LOT)
 

@@ -38,6 +38,11 @@ def _is_alone(world: World, which: int) -> bool:
     return nursery is not None and not nursery.child_tasks
 
 
+def _is_in_a_lot(world: World, which: int) -> bool:
+    task = world.tasks[which].get()
+    return task is not None and isinstance(task.custom_sleep_data, trio.lowlevel.ParkingLot)
+
+
 def _has_nurseries(world: World, which: int) -> bool:
     task = world.tasks[which].get()
     return task is not None and bool(task.child_nurseries)
@@ -129,11 +134,12 @@ SUBJECTS: Final = (
         ),
     ),
     Subject(
-        (T.nursery, T.nursery_of_another, A.show_task, T.start),
+        (T.nursery, T.nursery_of_another, A.look_into_task, A.look_into_task, T.start),
         (lambda world, which, number: world.tasks[which].set(trio.lowlevel.current_task()),),
         (
             _is_alone,
             _has_nurseries,
+            _is_in_a_lot,
             lambda world, which: len(world.root.child_nurseries[0].child_tasks) > 1 + which,
             lambda world, which: trio.lowlevel.current_statistics().tasks_living > 4 + which,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Hashable
 
 import trio
@@ -44,6 +45,30 @@ def look_at_task(maker: Maker) -> Act:
             case _:
                 # How many there are depends on the strategy: the wrappers that note footprints have frames.
                 return bool(list(task.iter_await_frames()))
+
+    return act
+
+
+def look_into_task(maker: Maker) -> Act:
+    which = maker.which()
+    what = maker.random.choice(("waits in", "state", "locals", "name", "rename"))
+
+    async def act(world: World) -> Hashable:
+        task = world.tasks[which].get()
+        if task is None:
+            return "none"
+        match what:
+            case "waits in":
+                return isinstance(task.custom_sleep_data, trio.lowlevel.ParkingLot)
+            case "state":
+                return inspect.getcoroutinestate(task.coro)
+            case "locals":
+                return len(inspect.getcoroutinelocals(task.coro))
+            case "name":
+                return task.name
+            case _:
+                task.name = f"task {which}"
+        return what
 
     return act
 
