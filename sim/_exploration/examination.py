@@ -142,7 +142,7 @@ class Examination:
         return _Run(self._kernel.log.copy(), again, trace)
 
     def shrink(
-        self, log: ChoiceLog, ended: Ended, excluded: Callable[[ChoiceLog], bool]
+        self, log: ChoiceLog, ended: Ended, excluded: Callable[[ChoiceLog], bool], late: Callable[[], bool]
     ) -> tuple[ChoiceLog, Ended]:
         """Look for the plainest run that fails in the same way: its choices, and how it ended.
 
@@ -150,10 +150,13 @@ class Examination:
             log: the choices of the run.
             ended: how it ended.
             excluded: whether a run is not wanted, because it is known.
+            late: whether time is up: then what was found so far must do.
         """
         ends: dict[int, Ended] = {}
 
         def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
+            if late():
+                return None
             strategy = Prefix(indices)
             end = self._kernel.execute(self._scenario, strategy)
             if not _fails_like(end, ended):
@@ -173,17 +176,24 @@ class Examination:
             attempts = min(MAX_ATTEMPTS, allowed // max(1, steps))
             plainest = shrink(log, original.preemptions, attempt, attempts)
             end = ends.get(id(plainest), ended)
-            return self._search_fewer(plainest, end, attempts, excluded) or (plainest, end)
+            return self._search_fewer(plainest, end, attempts, excluded, late) or (plainest, end)
 
     def _search_fewer(
-        self, log: ChoiceLog, ended: Ended, left: int, excluded: Callable[[ChoiceLog], bool]
+        self,
+        log: ChoiceLog,
+        ended: Ended,
+        left: int,
+        excluded: Callable[[ChoiceLog], bool],
+        late: Callable[[], bool],
     ) -> tuple[ChoiceLog, Ended] | None:
         """Look for a run with fewer preemptions than this one that fails in the same way."""
+        if late():
+            return None
         shrunk = Prefix(log.indices)
         self._kernel.execute(self._scenario, shrunk)
         for bound in range(shrunk.preemptions):
             strategy = PreemptionBounded(bound=bound)
-            while left and strategy.begin_execution():
+            while left and not late() and strategy.begin_execution():
                 left -= 1
                 end = self._kernel.execute(self._scenario, strategy)
                 if _fails_like(end, ended) and not excluded(self._kernel.log):

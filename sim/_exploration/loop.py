@@ -19,6 +19,9 @@ from sim.strategies._replay import Prefix
 # however small it is, and so is one with a run that fails.
 _WORTH_COMPARING: Final = 21
 
+# From so many steps on, a run is made again as seldom as can be once time is up.
+_LONG: Final = 2_000
+
 
 class Loop:
     """Makes the runs of an exploration.
@@ -78,7 +81,7 @@ class Loop:
                 exploration.exhausted = True
                 return
             # However little time there is, the first run is made: of none, nothing can be said.
-            if (exploration.executions or exploration.abandoned) and real_seconds() >= options.until:
+            if (exploration.executions or exploration.abandoned) and self._is_late():
                 return
             trace = Trace() if options.compare and not exploration.executions else None
             ended = kernel.execute(scenario, strategy, trace)
@@ -97,7 +100,7 @@ class Loop:
                 if options.compare and not exploration.executions & (exploration.executions - 1):
                     examination.keep(kernel.log, ended, trace)
                 if ended.error is not None:
-                    self._examine(ended)
+                    self._examine(ended, trace)
                 elif options.self_check:
                     self._check(ended)
             if stopped is not None and not exploration.executions & 63 and stopped():
@@ -108,9 +111,14 @@ class Loop:
         if not exploration.has_enough and strategy.exhaustive:
             exploration.exhausted = not strategy.begin_execution()
 
-    def _examine(self, ended: Ended) -> None:
+    def _examine(self, ended: Ended, seen: Trace | None) -> None:
         """Make a failing run twice more, traced, to draw it and to see that it can be replayed; report it,
-        or the plainest one like it that was not reported yet."""
+        or the plainest one like it that was not reported yet.
+
+        Args:
+            ended: how it ended.
+            seen: its steps, if it was traced.
+        """
         exploration, kernel, examination = self._exploration, self._kernel, self._examination
         log, token = kernel.log.copy(), exploration.token(kernel.log)
         if token in self._reported:
@@ -118,7 +126,7 @@ class Loop:
             log = self._found_as.pop(token, log)
             if exploration.token(log) in self._reported:
                 return
-            ended = kernel.execute(exploration.scenario, Prefix(log.indices))
+            ended, seen = kernel.execute(exploration.scenario, Prefix(log.indices)), None
         elif token in self._examined:
             return
         raised = ended.error
@@ -131,13 +139,19 @@ class Loop:
         # always at the same place. Each takes real time, too, and leaves a thread behind, so once is enough.
         blocked = isinstance(error, ThreadBlocked | TaskBlocked)
         try:
-            trace, log, nondeterminism, told, own = examination.repeat(log, ended, compared=not blocked)
+            late = ended.steps > _LONG and self._is_late()
+            if late and seen is not None:
+                trace, nondeterminism, told, own = seen, None, None, ""
+            else:
+                once = blocked or late
+                trace, log, nondeterminism, told, own = examination.repeat(log, ended, compared=not once)
             raised = told or raised
             if nondeterminism is None and exploration.executions > 1 and not blocked:
                 nondeterminism, besides = examination.left_behind(raised)
             besides = besides or own
-            if nondeterminism is None and exploration.options.shrink_failures and not blocked:
-                shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported)
+            shrinks = exploration.options.shrink_failures and not blocked and not self._is_late()
+            if nondeterminism is None and shrinks:
+                shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported, self._is_late)
                 trace, shrunk_log, nondeterminism, told, _ = examination.repeat(shrunk_log, shrunk)
                 log, raised = shrunk_log, told or shrunk.error or raised
             error = nondeterminism or innermost(raised)
@@ -148,6 +162,10 @@ class Loop:
             self._report(error, raised, log, trace)
             if exploration.token(log) != exploration.token(found):
                 self._found_as[exploration.token(log)] = found
+
+    def _is_late(self) -> bool:
+        """Whether time is up: then a failure is not made plainer, and a long run not made three times."""
+        return real_seconds() >= self._exploration.options.until
 
     def _compare(self) -> None:
         """See that the first run is still what it was, and if all runs were to be made, others too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,8 +14,9 @@ from sim._run.choices import ChoiceLog
 from sim._run.strategy import ChoiceKind, Strategy
 from sim._trio import RUN_CONTEXT
 
-# Steps given to tasks to clean up after themselves once an execution is over early.
-_STEPS: Final = 10_000
+# Steps given to tasks to clean up after themselves once an execution is over early, and to each of them.
+_STEPS: Final = 2_000
+_STEPS_OF_TASK: Final = 50
 
 
 def cancel_everything(
@@ -33,7 +35,8 @@ def cancel_everything(
         close_generators: starts to close generators that were left half-way; says whether there are any.
         deadlines: makes what holds none.
     """
-    steps, scheduler.steps = scheduler.steps, scheduler.max_steps - _STEPS
+    allowed = _STEPS + _STEPS_OF_TASK * len(runner.tasks)
+    steps, scheduler.steps = scheduler.steps, scheduler.max_steps - allowed
     log, scheduler.log = scheduler.log, ChoiceLog()
     nurseries.cancel()
     turns = _TakeTurns()
@@ -47,12 +50,14 @@ def cancel_everything(
 
 
 def close_by_force(runner: Any) -> None:
-    """Throw GeneratorExit into what does not end by itself."""
+    """Throw GeneratorExit into what does not end by itself, and never touch again what catches that too."""
     for task in list(runner.tasks):
         # It was told to end and did not; whatever it raises now comes too late to matter.
         RUN_CONTEXT.task = task
         with contextlib.suppress(BaseException):
             task.coro.close()
+        if task.coro.cr_frame is not None:
+            _keep_for_ever(task.coro)
     for task in list(runner.tasks):
         for nursery in task._child_nurseries:
             nursery._children.clear()
@@ -61,6 +66,15 @@ def close_by_force(runner: Any) -> None:
             parent._children.discard(task)
     runner.runq = []
     runner.tasks = set()
+
+
+def _keep_for_ever(coroutine: Any) -> None:
+    """Let nobody ever free a coroutine, not even the interpreter at its end.
+
+    Who frees it throws GeneratorExit into it once more. Its loop catches that, and there is no Trio any more
+    to wait in: what it tries raises at once, and it would try for ever.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
 
 class _TakeTurns(Strategy):
