@@ -17,12 +17,12 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, NoReturn
 
 import click
 
-from sim._command_line.console import end_stdout, replay_line, stdout_kept_clean
+from sim._command_line.console import end_stdout, replay_line, stdout_kept_clean, streams_kept
 from sim._command_line.loading import load_module, load_scenario, ready_made, scenarios
 from sim._exploration.explore import DEFAULT_MAX_STEPS
 from sim._public import (
@@ -287,9 +287,12 @@ def _run(run: Callable[[], Result], as_json: bool) -> tuple[Result, bool]:
             return interrupted.result, True
 
 
-def _program_output(as_json: bool) -> contextlib.AbstractContextManager[None]:
-    """Where what the scenario prints goes: not between the lines of a JSON document."""
-    return stdout_kept_clean() if as_json else contextlib.nullcontext()
+@contextlib.contextmanager
+def _program_output(as_json: bool) -> Generator[None]:
+    """Where what the scenario prints goes: not between the lines of a JSON document. What it does to the
+    streams is undone afterwards."""
+    with streams_kept(), stdout_kept_clean() if as_json else contextlib.nullcontext():
+        yield
 
 
 def _options_of_replay(max_steps: int, strict_exception_groups: bool) -> tuple[str, ...]:

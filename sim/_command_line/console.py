@@ -8,13 +8,30 @@ import shlex
 import shutil
 import sys
 from collections.abc import Generator
-from typing import Final
+from typing import Final, TextIO, cast
 
 # What else decides about a run, beside the arguments; Windows has no such prefix.
 _ENVIRONMENT: Final = ("PYTHONPATH", "PYTHONHASHSEED", "PYTHONOPTIMIZE")
 
 _STDOUT: Final = 1
 _STDERR: Final = 2
+
+
+@contextlib.contextmanager
+def streams_kept() -> Generator[None]:
+    """Have streams after the block that can be written to, whatever a program has done in it to its own:
+    closed, replaced or detached them, or closed what is below them."""
+    before = sys.stdout, sys.stderr
+    files = [(number, _copy(number)) for number in (_STDOUT, _STDERR)]
+    try:
+        yield
+    finally:
+        _flush()
+        for number, file in files:
+            if file is not None:
+                os.dup2(file, number)
+                os.close(file)
+        sys.stdout, sys.stderr = _open(before[0], _STDOUT), _open(before[1], _STDERR)
 
 
 @contextlib.contextmanager
@@ -77,10 +94,30 @@ def _same_file(one: str, other: str) -> bool:
         return False
 
 
+def _copy(number: int) -> int | None:
+    """Another descriptor of a file; None if there is no such file."""
+    try:
+        return os.dup(number)
+    except OSError:
+        return None
+
+
+def _open(stream: TextIO, number: int) -> TextIO:
+    """The stream, or if it has been closed or detached, another one to the same file."""
+    lost = False
+    # There may be none from the beginning.
+    if cast("TextIO | None", stream) is not None:
+        try:
+            lost = stream.closed
+        except ValueError:  # it is detached
+            lost = True
+    return open(number, "w", errors="backslashreplace", closefd=False) if lost else stream
+
+
 def _flush() -> None:
     for stream in (sys.stdout, sys.__stdout__):
         # It may be closed, or none at all.
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             if stream is not None:
                 stream.flush()
 

@@ -187,6 +187,37 @@ def test_json_stays_json_whatever_the_scenario_prints(tmp_path: Path) -> None:
     assert json.loads(listed.stdout)[0]["scenario"] == "noisy_program:scenario"
 
 
+CLOSES = """
+import contextlib, os, sys
+
+async def scenario():
+    # Not all of it can be done twice.
+    with contextlib.suppress(Exception): {line}
+    assert 0, "the bug"
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sys.stdout.close()",
+        "sys.stderr.close()",
+        "sys.stdout.close(); sys.stderr.close()",
+        "sys.stdout = sys.stderr = None",
+        "sys.stdout.detach(); sys.stderr.detach()",
+        "os.close(1); os.close(2)",
+    ],
+)
+def test_failure_is_reported_whatever_the_scenario_does_to_the_streams(
+    tmp_path: Path, line: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "closes_streams.py").write_text(CLOSES.format(line=line), encoding="utf-8")
+    done = process(tmp_path, "explore", "closes_streams:scenario", "--max-executions", "3", *options)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "the bug" in done.stdout
+
+
 def test_line_to_see_it_again_works_when_pasted(tmp_path: Path) -> None:
     (tmp_path / "a program.py").write_text(PROGRAM)
     explored = process(tmp_path, "explore", "a program.py:broken", "--max-steps", "50")
