@@ -209,6 +209,7 @@ class ThreadLock:
             Active.recorder.touched(self, _KIND, operation)
 
     def __repr__(self) -> str:
+        self._touched(Operation.READ)
         return f"<sim lock for {self._real!r}>"
 
 

@@ -38,6 +38,7 @@ from sim._world.older_locks import OlderLocks
 from sim._world.own_threads import Starter, hook_of_threads_kept, own_threads
 from sim._world.thread_primitives import older_locks_adopted, thread_primitives
 from sim._world.threads import in_thread, sleep_in_thread
+from sim._world.unlocked_looks import unlocked_attributes_seen
 
 SEEDS: Final = 1 << 16
 """How many ways there are for a run's random sources to go."""
@@ -143,6 +144,7 @@ class PinnedSources:
                 virtual_now(self._wall_seconds),
                 older_locks_adopted(_is_left_alone) as self.older_locks,
                 hook_of_threads_kept(),
+                unlocked_attributes_seen(),
                 numbered() as self._number_anew,
             ):
                 yield

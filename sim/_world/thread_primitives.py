@@ -21,12 +21,11 @@ from gc import is_tracked
 from types import BuiltinMethodType, FunctionType, ModuleType
 from typing import Any, Final, TypeAlias, cast
 
-from sim._dependence.footprint import Active
 from sim._run.looking import attributes_of, is_a, kinds_of, members_of, module_name_of, module_names
-from sim._run.step import Operation
 from sim._world.escapes import belongs_to_the_run, guarding
-from sim._world.locks import ThreadLock, ThreadRLock, point
+from sim._world.locks import ThreadLock, ThreadRLock
 from sim._world.older_locks import CANNOT, OlderLocks
+from sim._world.unlocked_looks import SimpleQueue, unlocked_looks
 
 _real_lock: Final = _thread.allocate_lock
 _real_rlock: Final[Callable[[], Any]] = threading.RLock
@@ -52,12 +51,11 @@ def thread_primitives() -> Iterator[Replacement]:
     yield threading, "RLock", partial(_lock_of_run, ThreadRLock, _real_rlock)
     # With these, `Condition.wait` makes the lock that it waits for.
     yield threading, "_allocate_lock", partial(_lock_of_run, partial(ThreadLock, private=True), _real_lock)
-    # The other one is written in C, and waits there.
-    yield queue, "SimpleQueue", vars(queue)["_PySimpleQueue"]
+    yield queue, "SimpleQueue", SimpleQueue
     # These have taken it over by name.
     yield threading, "_time", partial(_seconds)
     yield queue, "time", partial(_seconds)
-    yield threading.Event, "is_set", _looking(threading.Event.is_set)
+    yield from unlocked_looks()
 
 
 def _lock_of_run(made: Callable[[], Any], really_made: Callable[[], Any]) -> Any:
@@ -67,20 +65,6 @@ def _lock_of_run(made: Callable[[], Any], really_made: Callable[[], Any]) -> Any
 
 def _seconds() -> float:
     return time.monotonic() if belongs_to_the_run() else _real_seconds()
-
-
-def _looking(is_set: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """An event is looked at without its lock."""
-
-    def looked(event: Any) -> bool:
-        point()
-        recorder = Active.recorder
-        if recorder is not None and recorder.noting:
-            lock = event._cond._lock
-            recorder.touched(lock, "thread lock", Operation.READ)
-        return is_set(event)
-
-    return looked
 
 
 @contextmanager
@@ -130,7 +114,7 @@ def _standing_in(seen: dict[int, Any]) -> Callable[[Any], Any]:
         id(_real_lock): partial(_lock_of_run, ThreadLock, _real_lock),
         id(_real_rlock): partial(_lock_of_run, ThreadRLock, _real_rlock),
         id(_RLOCK): partial(_lock_of_run, ThreadRLock, _real_rlock),
-        id(_real_simple_queue): vars(queue)["_PySimpleQueue"],
+        id(_real_simple_queue): SimpleQueue,
     }
 
     def stand_in(value: Any) -> Any:

@@ -30,6 +30,10 @@ FAMILIES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("reentrant", "call", "call async"), ("reentrant", "lock")),
     (("wait", "wait in time", "set", "clear", "is set", "callback"), ("set", "is set", "clear")),
     (("put", "get", "get in time", "try get"), ("try put", "try get")),
+    (("put", "try get", "size", "unfinished"), ("try put", "try get", "size", "unfinished")),
+    (("simple put", "simple get", "simple size"), ("simple put", "simple size", "simple size")),
+    (("barrier", "abort", "broken"), ("abort", "broken", "waiting")),
+    (("release", "try semaphore", "show semaphore"), ("release", "show semaphore")),
     (("condition", "condition in time", "notify", "notify"), ("notify",)),
     (("semaphore", "release", "try semaphore"), ("release", "try semaphore")),
     (("future", "result", "done"), ("result", "done")),
@@ -49,6 +53,7 @@ class World:
         self.reentrant = threading.RLock()
         self.event = threading.Event()
         self.queue: queue.Queue[str] = queue.Queue(1)
+        self.simple: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.semaphore = threading.Semaphore(0)
         self.barrier = threading.Barrier(2)
@@ -112,6 +117,24 @@ class World:
                 return self.queue.get(timeout=1)
             case "try get":
                 return self.queue.get_nowait()
+            case "size":
+                return self.queue.qsize(), self.queue.full()
+            case "unfinished":
+                return self.queue.unfinished_tasks
+            case "simple put":
+                self.simple.put(name)
+            case "simple get":
+                return self.simple.get(timeout=1)
+            case "simple size":
+                return self.simple.qsize(), self.simple.empty()
+            case "abort":
+                self.barrier.abort()
+            case "broken":
+                return self.barrier.broken
+            case "waiting":
+                return self.barrier.n_waiting
+            case "show semaphore":
+                return repr(self.semaphore).rpartition(" ")[2]
             case "notify":
                 with self.changed:
                     self.changed.notify()
