@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from random import Random
 from typing import NamedTuple
 
 import trio
 
+import sim
 from tests.sim.served import Operation, seen
 from tests.sim.server_settings import (
     Ended,
@@ -63,9 +64,10 @@ class ServerProgram:
 
     Args:
         seed: of the drawing.
+        promises: whether it promises something of how far its clients get.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, promises: bool = False) -> None:
         random = Random(seed)
         self.seed = seed
         self.maker = random.choice(SETTINGS)
@@ -77,6 +79,7 @@ class ServerProgram:
             )
             for _ in range(random.choice((2, 2, 2, 2, 3)))
         )
+        self._promise = _promised(random) if promises else None
 
     def __repr__(self) -> str:
         return f"server program {self.seed}: {self.maker.__name__}, {self.clients}"
@@ -88,6 +91,9 @@ class ServerProgram:
     async def _run(self) -> Hashable:
         ended: Ended = {}
         saw: list[list[str]] = [[] for _ in self.clients]
+        done = [sim.Shared(0) for _ in self.clients]
+        if self._promise is not None:
+            self._promise(done)
         last: str = ""
         try:
             async with self.setting(ended) as operations:
@@ -98,6 +104,7 @@ class ServerProgram:
                         # What is special to a setting comes first, and is drawn more often.
                         name = names[int(act.draw**1.5 * len(names))]
                         saw[number].append(f"{name}: {await self._done(act, operations[name])}")
+                        done[number].set(done[number].get() + 1)
 
                 async with trio.open_nursery() as nursery:
                     for number in range(len(self.clients)):
@@ -124,6 +131,33 @@ class ServerProgram:
             case _:
                 pass
         return await _outcome(operation, act.by)
+
+
+def _promised(random: Random) -> Callable[[Sequence[sim.Shared[int]]], None]:
+    """A promise about how far two clients are, of which it looks at one only if the other is so far."""
+    kind, lazy, turned = (
+        random.choice(("always", "eventually", "sometimes")),
+        random.random() < 0.7,
+        random.random(),
+    )
+
+    def promise(done: Sequence[sim.Shared[int]]) -> None:
+        one, other = done[:2] if turned < 0.5 else done[1::-1]
+
+        def ahead() -> bool:
+            if lazy:
+                return one.get() > 0 and other.get() == 0
+            return (one.get() > 0, other.get()) == (True, 0)
+
+        match kind:
+            case "always":
+                sim.always(lambda: not ahead(), "it is not ahead")
+            case "eventually":
+                sim.eventually(ahead, "it is ahead once")
+            case _:
+                sim.sometimes(ahead, "it may be ahead")
+
+    return promise
 
 
 async def _in_a_task(awaitable: Awaitable[object]) -> str:

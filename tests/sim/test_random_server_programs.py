@@ -24,7 +24,7 @@ class Compared(NamedTuple):
     some: int
 
 
-def compare(seeds: range, bound: int) -> Compared:
+def compare(seeds: range, bound: int, *, promises: bool = False) -> Compared:
     """Compare outcomes of programs that have at most `bound` traces.
 
     Raises:
@@ -32,7 +32,7 @@ def compare(seeds: range, bound: int) -> Compared:
     """
     all_of, some_of = 0, 0
     for seed in seeds:
-        program = ServerProgram(seed)
+        program = ServerProgram(seed, promises=promises)
         traces = explored(program.program, "dpor", bound)
         assert_no_blame(program, traces)
         if not traces.result.complete:
@@ -43,6 +43,7 @@ def compare(seeds: range, bound: int) -> Compared:
         if every.result.complete:
             all_of += 1
             assert traces.seen == every.seen, f"{program}"
+            assert traces.never == every.never, f"{program}"
         else:
             some_of += 1
             walks = explored(program.program, "random", bound // 4, seed)
@@ -65,6 +66,21 @@ def test_reduction_sees_every_outcome_of_random_server_programs() -> None:
     compared = compare(range(16), bound=60)
     assert compared.all >= 3
     assert sum(compared) >= 6
+
+
+def test_reduction_sees_what_becomes_of_promises_about_random_server_programs() -> None:
+    compared = compare(range(24), bound=60, promises=True)
+    assert compared.all >= 3
+    assert sum(compared) >= 6
+
+
+@pytest.mark.torture
+def test_reduction_sees_what_becomes_of_promises_about_many_server_programs(
+    dose: Callable[[int], int],
+) -> None:
+    count = dose(100)
+    compared = compare(range(10_000, 10_000 + count), bound=600, promises=True)
+    assert sum(compared) >= count / 3
 
 
 @pytest.mark.torture
