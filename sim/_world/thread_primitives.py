@@ -38,6 +38,14 @@ _real_simple_queue: Final[type] = queue.SimpleQueue
 _BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier, queue.Queue
 _ADOPTED: Final = _LOCK, _RLOCK, threading.Condition, *_BUILT_ON_LOCKS
 
+# Modules of the standard library that have taken over what makes locks, and make them when they are used.
+_TAKEN_BY_NAME: Final = {
+    "functools": ("RLock",),
+    "multiprocessing.dummy": ("Lock", "RLock"),
+    "unittest.mock": ("RLock",),
+    "_pyio": ("Lock",),
+}
+
 Replacement = tuple[Any, str, Any]
 Undo: TypeAlias = Callable[[], object]
 
@@ -56,6 +64,29 @@ def thread_primitives() -> Iterator[Replacement]:
     yield threading, "_time", partial(_seconds)
     yield queue, "time", partial(_seconds)
     yield from unlocked_looks()
+    for module, names in _TAKEN_BY_NAME.items():
+        held = attributes_of(sys.modules.get(module))
+        for name in names:
+            if held.get(name) is _real_lock:
+                yield sys.modules[module], name, partial(_lock_of_run, ThreadLock, _real_lock)
+            elif held.get(name) in (_real_rlock, _RLOCK):
+                yield sys.modules[module], name, partial(_lock_of_run, ThreadRLock, _real_rlock)
+    scheduler = attributes_of(sys.modules.get("sched")).get("scheduler")
+    if scheduler is not None:
+        yield scheduler, "__init__", _by_time_of_run(scheduler.__init__)
+
+
+def _by_time_of_run(init: Any) -> Any:
+    """The initializer of `sched.scheduler`, whose defaults are kept references to clock and `sleep`."""
+
+    def now() -> float:
+        return time.monotonic()
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+
+    defaults = now, sleep
+    return FunctionType(init.__code__, init.__globals__, init.__name__, defaults, init.__closure__)
 
 
 def _lock_of_run(made: Callable[[], Any], really_made: Callable[[], Any]) -> Any:

@@ -1,14 +1,17 @@
 """Threads that wait for each other with the means of the standard library: waits of the simulation."""
 
 import concurrent.futures
+import functools
 import itertools
+import multiprocessing.dummy
 import os
 import queue
+import sched
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -289,3 +292,60 @@ def test_everything_is_real_again_afterwards_and_for_other_threads_meanwhile() -
         taken.start()
         taken.join()
     assert made[-1] is int
+
+
+async def two_threads_read_a_cached_property() -> None:
+    class Costly:
+        @functools.cached_property
+        def value(self) -> int:
+            time.sleep(1)
+            return 1
+
+    costly = Costly()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, lambda: costly.value)
+        nursery.start_soon(trio.to_thread.run_sync, lambda: costly.value)
+
+
+async def a_scheduler_runs_by_its_defaults() -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        scheduler = sched.scheduler()
+        scheduler.enter(3600, 1, done.append, ("later",))
+        scheduler.enter(60, 1, done.append, ("soon",))
+        scheduler.run()
+
+    await trio.to_thread.run_sync(work)
+    assert done == ["soon", "later"]
+    assert trio.current_time() >= 3600
+
+
+async def a_lock_of_the_dummy_processes_is_held_over_a_sleep() -> None:
+    lock = multiprocessing.dummy.Lock()
+
+    def work() -> None:
+        with lock:
+            time.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, work)
+        nursery.start_soon(trio.to_thread.run_sync, work)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        two_threads_read_a_cached_property,
+        a_scheduler_runs_by_its_defaults,
+        a_lock_of_the_dummy_processes_is_held_over_a_sleep,
+    ],
+)
+def test_modules_that_keep_their_own_reference_are_simulated_too(scenario: Callable[[], Any]) -> None:
+    def kept() -> list[object]:
+        modules: list[Any] = [functools, multiprocessing.dummy]
+        return [*(module.RLock for module in modules), vars(sched.scheduler)["__init__"]]
+
+    before = kept()
+    sim.explore(scenario, max_executions=10).check()
+    assert kept() == before
