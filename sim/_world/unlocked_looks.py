@@ -28,7 +28,8 @@ class SimpleQueue:
     An item is there at once for everybody, as with that one: it is put with the lock taken.
     """
 
-    __class_getitem__: Any = classmethod(GenericAlias)
+    def __class_getitem__(cls, item: object) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def __init__(self) -> None:
         self._queue: deque[object] = deque()
@@ -108,10 +109,11 @@ def _looking(look: Callable[[Any], Any], lock_of: Callable[[Any], Any]) -> Calla
 def _plain(name: str) -> property:
     def read(owner: Any) -> Any:
         # The library itself has taken the lock.
-        if sys._getframe(1).f_globals is not vars(queue):
+        if sys._getframe(1).f_globals.get("__name__") != queue.__name__:
             _look_at(owner.mutex)
+        attributes: dict[str, Any] = owner.__dict__
         try:
-            return vars(owner)[name]
+            return attributes[name]
         except KeyError:
             raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}") from None
 

@@ -15,13 +15,13 @@ from tests.sim.strategies.test_outcomes import together
 
 # What is made, what a thread does with it, and what somebody else sees of it meanwhile.
 LOOKS: Final[dict[str, tuple[Callable[[], Any], Callable[[Any], object], Callable[[Any], Hashable]]]] = {
-    "SimpleQueue.empty": (lambda: queue.SimpleQueue(), lambda one: one.put(1), lambda one: one.empty()),
+    "SimpleQueue.empty": (lambda: queue.SimpleQueue[int](), lambda one: one.put(1), lambda one: one.empty()),
     "SimpleQueue.qsize": (
-        lambda: queue.SimpleQueue(),
+        lambda: queue.SimpleQueue[int](),
         lambda one: one.put_nowait(1),
         lambda one: one.qsize(),
     ),
-    "Queue.full": (lambda: queue.Queue(1), lambda one: one.put(1), lambda one: one.full()),
+    "Queue.full": (lambda: queue.Queue[int](1), lambda one: one.put(1), lambda one: one.full()),
     "Queue.unfinished_tasks": (queue.Queue, lambda one: one.put(1), lambda one: one.unfinished_tasks),
     "Queue.queue": (queue.Queue, lambda one: one.put(1), lambda one: len(one.queue)),
     "Barrier.broken": (lambda: threading.Barrier(2), lambda one: one.abort(), lambda one: one.broken),
