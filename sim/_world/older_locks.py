@@ -28,6 +28,7 @@ _LOOKED_INTO: Final = frozenset(
     | {"types", "dataclasses", "weakref", "_weakref", "_thread"}
 )
 CANNOT: Final = object()
+_NO_LOCKS: Final = frozenset({"time", "random", "posix", "nt"})
 _MOST: Final = 300_000
 
 
@@ -84,6 +85,9 @@ class OlderLocks:
             else:
                 self._undo.append(partial(put, value))
                 return
+        if module_name_of(value) in _NO_LOCKS or type(getattr(value, "__self__", None)) is type:
+            # A kept clock is found by making runs twice.
+            return
         self.unseen.add(f"a {type(value if stand_in is CANNOT else holder).__name__}")
 
     def _is_looked_into(self, value: Any) -> bool:
@@ -114,11 +118,16 @@ class OlderLocks:
                 yield holder.cell_contents, partial(setattr, holder, "cell_contents")
             except ValueError:  # it is empty
                 return
+        elif kind is partial:
+            yield holder.func, partial(_set_called, holder)
+            yield from self._of_object(holder)
         elif kind is FunctionType:
             yield from self._of_function(holder)
         elif issubclass(kind, type):
             for name, value in list(members_of(holder).items()):
                 yield value, partial(type.__setattr__, holder, name)
+                if type(value) is staticmethod:
+                    yield value.__func__, partial(_set_static, holder, name)
             for base in mro_of(holder)[1:]:
                 yield base, None
         else:
@@ -174,6 +183,16 @@ def _names(code: CodeType) -> set[str]:
 def _of_dict(holder: dict[Any, Any]) -> Iterator[tuple[Any, Put]]:
     for key, value in list(dict.items(holder)):
         yield value, partial(dict.__setitem__, holder, key)
+
+
+def _set_static(cls: type, name: str, function: Any) -> None:
+    type.__setattr__(cls, name, staticmethod(function))
+
+
+def _set_called(called: partial[Any], function: Any) -> None:
+    """Let a partial call another function."""
+    state: Any = called.__reduce__()[2]
+    called.__setstate__((function, *state[1:]))  # type: ignore[attr-defined]
 
 
 def _set_default(function: FunctionType, number: int, value: Any) -> None:

@@ -5,8 +5,10 @@ first draws something. Seed 0 is the plain one.
 
 Each function is replaced in its own module and, for programs say ``from time import monotonic``, wherever a
 module has it by that or another name. A reference kept elsewhere, as the default of an argument or in an
-object, is out of reach: to a clock, it is found by making a run twice (`explore(self_check=True)`, every
-run that fails, and the first); to a function of `random`, it gives the same numbers in each run.
+object, is replaced as locks of before the run are (`sim._world.older_locks`): wherever it can be reached from
+the scenario. In a tuple it is out of reach: to a clock, it is found by making a run twice
+(`explore(self_check=True)`, every run that fails, and the first); to a function of `random`, it gives the
+same numbers in each run.
 
 Threads that do not belong to the run, as a metrics exporter of the host process, get the real thing.
 """
@@ -136,13 +138,18 @@ class PinnedSources:
         self._kept = [generator for _, _, generator in kept]
         replacements += kept
         originals = [(owner, name, _names_of(owner)[name]) for owner, name, _ in replacements]
+        functions = {
+            id(original): new
+            for (owner, _, original), (_, _, new) in zip(originals, replacements, strict=True)
+            if owner in (time, os, random) and new is not None
+        }
         known = set(sys.modules)
         for owner, name, replacement in replacements:
             _put(owner, name, replacement)
         try:
             with (
                 virtual_now(self._wall_seconds),
-                older_locks_adopted(_is_left_alone) as self.older_locks,
+                older_locks_adopted(_is_left_alone, functions) as self.older_locks,
                 hook_of_threads_kept(),
                 unlocked_attributes_seen(),
                 numbered() as self._number_anew,

@@ -14,14 +14,15 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from gc import is_tracked
 from types import BuiltinMethodType, FunctionType, ModuleType
 from typing import Any, Final, TypeAlias, cast
 
-from sim._run.looking import attributes_of, is_a, kinds_of, members_of, module_name_of, module_names
+from sim._run.looking import attributes_of, derives, is_a, kinds_of, members_of, module_name_of, module_names
 from sim._world.escapes import belongs_to_the_run, guarding
 from sim._world.locks import ThreadLock, ThreadRLock
 from sim._world.older_locks import CANNOT, OlderLocks
@@ -99,18 +100,21 @@ def _seconds() -> float:
 
 
 @contextmanager
-def older_locks_adopted(left_alone: Callable[[str], bool]) -> Generator[OlderLocks]:
+def older_locks_adopted(
+    left_alone: Callable[[str], bool], pinned: Mapping[int, Any]
+) -> Generator[OlderLocks]:
     """Let locks of modules that were made before, and what is built on them there, be locks of the run too.
 
     Gives what does so for all that a scenario can reach.
 
     Args:
         left_alone: whether a module, of which the name is given, is none of the program's.
+        pinned: what stands for other functions, as those of the clock, by the address of each.
     """
     adopted: list[Undo] = []
     seen: dict[int, Any] = {}
     other: set[type] = set()
-    older = OlderLocks(left_alone, _standing_in(seen), (threading.Thread, ThreadLock))
+    older = OlderLocks(left_alone, _standing_in(seen, pinned), (threading.Thread, ThreadLock))
     try:
         for name, module in list(sys.modules.items()):
             if not name.startswith("concurrent.futures") and left_alone(name):
@@ -139,9 +143,10 @@ def _made_in(module: str, values: Sequence[Any]) -> Iterator[Any]:
             yield value
 
 
-def _standing_in(seen: dict[int, Any]) -> Callable[[Any], Any]:
+def _standing_in(seen: dict[int, Any], pinned: Mapping[int, Any]) -> Callable[[Any], Any]:
     """What gives the stand-in for a lock, for what is bound to one, and for what makes locks."""
     makers = {
+        **pinned,
         id(_real_lock): partial(_lock_of_run, ThreadLock, _real_lock),
         id(_real_rlock): partial(_lock_of_run, ThreadRLock, _real_rlock),
         id(_RLOCK): partial(_lock_of_run, ThreadRLock, _real_rlock),
@@ -156,6 +161,10 @@ def _standing_in(seen: dict[int, Any]) -> Callable[[Any], Any]:
             return CANNOT
         if kind is BuiltinMethodType and type(value.__self__) in (_LOCK, _RLOCK):
             return getattr(_stand_in(value.__self__, seen), value.__name__, CANNOT)
+        if kind is BuiltinMethodType and value.__name__ in ("now", "utcnow"):
+            owner = value.__self__
+            # Looked up again, it is the one of the run.
+            return getattr(owner, value.__name__) if is_a(owner, type) and derives(owner, datetime) else None
         return makers.get(id(value))
 
     return stand_in

@@ -1,7 +1,9 @@
 """Clock and randomness are a function of the choices, however the program got hold of them."""
 
 import copy
+import dataclasses
 import datetime
+import functools
 import importlib
 import os
 import pickle
@@ -72,10 +74,10 @@ def test_random_source_varies_with_the_choices_and_with_nothing_else(source: Cal
 
 
 def test_source_out_of_reach_gives_the_same_in_every_run() -> None:
-    kept = random.random
-    first = drawn(kept, "random", 1, 20)
+    kept = (random.random,)
+    first = drawn(lambda: kept[0](), "random", 1, 20)
     assert len(set(first)) == 1
-    assert drawn(kept, "random", 2, 20) == first
+    assert drawn(lambda: kept[0](), "random", 2, 20) == first
 
 
 def test_exhaustive_strategies_keep_to_one_seed() -> None:
@@ -307,3 +309,48 @@ def test_names_of_temporary_files_are_no_escape(tmp_path: Path) -> None:
     (failure,) = sim.explore(scenario, shrink_failures=False).failures
     assert isinstance(failure.error, AssertionError)
     assert len(set(seen)) == 1
+
+
+@dataclasses.dataclass
+class Stamped:
+    """Its times come from references that were kept before the run."""
+
+    day: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
+    seconds: float = dataclasses.field(default_factory=time.time)
+
+
+class Ticks:
+    clock = staticmethod(time.monotonic)
+
+
+def by_default(clock: Callable[[], float] = time.monotonic) -> float:
+    return clock()
+
+
+NOW = datetime.datetime.now
+IN_UTC = functools.partial(datetime.datetime.now, datetime.UTC)
+KEPT_BY_NAME = {"wall": time.time}
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: NOW().timestamp(),
+        lambda: IN_UTC().timestamp(),
+        lambda: Stamped().day.timestamp(),
+        lambda: Stamped().seconds,
+        lambda: Ticks.clock(),
+        lambda: by_default(),
+        lambda: KEPT_BY_NAME["wall"](),
+    ],
+    ids=["method", "partial", "datetime factory", "factory", "static method", "default", "dict"],
+)
+def test_kept_clock_is_virtual_and_real_again_afterwards(read: Callable[[], float]) -> None:
+    async def scenario() -> None:
+        before = read()
+        await trio.sleep(86_400)
+        assert round(read() - before) == 86_400
+
+    sim.explore(scenario, max_executions=2).check()
+    assert abs(Stamped().seconds - time.time()) < 3_600
+    assert abs(NOW().timestamp() - IN_UTC().timestamp()) < 3_600
