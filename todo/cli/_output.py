@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable
@@ -30,8 +31,16 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """One JSON document, also where the output has another encoding than UTF-8: what that lacks would be
+    written as no JSON has it."""
+    click.echo(json.dumps(value, ensure_ascii=not _is_utf_8(), indent=2))
+
+
+def _is_utf_8() -> bool:
+    try:
+        return codecs.lookup(sys.stdout.encoding or "").name == "utf-8"
+    except (AttributeError, LookupError):
+        return False
 
 
 def print_entries(options: Options, found: Iterable[tuple[str, Entry]], *, with_list: bool) -> None:

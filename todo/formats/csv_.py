@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from typing import Any
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from todo.errors import BadInput, BadLine
 
@@ -20,6 +21,11 @@ from ._fields import FIELDS, IGNORED, from_fields, no_such_field, to_fields
 from .listed import Listed, Placed, Read
 
 __all__ = ["read", "write"]
+
+# What fits into C's long wherever Python runs.
+_LONGEST: Final = 2**31 - 1
+_limit = threading.Lock()
+_UNCLOSED: Final = "unexpected end of data"
 
 _TRUE = frozenset({"yes", "true", "1", "x"})
 _FALSE = frozenset({"no", "false", "0", ""})
@@ -33,6 +39,8 @@ def read(text: str, source: str = "todo.csv") -> Read:
       source: what it is called in errors.
     """
     text = text.removeprefix("\ufeff")
+    # In case a cell is as long as the file.
+    longest = min(len(text) + 1, _LONGEST)
     begun = 1
     if text[:4].lower() == "sep=":
         # How spreadsheets are told what parts the cells; the header tells as well.
@@ -42,7 +50,7 @@ def read(text: str, source: str = "todo.csv") -> Read:
     reader = csv.reader(lines, delimiter=_delimiter(text), strict=True, skipinitialspace=True)
     line = begun
     try:
-        header = [name.strip().lower() for name in next(reader, list[str]())]
+        header = [name.strip().lower() for name in _next(reader, longest) or ()]
         if "title" not in header:
             why = f"no header; it must name some of {', '.join(FIELDS)}"
             yield BadLine(source, begun, ",".join(header), why)
@@ -50,21 +58,44 @@ def read(text: str, source: str = "todo.csv") -> Read:
         for name in header:
             if name not in FIELDS and name not in IGNORED:
                 yield BadLine(source, begun, ",".join(header), no_such_field(name))
-        while True:
-            # That on which the row begins: one whose quotes are not closed goes on to the end of the file.
-            line = reader.line_num + begun
-            row = next(reader, None)
-            if row is None:
-                return
-            if not any(row):
-                continue
-            try:
-                listed = from_fields(_fields(header, row))
-                yield Placed.at(listed, source, line, ",".join(row))
-            except BadInput as error:
-                yield BadLine(source, line, ",".join(row), str(error))
     except csv.Error as error:
-        yield BadLine(source, line, "", f"no CSV from here on: {error}")
+        yield BadLine(source, line, "", f"no CSV: {error}")
+        return
+    while True:
+        # That on which the row begins: one whose quotes are not closed goes on to the end of the file.
+        line = reader.line_num + begun
+        try:
+            row = _next(reader, longest)
+        except csv.Error as error:
+            # The next row begins on the next line, unless a quote that is not closed had this one take all.
+            where = " from here on" if str(error) == _UNCLOSED else ""
+            yield BadLine(source, line, "", f"no CSV{where}: {error}")
+            continue
+        if row is None:
+            return
+        if not any(row):
+            continue
+        try:
+            listed = from_fields(_fields(header, row))
+            yield Placed.at(listed, source, line, ",".join(row))
+        except BadInput as error:
+            yield BadLine(source, line, ",".join(row), str(error))
+
+
+def _next(reader: Iterator[list[str]], longest: int) -> list[str] | None:
+    """The next row, whatever length its cells have; None: there is none.
+
+    How long a cell may be is a setting of the process, which others rely on: it is changed for no longer than
+    one of ours is read.
+    """
+    if longest <= csv.field_size_limit():
+        return next(reader, None)
+    with _limit:
+        before = csv.field_size_limit(longest)
+        try:
+            return next(reader, None)
+        finally:
+            csv.field_size_limit(before)
 
 
 def _delimiter(text: str) -> str:

@@ -131,7 +131,9 @@ def _escaped(title: str) -> str:
 
 def write(listed: Iterable[Listed]) -> str:
     """The lines of a todo.txt file, one for each entry."""
-    return "".join(f"{_line(name, entry)}\n" for name, entry in listed)
+    text = "".join(f"{_line(name, entry)}\n" for name, entry in listed)
+    # The first is taken for the byte order mark of a file, and off.
+    return f"\ufeff{text}" if text.startswith("\ufeff") else text
 
 
 def _line(name: str | None, entry: Entry) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
+import json
 import time
 from datetime import date
 from typing import Any
@@ -41,6 +43,8 @@ words = st.one_of(
             "\\due:tomorrow",
             "pri:b",
             "created:once",
+            "\ufeff",
+            "\ufefflist:home",
             "pri:low",
         ]
     ),
@@ -335,3 +339,47 @@ def test_a_field_that_is_none_is_one_bad_line_in_each_format_and_an_id_is_given_
             ("one", 0),
             ("two", 0),
         ]
+
+
+@pytest.mark.parametrize("text_format", ["todo.txt", "csv", "json"])
+def test_what_looks_like_a_byte_order_mark_is_of_the_title(text_format: str) -> None:
+    listed = [Listed("inbox", Entry(title="\ufefflist:a")), Listed(None, Entry(title="\ufeff b"))]
+    for some in (listed, listed[::-1]):
+        assert list(READERS[text_format](WRITERS[text_format](some), "file")) == some
+
+
+@pytest.mark.parametrize("length", [140_000, 3_000_000])
+@pytest.mark.parametrize("text_format", ["todo.txt", "csv", "json"])
+def test_a_title_that_is_far_too_long_is_one_bad_row(text_format: str, length: int) -> None:
+    limit = csv.field_size_limit()
+    long = "x" * length
+    text = {
+        "todo.txt": f"one\n{long}\nthree\n",
+        "csv": f'title\none\n"{long}"\nthree\n',
+        "json": json.dumps([{"title": "one"}, {"title": long}, {"title": "three"}]),
+    }[text_format]
+    one, bad, three = READERS[text_format](text, "file")
+    assert isinstance(one, Listed)
+    assert isinstance(three, Listed)
+    assert (one.entry.title, three.entry.title) == ("one", "three")
+    assert isinstance(bad, BadLine)
+    assert "title" in bad.why
+    # Others rely on it.
+    assert csv.field_size_limit() == limit
+
+
+def test_a_long_cell_that_is_no_field_is_passed_over() -> None:
+    long = "x" * 200_000
+    found = list(READERS["csv"](f"title,{long}\none,{long}\ntwo,\n", "file"))
+    assert [item.entry.title for item in found if isinstance(item, Listed)] == ["one", "two"]
+    assert len(found) == 3  # and one line that says that there is no such field
+
+
+def test_a_row_that_is_no_csv_is_one_bad_row() -> None:
+    text = 'title,list\none,a\n"two"2,a\nthree,a\n"four\n4"4,a\nfive,a\n"six,a\nseven,a\n'
+    found = list(READERS["csv"](text, "file"))
+    assert [item.entry.title for item in found if isinstance(item, Listed)] == ["one", "three", "five"]
+    bad = [(item.line, item.why) for item in found if isinstance(item, BadLine)]
+    assert [line for line, _ in bad] == [3, 5, 8]
+    assert "from here on" in bad[2][1]
+    assert "from here on" not in bad[0][1]
