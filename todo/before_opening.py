@@ -8,7 +8,6 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from .beside import JOURNAL, private_copy, refuse_log_alone, size_of
 from .errors import StorageFailed
@@ -46,7 +45,7 @@ def look_before(path: Path, check: Callable[[sqlite3.Connection], None], busy_se
         return
     try:
         with contextlib.ExitStack() as stack:
-            place = f"file:{quote(str(path))}?mode=ro"
+            place = f"{path.absolute().as_uri()}?mode=ro"
             if size_of(path.with_name(f"{path.name}{JOURNAL}")):
                 # It has to be rolled back before it can be read, which is a change.
                 place = stack.enter_context(private_copy(path)).as_uri()

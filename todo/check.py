@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from trio_genserver import stable_hash
 
-from .errors import StorageError
+from .errors import FolderInUse, NewerVersion, StorageError, StorageFailed
 from .folder import Folder
+from .sqlite_errors import is_of_the_file
 
 __all__ = ["FolderReport", "ShardReport", "check"]
 
@@ -23,11 +24,19 @@ class ShardReport(NamedTuple):
 
     Attributes:
       path: its file.
-      problems: what is wrong with it, in words; empty if nothing is.
+      problems: what is wrong with it, in words; empty if nothing was found.
+      unchecked: why it could not be looked at, or not to its end: no room for a copy of it, a right that is
+        missing, a newer version's file. That is no damage. None: it was.
     """
 
     path: Path
     problems: list[str]
+    unchecked: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether all of it was looked at, and nothing is wrong."""
+        return not self.problems and self.unchecked is None
 
 
 class FolderReport(NamedTuple):
@@ -51,24 +60,28 @@ def check(path: str | os.PathLike[str]) -> FolderReport:
       StorageError: the folder itself cannot be opened; which class it is says why.
     """
     with Folder.open_for_reading(path) as folder:
-        shards = [
-            ShardReport(folder.shard_path(index), _problems(folder, index))
-            for index in range(folder.description.workers)
-        ]
+        shards = [_look_at(folder, index) for index in range(folder.description.workers)]
         return FolderReport(shards, folder.unused)
 
 
-def _problems(folder: Folder, index: int) -> list[str]:
-    workers = folder.description.workers
+def _look_at(folder: Folder, index: int) -> ShardReport:
+    path, workers = folder.shard_path(index), folder.description.workers
+    problems: list[str] = []
     try:
         with folder.open_shard(index) as shard:
-            problems = shard.check()
+            problems += shard.check()
             for summary in shard.lists():
                 belongs = stable_hash(summary.name) % workers
                 if belongs != index:
                     problems.append(
                         f"the list {summary.name!r} is in this shard, and is looked for in number {belongs}"
                     )
-            return problems
+    except (NewerVersion, FolderInUse) as error:
+        return ShardReport(path, problems, str(error))
+    except StorageFailed as error:
+        if error.__cause__ is not None and not is_of_the_file(error.__cause__):
+            return ShardReport(path, problems, str(error))
+        problems.append(str(error))
     except StorageError as error:
-        return [str(error)]
+        problems.append(str(error))
+    return ShardReport(path, problems)

@@ -27,7 +27,7 @@ from .database_worker import DatabaseWorker, OpenShard
 from .entry import check_list_name
 from .errors import BadInput, StorageError
 from .shard import Found, ListSummary
-from .text import has_forms
+from .text import MAX_WORDS, has_forms, searched_words
 
 __all__ = ["Database", "database_spec", "stored_name"]
 
@@ -99,10 +99,16 @@ class Database:
           failed: see `lists`.
 
         Raises:
-          BadInput: `words` is no text, or `limit` no whole number from 1.
+          BadInput: `words` is no text, or has half a surrogate or more than `MAX_WORDS` words, or `limit` is
+            no whole number from 1.
         """
         if not isinstance(words, str):
             raise BadInput(f"words to look for must be a text, not {words!r}")
+        if any("\ud800" <= character <= "\udfff" for character in words):
+            raise BadInput(f"words to look for must be a text: {words[:60]!r} has half a surrogate in it")
+        number = len(searched_words(words))
+        if number > MAX_WORDS:
+            raise BadInput(f"up to {MAX_WORDS} words can be looked for at once, not {number}")
         if limit.__class__ is not int or not 1 <= limit < 2**63:
             raise BadInput(f"limit must be a whole number from 1, not {limit!r}")
         # How well one matches depends on how often its words occur in its own shard, so the order between

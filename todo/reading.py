@@ -15,7 +15,6 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from sqlite_utils import Database
 
@@ -29,6 +28,10 @@ __all__ = ["SMALLEST", "open_for_reading"]
 
 SMALLEST: Final = 512
 """No SQLite database with a table is shorter, in bytes."""
+
+_ROOM: Final = (
+    "what a crash left beside it is put together in a copy of it; set TMPDIR to a folder with room for it"
+)
 
 
 def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
@@ -68,7 +71,7 @@ def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
@@ -93,11 +96,7 @@ def _open_copy(path: Path, identity: str | None) -> Shard:
         try:
             copy = stack.enter_context(private_copy(path))
         except OSError as error:
-            advice = (
-                "what a crash left beside it is put together in a copy of it; "
-                "set TMPDIR to a folder with room for it"
-            )
-            raise StorageFailed(path, "copying it to read", error, advice=advice) from error
+            raise StorageFailed(path, "copying it to read", error, advice=_ROOM) from error
         try:
             # As SQLite recovers it: the copy is ours.
             shard = Shard.open(copy, identity=identity)
@@ -105,6 +104,9 @@ def _open_copy(path: Path, identity: str | None) -> Shard:
             raise WrongShard(path, error.why) from None
         except NotADatabase as error:
             raise NotADatabase(path, error.why) from None
+        except StorageFailed as error:
+            cause = error.__cause__ or error
+            raise StorageFailed(path, "putting a copy of it together to read", cause, advice=_ROOM) from cause
         shard.path = path
         shard.database.conn.execute("PRAGMA query_only = ON")
         shard.on_close = stack.pop_all().close

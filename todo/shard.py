@@ -30,7 +30,7 @@ from .operations import Operation
 from .rows import QUALIFIED, entry_of
 from .shard_files import PART
 from .shard_queries import Found, ListSummary, ShardQueries
-from .sqlite_errors import failure
+from .sqlite_errors import failure, is_of_the_file
 
 __all__ = ["Found", "ListSummary", "Shard"]
 
@@ -259,6 +259,9 @@ class Shard:
 
         Args:
           index: look at the search index, too.
+
+        Raises:
+          StorageFailed: the machine did not let it be read: no room, no right, no memory.
         """
         problems: list[str] = []
         try:
@@ -277,6 +280,8 @@ class Shard:
                 except (ValueError, TypeError) as error:
                     problems.append(f"row {key} of entries is no entry: {error}")
         except sqlite3.Error as error:
+            if not is_of_the_file(error):
+                raise failure(self.path, "checking", error) from error
             problems.append(f"it cannot be read to its end: {error}")
         return problems
 
@@ -292,6 +297,8 @@ class Shard:
                     self._connection.backup(copy)
                     copy.execute(ask)
         except sqlite3.DatabaseError as error:
+            if not is_of_the_file(error):
+                raise
             return [f"the search index does not fit the entries: {error}"]
         return []
 

@@ -15,7 +15,7 @@ from .errors import StorageFailed
 from .list import TodoList
 from .rows import QUALIFIED, entry_of
 from .sqlite_errors import failure
-from .text import compared, is_found_inside, matches_inside
+from .text import compared, is_found_inside, matches_inside, searched_words
 
 __all__ = ["Found", "ListSummary", "ShardQueries"]
 
@@ -121,7 +121,7 @@ class ShardQueries:
             titles. Nothing in it has a special meaning.
           limit: at most so many.
         """
-        parts = compared(words).replace('"', " ").replace("\0", " ").split()
+        parts = searched_words(words)
         query = " ".join(f'"{word}"*' for word in parts if not is_found_inside(word))
         inside = [word for word in parts if is_found_inside(word)]
         if not parts:

@@ -10,7 +10,19 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["compared", "has_forms", "is_found_inside", "matches_inside", "shown", "wrong_in_name"]
+__all__ = [
+    "MAX_WORDS",
+    "compared",
+    "has_forms",
+    "is_found_inside",
+    "matches_inside",
+    "searched_words",
+    "shown",
+    "wrong_in_name",
+]
+
+MAX_WORDS: Final = 500
+"""The most words that can be searched for at once. SQLite takes an expression of up to 1000."""
 
 # What changes the direction of all that follows, so that a line shows something else than it says; and marks
 # that no text needs. Joiners, the marks of emoji flags, and those for a single letter's direction are text.
@@ -21,6 +33,10 @@ _DEPRECATED: Final = range(0x206A, 0x2070)
 _REFUSED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # How an emoji is shown, and not which one it is.
 _SHOWN: Final = re.compile("[\ufe0e\ufe0f]")
+# Punctuation to Unicode, and yet what is meant: emoji (U+203C, U+2049), per mille, section, dagger, bullet.
+_SIGNS: Final = frozenset(
+    "\u203c\u2047\u2048\u2049\u2030\u2031\u00a7\u00b6\u2020\u2021\u2022\u2023\u2043\u2032\u2033\u2034\u203b\u2042"
+)
 
 
 def compared(text: str) -> str:
@@ -55,6 +71,19 @@ def shown(text: str) -> str:
     return "".join(ascii(c)[1:-1] if wrong_in_name(c) is not None else c for c in text)
 
 
+def searched_words(text: str) -> list[str]:
+    """The words of `text` that can be looked for, each once. Punctuation alone is none."""
+    parts = compared(text).replace('"', " ").replace("\0", " ").split()
+    return [word for word in dict.fromkeys(parts) if _is_searched(word)]
+
+
+def _is_searched(word: str) -> bool:
+    if is_found_inside(word):
+        return _folded(word) != ""
+    # What SQLite's tokenizer takes for letters and numbers.
+    return any(unicodedata.category(c)[0] in "LN" for c in word)
+
+
 def is_found_inside(word: str) -> bool:
     """Whether a word is looked for anywhere in a title, and not where a word of it begins.
 
@@ -66,6 +95,7 @@ def is_found_inside(word: str) -> bool:
         0x0900 <= ord(c) <= 0x11FF
         or 0x1780 <= ord(c) <= 0x17FF
         or ord(c) >= 0x2190
+        or c in _SIGNS
         or unicodedata.category(c) in ("So", "Sc", "Sm", "Cn", "Co")
         for c in word
     )

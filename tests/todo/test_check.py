@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from click.testing import CliRunner
 
 from todo import Entry, FolderInUse, NotAFolder
 from todo.check import check
+from todo.cli import main
 from todo.folder import Folder
 from todo.operations import AddEntries
+from todo.shard import Shard
+from todo.sqlite_errors import failure
 from trio_genserver import stable_hash
 
 WORKERS = 3
@@ -91,6 +101,83 @@ def test_a_list_that_would_never_be_found_is_told(place: Path) -> None:
     assert (second, third) == ([], [])
     assert stray in first[0]
     assert "number 2" in first[0]
+
+
+def leave_a_log(place: Path, index: int) -> None:
+    """As a kill does: what was written last is in the log alone."""
+    path = shard_file(place, index)
+    name = next(f"list {n}" for n in range(12) if stable_hash(f"list {n}") % WORKERS == index)
+    with Folder.open(place) as folder, folder.open_shard(index) as shard:
+        assert shard.apply([AddEntries(name, (Entry(id=99, title="in the log"),))]) == [None]
+        log = path.with_name(f"{path.name}-wal").read_bytes()
+        content = path.read_bytes()
+    path.write_bytes(content)
+    path.with_name(f"{path.name}-wal").write_bytes(log)
+
+
+def no_space(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full(*_: object, **__: object) -> NoReturn:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise failure(Path("copy"), "opening the database", error) from error
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by"),
+    [("shutil.copyfile", no_space), ("tempfile.mkdtemp", no_space), ("todo.reading.Shard.open", full)],
+)
+def test_a_shard_of_which_no_copy_can_be_made_is_not_damaged(
+    place: Path, monkeypatch: pytest.MonkeyPatch, replaced: str, by: Callable[..., NoReturn]
+) -> None:
+    leave_a_log(place, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(replaced, by)
+        first, second, third = check(place).shards
+        assert (first.good, second.good, third.good) == (True, False, True)
+        assert second.problems == []
+        assert second.unchecked is not None
+        assert "TMPDIR" in second.unchecked
+        assert str(shard_file(place, 1)) in second.unchecked
+        told = CliRunner().invoke(main, ["--folder", str(place), "check"])
+        assert (told.exit_code, "could not be checked" in told.stdout) == (1, True)
+        assert "damaged" not in told.stdout
+        (said,) = [
+            shard
+            for shard in json.loads(
+                CliRunner().invoke(main, ["--folder", str(place), "check", "--json"]).stdout
+            )
+            if "unchecked" in shard
+        ]
+        assert said["problems"] == []
+    assert problems(place) == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN]
+)
+def test_no_room_for_what_checking_needs_is_no_damage(
+    place: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fails(_: Shard) -> list[str]:
+        error = sqlite3.OperationalError("what SQLite says")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(Shard, "_check_index", fails)
+    for report in check(place).shards:
+        assert (report.problems, report.good) == ([], False)
+
+
+def test_a_shard_of_a_newer_version_is_not_damaged(place: Path) -> None:
+    with closing(sqlite3.connect(shard_file(place, 0))) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    first, second, third = check(place).shards
+    assert (first.problems, second.good, third.good) == ([], True, True)
+    assert first.unchecked is not None
+    assert "version 99" in first.unchecked
 
 
 def test_a_folder_that_is_not_there_or_open_is_refused(place: Path, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from todo import NotADatabase, OperationRefused, StorageFailed
-from todo.sqlite_errors import failure, needs_reopening
+from todo.sqlite_errors import failure, is_of_the_file, needs_reopening
 
 
 def error(code: int) -> sqlite3.Error:
@@ -50,3 +51,23 @@ def test_a_file_that_is_no_database_is_called_that() -> None:
 
 def test_a_refused_operation_is_no_reason_to_open_the_file_anew() -> None:
     assert not needs_reopening(OperationRefused(Path("0.db"), "operation", "no such entry"))
+
+
+@pytest.mark.parametrize(
+    ("code", "of_the_file"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_CORRUPT_VTAB, True),
+        (sqlite3.SQLITE_NOTADB, True),
+        (sqlite3.SQLITE_IOERR_READ, True),
+        (sqlite3.SQLITE_IOERR_SHORT_READ, True),
+        (sqlite3.SQLITE_IOERR_WRITE, False),
+        (sqlite3.SQLITE_IOERR_NOMEM, False),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_BUSY, False),
+        (sqlite3.SQLITE_CANTOPEN, False),
+    ],
+)
+def test_whether_an_error_says_something_about_the_file(code: int, of_the_file: bool) -> None:
+    assert is_of_the_file(error(code)) == of_the_file
+    assert is_of_the_file(OSError(errno.EIO, "")) != is_of_the_file(OSError(errno.ENOSPC, ""))

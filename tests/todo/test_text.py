@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from todo import Entry, InvalidListName, TodoServer, check_list_name, open_system
+from todo import BadInput, Entry, InvalidListName, TodoServer, check_list_name, open_system
 from todo.cli import main
 from todo.folder import Folder
 from todo.operations import AddEntries
+from todo.text import MAX_WORDS
 from trio_genserver import stable_hash
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -69,6 +70,7 @@ TITLES = [
     "हिन्दी सीखना",
     "Cafe\u0301 au lait",
     "한국어 공부",
+    "Urgent\u203c\ufe0f call \u2049 10\u2030 \u00a7 12 \u2022",
 ]
 
 
@@ -86,7 +88,16 @@ TITLES = [
         ("Café", 5),
         ("cafe lai", 5),
         (unicodedata.normalize("NFD", "한국"), 6),
+        ("\u203c", 7),
+        ("\u203c\ufe0f", 7),
+        ("\u2049", 7),
+        ("\u2030", 7),
+        ("\u00a7 12", 7),
+        ("\u2022", 7),
+        ("urgent !!", 7),
         ("京東", None),
+        ("!!", None),
+        ("\ufe0f", None),
         ("\U0001f468\u200d\U0001f467", None),
     ],
 )
@@ -113,3 +124,34 @@ def test_a_limit_that_cuts_says_so_and_overrides_are_shown_by_number(tmp_path: P
     assert todo("search", "milk", "--limit", "3")[1] == ""
     assert "\\u202etxt" in shown
     assert "\u202e" not in shown
+
+
+def test_punctuation_alone_is_nothing_to_search_for(tmp_path: Path) -> None:
+    CliRunner().invoke(main, ["--folder", str(tmp_path / "db"), "add", "list", "milk!!"])
+    for words in ("!!", '"', "- \u2014", "\ufe0f"):
+        result = CliRunner().invoke(main, ["--folder", str(tmp_path / "db"), "search", "--", words])
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "nothing to search for" in result.stderr
+    for words in ("milk !!", "nowhere"):
+        result = CliRunner().invoke(main, ["--folder", str(tmp_path / "db"), "search", "--", words])
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("word", ["w", "\u6771", "\u00a7"])
+async def test_as_many_words_as_there_may_be_are_searched_and_no_more(tmp_path: Path, word: str) -> None:
+    words = [word * length for length in range(1, MAX_WORDS + 2)]
+    async with open_system(tmp_path / "db", workers=2) as system:
+        await system.call("list", TodoServer.add_entry(Entry(title=words[MAX_WORDS - 1])))
+        most = " ".join(words[:MAX_WORDS])
+        assert len(await system.database.search(most)) == 1
+        # The same ones again are no more.
+        assert len(await system.database.search(f"{most} {most}")) == 1
+        with pytest.raises(BadInput, match=f"up to {MAX_WORDS} words.*not {MAX_WORDS + 1}"):
+            await system.database.search(" ".join(words))
+
+
+@pytest.mark.parametrize("words", ["\udcff", "milk a\udcff"])
+async def test_what_is_no_text_is_refused_where_it_is_given(tmp_path: Path, words: str) -> None:
+    async with open_system(tmp_path / "db", workers=2) as system:
+        with pytest.raises(BadInput, match="half a surrogate"):
+            await system.database.search(words)

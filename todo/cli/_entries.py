@@ -13,7 +13,7 @@ from todo.import_export import require_list
 from todo.server import TodoServer
 from todo.shard import Found
 from todo.system import System
-from todo.text import shown
+from todo.text import searched_words, shown
 
 from ._main import NOT_DONE, Options, command, fail, tell_failures, with_system
 from ._output import on_terminal, print_changed, print_entries, print_json
@@ -191,13 +191,20 @@ def search(
     if begin > end:
         raise click.UsageError(f"--from {begin} is after --to {end}")
 
+    text = " ".join(words)
+    if words and not searched_words(text):
+        click.secho(
+            f"todo: there is nothing to search for in {text!r}: punctuation has no meaning",
+            fg="yellow",
+            err=True,
+        )
     failed: list[StorageError] = []
 
     async def use(system: System) -> list[Found]:
         if not words:
             return await system.database.between(begin, end, failed=failed)
         by_title = await system.database.search(
-            " ".join(words), limit + 1 if first is last is None else 1_000_000, failed=failed
+            text, limit + 1 if first is last is None else 1_000_000, failed=failed
         )
         return [
             found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from todo.check import check
+from todo.check import ShardReport, check
 from todo.errors import StorageError
 from todo.reshard import reshard
 from todo.restore import restore
@@ -38,17 +38,30 @@ def check_command(options: Options) -> None:
     """Read every shard whole, while nothing has them open, and say what is wrong with it."""
     reports, unused = check(options.folder)
     if options.as_json:
-        print_json([{"file": os.fspath(path), "problems": problems} for path, problems in reports])
+        print_json([_as_fields(report) for report in reports])
     else:
-        for path, problems in reports:
-            verdict = click.style("damaged", fg="red") if problems else click.style("good", fg="green")
-            click.echo(f"{path}: {verdict}")
-            for problem in problems:
-                click.echo(f"  {problem}")
+        for report in reports:
+            click.echo(f"{report.path}: {_verdict(report)}")
+            for line in report.problems + ([] if report.unchecked is None else [report.unchecked]):
+                click.echo(f"  {line}")
         for path in unused:
             click.echo(f"{path}: not in use; nothing deletes it")
-    if any(report.problems for report in reports):
+    if not all(report.good for report in reports):
         sys.exit(NOT_DONE)
+
+
+def _as_fields(report: ShardReport) -> dict[str, object]:
+    fields: dict[str, object] = {"file": os.fspath(report.path), "problems": report.problems}
+    # Said only where there is something to say, for programs that know the other two.
+    return fields if report.unchecked is None else {**fields, "unchecked": report.unchecked}
+
+
+def _verdict(report: ShardReport) -> str:
+    if report.problems:
+        return click.style("damaged", fg="red")
+    if report.unchecked is not None:
+        return click.style("could not be checked", fg="yellow")
+    return click.style("good", fg="green")
 
 
 @command("restore", short_help="Write a lost todo.json anew from the shards.")
