@@ -111,6 +111,7 @@ class System:
             finds. None: one such error means that there is no copy.
 
         Raises:
+          BadInput: `target` is inside of the folder that is copied.
           StorageError: the folder is there already, or could not be written, or nothing could be copied;
             nothing is left of it.
         """

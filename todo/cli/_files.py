@@ -16,7 +16,7 @@ from todo.system import System
 
 from ._main import NOT_DONE, Options, command, fail, tell_failures, with_system
 from ._output import counted, print_json
-from ._writing import write_file, write_to_standard_output
+from ._writing import is_of_a_database, write_file, write_to_standard_output
 
 
 @command("import", short_help="Add the entries of a file.")
@@ -124,6 +124,8 @@ def export_command(
     options: Options, names: tuple[str, ...], format_: str | None, output: str, skip_bad: bool
 ) -> None:
     """Write the entries of the LISTs, or of all."""
+    if output != "-" and is_of_a_database(Path(output), options.folder):
+        fail(f"{output} is, or would be, among the files of a database; name a file elsewhere", NOT_DONE)
     failed: list[StorageError] = []
     if options.as_json and format_ is None and output == "-":
         format_ = "json"

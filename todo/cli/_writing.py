@@ -8,8 +8,32 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
-__all__ = ["write_file", "write_to_standard_output"]
+from todo.description import DESCRIPTION
+
+__all__ = ["is_of_a_database", "write_file", "write_to_standard_output"]
+
+_SQLITE: Final = b"SQLite format 3\0"
+
+
+def is_of_a_database(path: Path, folder: Path) -> bool:
+    """Whether a file is, or would be, one of a database: of the folder that is used, of another one, or a
+    database of SQLite. To replace it by something else would lose what is in there.
+    """
+    path, folder = path.resolve(), folder.resolve()
+    if path.is_relative_to(folder):
+        return True
+    place = path.parent.parent if path.parent.name.startswith("shards-") else path.parent
+    if (place / DESCRIPTION).exists():
+        return True
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return stream.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False  # whoever writes to it is told
 
 
 def write_file(path: Path, text: str) -> None:
@@ -19,8 +43,6 @@ def write_file(path: Path, text: str) -> None:
     Raises:
       OSError: it could not be written; an ordinary file is as it was.
     """
-    # What a symbolic link refers to is replaced, not the link.
-    path = path.resolve() if path.is_symlink() else path
     try:
         mode: int | None = path.stat().st_mode
     except FileNotFoundError:
@@ -29,6 +51,8 @@ def write_file(path: Path, text: str) -> None:
         with path.open("wb") as stream:
             stream.write(text.encode())
         return
+    # What a symbolic link refers to is replaced, not the link.
+    path = path.resolve() if path.is_symlink() else path
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".new", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:

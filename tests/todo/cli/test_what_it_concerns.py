@@ -310,3 +310,45 @@ def test_a_backup_that_could_not_be_written_leaves_nothing(
     assert todo(place, "backup", tmp_path / "copy").exit_code == 2
     assert len(copied) == 2
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("folder", ["db", "other"])
+@pytest.mark.parametrize(
+    "name", ["todo.json", "shards-1/0.db", "shards-1/0.db-wal", "new.csv", "shards-1/new.csv"]
+)
+def test_an_export_replaces_no_file_of_a_database(place: Path, folder: str, name: str) -> None:
+    todo(place.parent / "other", "add", "good", "milk")
+    target = place.parent / folder / name
+    before = target.read_bytes() if target.exists() else None
+    link = place.parent / "link.csv"
+    link.symlink_to(target)
+    for path in (target, link):
+        for words in ([], ["--format", "csv"]):
+            result = todo(place, "export", *words, "-o", path)
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert "among the files of a database" in result.stderr
+    assert (target.read_bytes() if target.exists() else None) == before
+
+
+def test_an_export_replaces_no_other_database_of_sqlite(place: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "mine.db") as connection:
+        connection.execute("CREATE TABLE mine (something)")
+    connection.close()
+    before = (tmp_path / "mine.db").read_bytes()
+    assert todo(place, "export", "-o", tmp_path / "mine.db").exit_code == 1
+    assert (tmp_path / "mine.db").read_bytes() == before
+
+
+def test_an_export_into_a_pipe_by_the_name_of_standard_output(place: Path) -> None:
+    for format_ in ("todo.txt", "csv", "json", "icalendar"):
+        ended = run(place, "export", "--format", format_, "-o", "/dev/stdout", stdout=subprocess.PIPE)
+        assert ended.returncode == 0, ended.stderr
+        assert "milk of good" in ended.stdout
+
+
+@pytest.mark.parametrize("name", ["copy", "shards-1/copy"])
+def test_a_backup_is_not_made_inside_of_what_it_copies(place: Path, name: str) -> None:
+    result = todo(place, "backup", place / name)
+    assert result.exit_code != 0
+    assert "inside of" in result.stderr
+    assert not (place / name).exists()
