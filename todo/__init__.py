@@ -1,67 +1,37 @@
-"""A to-do system to trust with one's data: a server a list, SQLite behind a fixed pool of workers."""
+"""A to-do system to trust with one's data: a server a list, SQLite behind a fixed pool of workers.
+
+The public names are listed in `todo._public`. Everything is imported when the first of them is asked for: the
+`todo` command, a module of this package, hears of Ctrl-C before.
+"""
 
 from __future__ import annotations
 
-from .cache import Cache, TodoCache
-from .database import Database
-from .database_worker import DatabaseWorker
-from .entry import MAX_NAME, MAX_TITLE, Entry, check_list_name
-from .errors import (
-    BadFolder,
-    BadInput,
-    BadLine,
-    FolderInUse,
-    InconsistentFolder,
-    InvalidEntry,
-    InvalidListName,
-    NewerVersion,
-    NoSuchList,
-    NotADatabase,
-    NotAFolder,
-    OperationRefused,
-    ReshardFailed,
-    StorageError,
-    StorageFailed,
-    TodoError,
-    WrongShard,
-    WrongWorkerCount,
-)
-from .list import TodoList
-from .server import TodoServer
-from .shard import Found, ListSummary
-from .system import System, open_system
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MAX_NAME",
-    "MAX_TITLE",
-    "BadFolder",
-    "BadInput",
-    "BadLine",
-    "Cache",
-    "Database",
-    "DatabaseWorker",
-    "Entry",
-    "FolderInUse",
-    "Found",
-    "InconsistentFolder",
-    "InvalidEntry",
-    "InvalidListName",
-    "ListSummary",
-    "NewerVersion",
-    "NoSuchList",
-    "NotADatabase",
-    "NotAFolder",
-    "OperationRefused",
-    "ReshardFailed",
-    "StorageError",
-    "StorageFailed",
-    "System",
-    "TodoCache",
-    "TodoError",
-    "TodoList",
-    "TodoServer",
-    "WrongShard",
-    "WrongWorkerCount",
-    "check_list_name",
-    "open_system",
-]
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403 - that module is the list of them
+    from ._public import __all__ as __all__
+else:
+    import importlib
+    import os
+    import pkgutil
+
+    _MODULES = frozenset(module.name for module in pkgutil.iter_modules([os.path.dirname(__file__)]))
+
+    def __getattr__(name):
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name == "__all__" or not name.startswith("_"):
+            _load()
+            if name in globals():
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        _load()
+        return sorted(globals())
+
+    def _load():
+        from . import _public
+
+        globals().update({name: getattr(_public, name) for name in _public.__all__}, __all__=_public.__all__)

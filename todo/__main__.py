@@ -1,6 +1,24 @@
-"""``python -m todo``: the `todo` command."""
+"""The `todo` command, also as ``python -m todo``.
 
-from todo.cli import main
+Nothing but this is imported before Ctrl-C ends the command in one line.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["run"]
+
+
+def run() -> None:
+    """Run the command, with the arguments of the process, and exit."""
+    try:
+        from .cli import main
+    except KeyboardInterrupt:
+        print("todo: interrupted", file=sys.stderr)
+        sys.exit(130)
+    main(prog_name="todo")
+
 
 if __name__ == "__main__":
-    main(prog_name="todo")
+    run()
