@@ -192,7 +192,7 @@ def random_programs_agree(first: int, count: int, limit: int, kinds: list[str]) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_programs_agree_with_brute_force(kind: str) -> None:
-    random_programs_agree(0, 40, 500, [kind])
+    random_programs_agree(0, 20, 500, [kind])
 
 
 def test_steps_that_decide_by_what_they_find_what_to_use_next_cost_no_optimality() -> None:
@@ -206,7 +206,7 @@ def test_steps_that_decide_by_what_they_find_what_to_use_next_cost_no_optimality
 
 
 def test_choices_inside_steps_lose_no_trace() -> None:
-    random_programs_agree(0, 60, 500, ["draws"])
+    random_programs_agree(0, 25, 500, ["draws"])
 
 
 @pytest.mark.torture

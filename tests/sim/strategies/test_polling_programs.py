@@ -20,7 +20,7 @@ def polls_agree(first: int, count: int, traces: int, runs: int) -> None:
 
 
 def test_what_random_programs_that_poll_come_to_is_met() -> None:
-    polls_agree(1_000, 6, 30, 4)
+    polls_agree(1_000, 3, 20, 4)
 
 
 @pytest.mark.torture

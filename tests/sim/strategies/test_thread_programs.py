@@ -17,7 +17,7 @@ def threads_agree(first: int, count: int, bound: int) -> None:
 
 
 def test_what_random_programs_of_threads_come_to_is_met() -> None:
-    threads_agree(1_000, 20, 100)
+    threads_agree(1_000, 10, 100)
 
 
 @pytest.mark.torture

@@ -22,7 +22,7 @@ def trio_agrees(first: int, count: int, bound: int) -> None:
 
 
 def test_what_random_programs_come_to_is_met() -> None:
-    trio_agrees(1_000, 40, 150)
+    trio_agrees(1_000, 15, 150)
 
 
 @pytest.mark.torture
@@ -37,7 +37,7 @@ def promises_agree(first: int, count: int, bound: int) -> None:
 
 
 def test_what_random_programs_with_promises_come_to_is_met() -> None:
-    promises_agree(42, 30, 100)
+    promises_agree(42, 20, 100)
 
 
 @pytest.mark.torture
