@@ -44,7 +44,6 @@ from .description import (
     write_description,
 )
 from .errors import (
-    BadInput,
     NotAFolder,
     StorageError,
     StorageFailed,
@@ -265,13 +264,8 @@ class Folder:
         """Make a new folder for a copy of this one.
 
         Raises:
-          BadInput: `target` is inside of this folder: what is in there belongs to the database.
           StorageFailed: there is something at `target` already, or we may not.
         """
-        if self.path.resolve() in target.resolve().parents:
-            raise BadInput(
-                f"{target} is inside of {self.path}, which it would be a copy of; name another place"
-            )
         try:
             target.mkdir()
             copying(target, self.description.generation).mkdir()

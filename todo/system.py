@@ -42,7 +42,7 @@ from .database import Database, database_spec
 from .database_worker import OpenShard
 from .entry import check_list_name
 from .errors import BadInput, InvalidListName, StorageError
-from .folder import Folder
+from .folder import Backup, Folder
 from .server import TodoServer
 
 __all__ = ["DEFAULT_IDLE_SECONDS", "System", "Tree", "open_system", "open_tree"]
@@ -115,7 +115,7 @@ class System:
           StorageError: the folder is there already, or could not be written, or nothing could be copied;
             nothing is left of it.
         """
-        copy = await trio.to_thread.run_sync(self.folder.begin_backup, Path(target))
+        copy = await trio.to_thread.run_sync(self._begin_backup, Path(target))
         targets = [copy.shard_path(index) for index in range(len(self.database.workers))]
         errors: list[StorageError] = []
         await self.database.backup(targets, failed=errors)
@@ -125,6 +125,12 @@ class System:
         if failed is not None:
             failed += errors
         await trio.to_thread.run_sync(copy.finish)
+
+    def _begin_backup(self, target: Path) -> Backup:
+        folder = self.folder.path
+        if folder.resolve() in target.resolve().parents:
+            raise BadInput(f"{target} is inside of {folder}, which it would be a copy of; name another place")
+        return self.folder.begin_backup(target)
 
 
 @asynccontextmanager
