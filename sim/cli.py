@@ -8,7 +8,6 @@ Exit codes: 0 what was explored held; 1 a failure of the scenario was found, and
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import inspect
 import json
@@ -23,17 +22,16 @@ from typing import Any, Final, NoReturn
 import click
 
 from sim._command_line.console import end_stdout, replay_line, stdout_kept_clean, streams_kept
+from sim._command_line.document import document_of
 from sim._command_line.loading import load_module, load_scenario, ready_made, scenarios
 from sim._exploration.explore import DEFAULT_MAX_STEPS
 from sim._public import (
-    Failure,
     FaultKind,
     FaultPlan,
     Interrupted,
     Result,
     Scenario,
     SimError,
-    StepBudgetExceeded,
     WrongUse,
     explore,
     replay,
@@ -310,7 +308,7 @@ def _show(result: Result, scenario: str, options: tuple[str, ...], as_json: bool
         code = HELD if result.diverged is None else WRONG_USE
     try:
         if as_json:
-            _print_json(_to_json(result, interrupted))
+            _print_json(document_of(result, interrupted=interrupted))
         else:
             _print_for_people(result, scenario, options)
     except BrokenPipeError:
@@ -356,60 +354,6 @@ def _forget_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
-def _to_json(result: Result, interrupted: bool) -> dict[str, Any]:
-    return {
-        "scenario": result.scenario,
-        "strategy": result.strategy,
-        "seed": result.seed,
-        "executions": result.executions,
-        "abandoned": result.abandoned,
-        "never": list(result.never),
-        "complete": result.complete,
-        "interrupted": interrupted,
-        "coverage": result.coverage,
-        "diverged": None if result.diverged is None else str(result.diverged),
-        "fair_only": result.fair_only,
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "failures": [_failure_to_json(failure) for failure in result.failures],
-    }
-
-
-def _failure_to_json(failure: Failure) -> dict[str, Any]:
-    cycle = failure.error.cycle if isinstance(failure.error, StepBudgetExceeded) else None
-    # What a run without an end repeats is told once.
-    steps = failure.steps if cycle is None else failure.steps[: cycle.first + cycle.length]
-    return {
-        "error": {"type": type(failure.error).__name__, "message": _text(failure.error)},
-        "token": failure.token,
-        "choices": failure.choices,
-        "preemptions": failure.preemptions,
-        "logged": [{"step": step, "line": line} for step, line in failure.logged],
-        "cycle": None if cycle is None else dataclasses.asdict(cycle),
-        "steps": [
-            {
-                "task": list(step.task),
-                "name": step.name,
-                "time": step.time if math.isfinite(step.time) else None,
-                "from": step.start,
-                "to": step.end,
-                "enabled": step.enabled,
-                "preempts": step.preempts,
-                "fault": step.fault,
-                "drew": list(step.drew),
-            }
-            for step in steps
-        ],
-    }
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as own:  # noqa: BLE001 - of a class of the program
-        return f"<its __str__ raised {type(own).__name__}>"
 
 
 def _plan(kind: str | None, tasks: str, count: int, anytime: bool) -> FaultPlan | None:

@@ -8,7 +8,7 @@ No code of the program is called, and what cannot be looked at is left out.
 """
 
 # What a program holds may be anything, and is untyped here.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 

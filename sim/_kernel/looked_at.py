@@ -9,7 +9,7 @@ No code of the program is called.
 """
 
 # What a program holds may be anything, and is untyped here.
-# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 

@@ -10,9 +10,6 @@ An order of identities is also the same in all schedules that partial-order redu
 in which scopes were entered, say, is not.
 """
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

@@ -1,8 +1,5 @@
 """The passing of time, as programs see it: no task runs meanwhile, and instruments are told of each wait."""
 
-# Trio's internals are private by name and untyped where they are reached.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib

@@ -7,7 +7,7 @@ variable or in an attribute of one, could end the wait, and those are named.
 """
 
 # What a program holds may be anything, and is untyped here.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 

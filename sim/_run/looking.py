@@ -6,7 +6,7 @@ attributes are what lies in its dictionary and in the slots of its classes.
 """
 
 # What a program holds may be anything, and is untyped here.
-# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def _set_static(cls: type, name: str, function: Any) -> None:
 def _set_called(called: partial[Any], function: Any) -> None:
     """Let a partial call another function."""
     state: Any = called.__reduce__()[2]
-    called.__setstate__((function, *state[1:]))  # type: ignore[attr-defined]
+    called.__setstate__((function, *state[1:]))  # type: ignore[attr-defined]  # as pickle does
 
 
 def _set_default(function: FunctionType, number: int, value: Any) -> None:

@@ -5,7 +5,7 @@ they wait for takes real time.
 """
 
 # What modules hold may be anything.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 

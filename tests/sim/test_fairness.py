@@ -16,6 +16,7 @@ import trio.testing
 
 import sim
 from sim._kernel.suspension import Suspensions, calls_of
+from tests.sim.livelock_cases import wait_for_each_other_politely
 
 STRATEGIES = ("random", "pct:3", "pos", "delay:2", "preemption:2", "dfs", "dpor", "dpor:2")
 
@@ -311,19 +312,8 @@ def test_time_does_not_pass_while_somebody_does_more_than_repeat_himself() -> No
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_loop_that_nothing_ends_is_a_livelock(strategy: str) -> None:
-    async def scenario() -> None:
-        yours = sim.Shared(True)
-
-        async def give_way() -> None:
-            while yours.get():
-                await trio.sleep(0)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(give_way)
-            nursery.start_soon(give_way)
-
     (failure,) = sim.explore(
-        scenario, strategy, max_executions=1, max_steps=500, shrink_failures=False
+        wait_for_each_other_politely, strategy, max_executions=1, max_steps=500, shrink_failures=False
     ).failures
     assert isinstance(failure.error, sim.StepBudgetExceeded)
 

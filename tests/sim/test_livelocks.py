@@ -22,24 +22,13 @@ from sim._run.cycle import Cycle, find_cycle
 from sim._run.trace import TracedStep
 from sim.cli import main
 from sim.report import describe_failure
+from tests.sim.livelock_cases import wait_for_each_other_politely
 
 STRATEGIES = ("random", "pct:3", "pos", "delay:2", "preemption:2", "dfs", "dpor", "dpor:2")
 
 STEPS = 300
 
 Scenario = Callable[[], Awaitable[object]]
-
-
-async def wait_for_each_other_politely() -> None:
-    yours = sim.Shared(True)
-
-    async def give_way() -> None:
-        while yours.get():
-            await trio.sleep(0)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(give_way)
-        nursery.start_soon(give_way)
 
 
 async def play_ping_pong() -> None:
@@ -261,7 +250,7 @@ def test_no_code_of_the_program_is_called_to_tell_what_it_looks_at() -> None:
         def __eq__(self, other: object) -> NoReturn:
             raise AssertionError("compared")
 
-        __hash__ = None  # type: ignore[assignment]
+        __hash__ = None  # type: ignore[assignment]  # it compares, and so has none
 
         @property
         def costly(self) -> NoReturn:

@@ -46,7 +46,7 @@ class SaysNothingOfItsClasses(type):
 
 
 class IsInNoSet(type):
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # that is what is odd
     __eq__ = _raise
 
 
@@ -72,7 +72,7 @@ class WithoutState(random.Random):
 
 
 class OfNoModule:
-    __module__ = 5  # type: ignore[assignment]
+    __module__ = 5  # type: ignore[assignment]  # that is what is odd
 
 
 class Frozen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -114,6 +114,19 @@ async def test_a_list_that_is_stopped_in_the_midst_of_many_has_none_of_them(tmp_
         assert await system.call("bob", TodoServer.size()) == 0
 
 
+def held_up() -> tuple[Callable[..., list[StorageError | None]], threading.Event, threading.Event]:
+    """A `Shard.apply` that waits: that, what tells that it has begun, and what lets it go on."""
+    begun, go_on = threading.Event(), threading.Event()
+    apply = Shard.apply
+
+    def slow(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
+        begun.set()
+        go_on.wait()
+        return apply(self, operations)
+
+    return slow, begun, go_on
+
+
 CHANGES = {
     "add": TodoServer.add_entry(Entry(title="new", date=DAY)),
     "add many": TodoServer.add_entries([Entry(title="new"), Entry(title="newer", date=DAY)]),
@@ -127,13 +140,7 @@ async def test_a_change_is_known_only_after_it_is_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Neither while it is being saved nor after that has failed; and what was read before stays as it was."""
-    begun, go_on = threading.Event(), threading.Event()
-    apply = Shard.apply
-
-    def slow(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
-        begun.set()
-        go_on.wait()
-        return apply(self, operations)
+    slow, begun, go_on = held_up()
 
     def refused(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
         return [OperationRefused(self.path, operation, "it shall not be") for operation in operations]
@@ -165,13 +172,7 @@ async def test_a_change_is_known_only_after_it_is_on_disk(
 async def test_a_list_that_is_killed_while_a_change_is_being_saved_has_it_when_it_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    apply = Shard.apply
-
-    def slow(self: Shard, operations: Sequence[Operation]) -> list[StorageError | None]:
-        begun.set()
-        go_on.wait()
-        return apply(self, operations)
+    slow, begun, go_on = held_up()
 
     async with open_system(tmp_path / "db", workers=1) as system:
         bob = await system.cache.server("bob")
