@@ -17,14 +17,15 @@ SEEDS ?= 10
 DOSE ?= 1
 FILE ?= examples/todo.txt
 
-.PHONY: help demo test test-trio-versions check conformance format torture bench peers docs clean requirements requirements-peers
+.PHONY: help demo test test-trio-versions check conformance changelog format torture bench peers clean requirements requirements-peers
 
 help:
 	@echo 'make demo [FILE=path]   the main job on a real to-do file: import, restart, explore, break, replay'
 	@echo 'make test               the whole test suite'
 	@echo 'make test-trio-versions the tests of what relies on the inside of Trio, with the oldest Trio declared'
-	@echo 'make check              lint, format check, both type checkers'
+	@echo 'make check              lint, format check, names of changelog fragments, both type checkers'
 	@echo 'make conformance        which promises of OTP have a test, and which have none'
+	@echo 'make changelog          what newsfragments/ adds to the changelog'
 	@echo 'make format             put the code into the format that check wants'
 	@echo 'make torture            the long doses of the kill, crash and determinism tests'
 	@echo 'make bench              the benchmarks, written into docs/ (about ten minutes)'
@@ -78,11 +79,17 @@ bench: $(VENV)/dev.stamp
 peers: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.peers --make-environments build/peers $(if $(PEERS_PYTHON),--python $(PEERS_PYTHON))
 
+CHANGELOG := $(BIN)/towncrier build --draft --version Unreleased
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@draft=$$($(CHANGELOG) 2>&1) || { echo "$$draft" >&2; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+changelog: $(VENV)/dev.stamp
+	@$(CHANGELOG)
 
 # Needs nothing but Python.
 conformance:
