@@ -83,6 +83,9 @@ from ._task_supervisor import (
     task_supervisor_spec,
 )
 
+# The name by which a tool that must know what tasks share finds it in any library.
+__shared_state__ = shared_state
+
 __all__ = [
     "STABLE_HASH",
     "Agent",

@@ -6,6 +6,9 @@ and must not change the way that a call takes. So it watches attributes, and thi
 what stands for what they hold.
 
 Every class of the package whose instances change is named here; a test goes through them.
+
+The package has this function also as ``__shared_state__``, the name by which a tool finds it in any library
+without knowing the library: see docs/decisions/a-library-declares-what-tasks-share.md.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from ._request import Countdown, Info, Request
 from ._request_collection import as_completed
 from ._server import GenServer
 from ._supervision import Child, SupervisorProcess
-from ._task import _Work
+from ._task import Job, _Work
 
 __all__ = ["SharedState", "shared_state"]
 
@@ -44,12 +47,14 @@ class SharedState(NamedTuple):
       owner: the class; its subclasses are meant too.
       kind: what that is, for the reader: ``"server"``, ``"registry"`` ...
       of: from an instance to the object that stands for it; the same for all that touch the same server.
+        None: instances never change, and are only named for what they carry.
       is_it: whether an instance is that object, made with it.
       is_one: whether a Trio run has only one of it, whoever needs it first and so makes it.
       fixed: attributes that never change after an instance was made, so that a look touches nothing.
       cells: attributes that are replaced and never changed in place, so that a look only reads.
       looks: methods and properties that change nothing and call nothing of the user's that may, so that all
         they touch they only read.
+      carries: attributes that hold what one task sends to another.
       task: the name of the method that is a server's own task, every step of which touches it; None: there is
         none.
       server: from an instance to the server that it stands for in a wait; None: it stands for none.
@@ -61,12 +66,13 @@ class SharedState(NamedTuple):
 
     owner: type
     kind: str
-    of: Callable[[Any], object]
+    of: Callable[[Any], object] | None
     is_it: bool = False
     is_one: bool = False
     fixed: frozenset[str] = _NOTHING
     cells: frozenset[str] = _NOTHING
     looks: frozenset[str] = _NOTHING
+    carries: frozenset[str] = _NOTHING
     task: str | None = None
     server: Callable[[Any], object] | None = None
     crash: Callable[[Any, BaseException], None] | None = None
@@ -95,10 +101,20 @@ def shared_state() -> tuple[SharedState, ...]:
             "server",
             _process_of,
             fixed=frozenset({"message", "process", "label", "handler", "name", "callers"}),
+            carries=frozenset({"message"}),
             server=_process_of,
         ),
-        SharedState(ChildTask, "server", _process_of, fixed=frozenset({"process", "handler", "message"})),
-        SharedState(OwnTask, "server", _process_of, fixed=frozenset({"process"})),
+        SharedState(
+            ChildTask,
+            "server",
+            _process_of,
+            fixed=frozenset({"process", "handler", "message"}),
+            carries=frozenset({"message"}),
+        ),
+        SharedState(
+            OwnTask, "server", _process_of, fixed=frozenset({"process"}), carries=frozenset({"args"})
+        ),
+        SharedState(Job, "job", None, carries=frozenset({"args"})),
         SharedState(ChildTasks, "server", _process_of, fixed=frozenset({"process"})),
         SharedState(_Work, "server", _own_process, fixed=frozenset({"_name", "_process"})),
         SharedState(Debug, "server", _own_process),
@@ -133,7 +149,14 @@ def shared_state() -> tuple[SharedState, ...]:
         SharedState(_KeyLock, "key lock", _itself, is_it=True, fixed=frozenset({"lock"})),
         SharedState(Monitor, "monitor", _itself, is_it=True, fixed=frozenset({"ref"})),
         SharedState(Mailbox, "mailbox", _itself, is_it=True, fixed=frozenset({"capacity"})),
-        SharedState(Info, "message", _itself, is_it=True, fixed=frozenset({"message", "data"})),
+        SharedState(
+            Info,
+            "message",
+            _itself,
+            is_it=True,
+            fixed=frozenset({"message", "data"}),
+            carries=frozenset({"message"}),
+        ),
         SharedState(Countdown, "wait", _itself, is_it=True),
         SharedState(as_completed, "wait", _itself, is_it=True),
         SharedState(_Results, "results", _itself, is_it=True),

@@ -18,18 +18,19 @@ from typing import Any
 from sim._dependence import (
     cancellation,
     channels,
+    declared,
     events,
     nurseries,
     run_variables,
-    servers,
     tasks,
     testing,
     threads,
     waiting,
 )
 from sim._dependence.footprint import Active, Recorder
+from sim._run.libraries import no_newcomers
 
-servers_noticed = servers.noticed
+servers_noticed = declared.noticed
 
 _KINDS = (
     events,
@@ -40,7 +41,7 @@ _KINDS = (
     tasks,
     run_variables,
     threads,
-    servers,
+    declared,
     testing,
 )
 
@@ -50,7 +51,7 @@ def recorded() -> Generator[Recorder]:
     """Record what steps touch, until the block ends."""
     recorder = Recorder()
     before = Active.recorder
-    with contextlib.ExitStack() as stack:
+    with no_newcomers(), contextlib.ExitStack() as stack:
         for kind in _KINDS:
             for owner, name, wrapper in _wrappers(kind.wrappers, recorder):
                 if name in vars(owner):

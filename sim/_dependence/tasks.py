@@ -6,9 +6,10 @@ respect: he does not commute with any step of that task. (With `TaskStatus.start
 nursery; that counts as a write of the task as well, whoever calls it.)
 
 The same holds of its coroutine, its context and what it has left for whoever wakes it, which are plain
-attributes that Trio uses all the time: only what the program's own code does to them counts, and Trio, the
-simulator and servers note what they do by other means. The name of a task hardly ever changes, so it is an
-object of its own. A coroutine can be looked at also by who has kept it, with the means of `inspect`.
+attributes that Trio uses all the time: only what the program's own code does to them counts. What Trio, the
+simulator and libraries that declare what tasks share do is noted by other means. The name of a task hardly
+ever changes, so it is an object of its own. A coroutine can be looked at also by who has kept it, with the
+means of `inspect`.
 
 The statistics of a run count the tasks and how many can go on, which every step changes. So they commute with
 no step of any task.
@@ -27,6 +28,7 @@ import trio
 
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper
+from sim._run.libraries import is_of_library
 from sim._run.step import Operation
 from sim._trio import PARKING_LOTS, Runner
 
@@ -74,11 +76,11 @@ def _walked(recorder: Recorder) -> Wrapper:
 
 
 # Whose looks at plain attributes of tasks are none.
-_INSIDE: Final = "trio.", "trio_genserver.", "sim._"
+_INSIDE: Final = "trio.", "sim._"
 
 
 def _is_of_program(frame: FrameType) -> bool:
-    return not frame.f_globals.get("__name__", "").startswith(_INSIDE)
+    return not frame.f_globals.get("__name__", "").startswith(_INSIDE) and not is_of_library(frame)
 
 
 def _kept(recorder: Recorder, name: str) -> Wrapper:

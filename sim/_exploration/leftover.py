@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
+from sim._run.libraries import declares
 from sim._run.looking import (
     attributes_of,
     basic_text,
@@ -45,7 +46,7 @@ State: TypeAlias = dict[str, str]
 _CONTAINERS: Final[tuple[Any, ...]] = (list, dict, set, frozenset, tuple, deque, bytearray)
 _CACHES: Final = type(lru_cache(len))
 _NAMESPACES: Final = (types.SimpleNamespace, threading.local)
-_OF_THE_HARNESS: Final = ("sim", "trio", "trio_genserver", "_pytest")
+_OF_THE_HARNESS: Final = ("sim", "trio", "_pytest")
 _DEPTH: Final = 3
 _LONGEST: Final = 60
 _MANY: Final = 2_000
@@ -140,7 +141,8 @@ def _of_program(name: str, names: dict[str, Any], scenario: Any) -> bool:
     if name == module_name_of(scenario):
         return True
     path = names.get("__file__")
-    own = name.partition(".")[0] not in _OF_THE_HARNESS
+    top = name.partition(".")[0]
+    own = top not in _OF_THE_HARNESS and not declares(top)
     return type(path) is str and own and not is_library(path)
 
 

@@ -14,8 +14,9 @@ from sim._dependence.footprint import Recorder
 from sim._dependence.recording import servers_noticed
 from sim._kernel.on_trio import crash, injected_crash, scope_around
 from sim._kernel.scopes import Owner, Scopes, covers, seen_by
+from sim._run.libraries import SharedClass, in_program
 from sim._run.step import Operation, TaskId
-from sim._run.trace import in_program, short_name
+from sim._run.trace import short_name
 from sim._trio import RUN_CONTEXT
 from sim.faults import EVERYONE, OF_THREADS, FaultKind, FaultPlan
 
@@ -70,7 +71,7 @@ class FaultInjector:
         self._scopes = Scopes(package)
         self.picks = plan.tasks != EVERYONE
         # Of each server's own task: what stands for the server, and what can be done with it.
-        self._servers: dict[TaskId, tuple[Any, Any]] = {}
+        self._servers: dict[TaskId, tuple[Any, SharedClass]] = {}
         # The scopes that we have put around tasks, in the order in which these came into being.
         self._around: dict[Any, Any] = {}
         # What could be struck after the last step.
@@ -294,10 +295,10 @@ class FaultInjector:
     def _is_alive(self, task: Any) -> bool:
         return task._cancel_status is not None
 
-    def _noticed(self, server: Any, shared: Any) -> None:
+    def _noticed(self, server: Any, shared: SharedClass) -> None:
         self._servers[self._ids()[RUN_CONTEXT.task]] = server, shared
 
-    def _server_of(self, task: Any) -> tuple[Any, Any] | None:
+    def _server_of(self, task: Any) -> tuple[Any, SharedClass] | None:
         """The server for which a task acts: its own, or one that a task of it has started."""
         identity = self._ids()[task]
         for length in range(len(identity), -1, -1):
@@ -313,9 +314,11 @@ class FaultInjector:
         if found is None:
             return self.picks
         server, shared = found
-        if not self.picks and shared.supervises(server):
+        if not self.picks and shared.supervises is not None and shared.supervises(server):
             return False
-        return in_program(task) or shared.alive(server)
+        return in_program(task) or (
+            shared.crash is not None and (shared.alive is None or shared.alive(server))
+        )
 
     def _crash(self, task: Any) -> None:
         found = self._server_of(task)
@@ -325,6 +328,7 @@ class FaultInjector:
             # It waits for a message, say: no code that could have a bug is running. But a timer or a
             # connection of the server could have failed just now.
             server, shared = found
+            assert shared.crash is not None
             shared.crash(server, injected_crash(task))
 
 

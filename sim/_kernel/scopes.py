@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 
 import trio
 
+from sim._run.libraries import declares
 from sim._run.trace import is_machinery, place
 from sim._trio import running_task
 from sim._world.escapes import belongs_to_the_run
@@ -178,7 +179,7 @@ class Scopes:
         if top == self._package:
             return Owner.PROGRAM
         path = frame.f_code.co_filename
-        if top == "trio_genserver" or "site-packages" in path or "dist-packages" in path:
+        if declares(top) or "site-packages" in path or "dist-packages" in path:
             return Owner.LIBRARY
         return Owner.PROGRAM
 

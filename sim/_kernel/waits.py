@@ -11,15 +11,16 @@ variable or in an attribute of one, could end the wait, and those are named.
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
 import trio
 
+from sim._run.libraries import SharedClass, is_of_library, shared_classes
 from sim._run.looking import attributes_of, class_name, is_a, slots_of, text_of
 from sim._run.trace import is_machinery, place, short_name
 from sim._run.wait_graph import WaitingTask
@@ -83,7 +84,7 @@ class _Graph:
             where=tuple(
                 place(frame, line)
                 for frame, line in (*self._frames[task], *_frames_of_thread(self._frames[task]))
-                if not is_machinery(frame) and not _is_of_servers(frame)
+                if not is_machinery(frame) and not is_of_library(frame)
             ),
             label=self._labels[task],
             what=wait.what,
@@ -149,7 +150,7 @@ class _Graph:
         call = None
         ours = True
         for frame, _ in self._frames[task]:
-            machinery = is_machinery(frame) or _is_of_servers(frame)
+            machinery = is_machinery(frame) or is_of_library(frame)
             if machinery and ours:
                 call = frame
             ours = not machinery
@@ -157,24 +158,27 @@ class _Graph:
 
     def _server(self, task: Any, call: FrameType) -> _Wait | None:
         """A server that waits for a message, or somebody who waits for a server."""
-        if not _is_of_servers(call):
+        if not is_of_library(call):
             return None
-        package: Any = sys.modules["trio_genserver"]
-        kinds = [shared for shared in package.shared_state() if shared.server is not None]
+        declared = shared_classes()
+        kinds = [(shared.owner, shared.server) for shared in declared if shared.server is not None]
         for value in call.f_locals.values():
-            for shared in kinds:
-                if is_a(value, shared.owner):
-                    process = shared.server(value)
+            for owner, server_of in kinds:
+                if is_a(value, owner):
+                    process = server_of(value)
                     serving = [other for other in self._frames if self._has_self(other, process)]
-                    if task in serving:
+                    if task in serving and self._is_in(task, _codes_of_task(process, declared)):
                         return _Wait("a message")
                     message = call.f_locals.get("message")
                     what = "a server" if message is None else f"the answer to {text_of(message)}"
-                    return _Wait(what, _FROM, serving)
+                    return _Wait(what, _FROM, [other for other in serving if other is not task])
         return None
 
     def _has_self(self, task: Any, target: object) -> bool:
         return any(frame.f_locals.get("self") is target for frame, _ in self._frames[task])
+
+    def _is_in(self, task: Any, codes: set[CodeType]) -> bool:
+        return any(frame.f_code in codes for frame, _ in self._frames[task])
 
     def _who_has(self, but: Any, is_it: Callable[[Any], bool]) -> Iterator[Any]:
         for task, frames in self._frames.items():
@@ -182,6 +186,15 @@ class _Graph:
                 is_it(value) for frame, _ in frames if not is_machinery(frame) for value in _reachable(frame)
             ):
                 yield task
+
+
+def _codes_of_task(server: object, declared: Sequence[SharedClass]) -> set[CodeType]:
+    """The code of what a server's own task runs."""
+    return {
+        inspect.unwrap(getattr(type(server), shared.task)).__code__
+        for shared in declared
+        if shared.task is not None and is_a(server, shared.owner)
+    }
 
 
 def _worker(frames: Sequence[tuple[FrameType, int]]) -> Worker | None:
@@ -215,7 +228,3 @@ def _reachable(frame: FrameType) -> Iterator[Any]:
 def _other_end(end: Any, value: Any) -> bool:
     wanted = trio.MemoryReceiveChannel if is_a(end, trio.MemorySendChannel) else trio.MemorySendChannel
     return is_a(value, wanted) and bool(value._state is end._state and not value._closed)
-
-
-def _is_of_servers(frame: FrameType) -> bool:
-    return bool(frame.f_globals.get("__name__", "").startswith("trio_genserver."))

@@ -6,7 +6,7 @@ an error is made again from its fields, and its cause with it. What cannot be pi
 lambda, a local class) arrives as an `Unpicklable`, a cause as an `UnpicklableError`, and prints as it did:
 who reports an error must not fail over it.
 
-trio_genserver has the same for its own errors; neither package needs the other.
+Other packages do the same for their own errors; none of them needs this one for it.
 """
 
 from __future__ import annotations

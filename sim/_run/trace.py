@@ -157,14 +157,6 @@ def location(task: Any) -> str:
     return place(*frames[0]) if frames else ""
 
 
-def in_program(task: Any) -> bool:
-    """Whether the task is in code of the program, and not of Trio or of the servers' library alone."""
-    return any(
-        not is_machinery(frame) and not frame.f_globals.get("__name__", "").startswith("trio_genserver.")
-        for frame, _ in task.iter_await_frames()
-    )
-
-
 def _stack(task: Any) -> tuple[str, ...]:
     """Every line of the program that the task is in, outermost first."""
     if task.coro.cr_frame is None:

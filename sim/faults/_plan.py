@@ -13,8 +13,8 @@ control.
     they are given up, and nothing else.
 ``crash``
     Raises `InjectedCrash` in the task, out of what it awaits. What a bug in the task, or in what it
-    talks to, could have done just here. A server of `trio_genserver` that is in none of its callbacks
-    crashes as it would if a task of its own did. Unless the plan names others, this strikes servers (and
+    talks to, could have done just here. A server that is in none of its callbacks crashes as it would
+    if a task of its own did, if its library says how. Unless the plan names others, this strikes servers (and
     the tasks that they start, but no supervisors); in a program that has none, it strikes any task.
 ``expire``
     Moves the clock to a deadline that covers a task, innermost or not: the machine was so slow that the time

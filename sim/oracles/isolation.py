@@ -35,6 +35,7 @@ from sim._dependence.footprint import Active
 from sim._dependence.shared import Shared
 from sim._exploration.explore import explore
 from sim._run import arguments
+from sim._run.libraries import carried_by, declares
 from sim._run.step import CLOCK, Step, TaskId
 from sim._run.strategy import ChoiceKind, Strategy
 from sim._run.trace import location, short_name
@@ -44,7 +45,7 @@ from sim.strategies._happens_before import Event, HappensBefore
 Scenario: TypeAlias = Callable[[], Awaitable[object]]
 
 _CONTAINERS: Final = (list, dict, set, deque, bytearray)
-_NOT_THE_PROGRAMS: Final = sys.stdlib_module_names | {"trio", "sim", "trio_genserver", "outcome"}
+_NOT_THE_PROGRAMS: Final = sys.stdlib_module_names | {"trio", "sim", "outcome"}
 # Objects that one look at a task follows; a program whose tasks reach more is looked at in part.
 _LIMIT: Final = 10_000
 
@@ -271,15 +272,15 @@ def _reach(roots: Iterable[Any]) -> list[Any]:
             pending.extend(target)
         elif isinstance(target, Shared):
             pending.append(target._value)
-        elif type(target).__module__.startswith("trio_genserver."):
-            # A message on its way: what it says is the program's.
-            pending.extend(getattr(target, name, None) for name in ("message", "args", "kwargs"))
+        else:
+            # Of a message on its way, what it says is the program's.
+            pending.extend(carried_by(target) or ())
     return found
 
 
 def _is_of_the_program(target: Any) -> bool:
-    kind = type(target)
-    return hasattr(target, "__dict__") and kind.__module__.partition(".")[0] not in _NOT_THE_PROGRAMS
+    package = type(target).__module__.partition(".")[0]
+    return hasattr(target, "__dict__") and package not in _NOT_THE_PROGRAMS and not declares(package)
 
 
 def _content(target: Any) -> Sequence[Any]:

@@ -267,7 +267,6 @@ def test_reduction_sees_every_outcome(program: Program) -> None:
 VALUES = {
     *(
         "AnyOf",
-        "Job",
         "From",
         "waiting_for",
         "waiting_for_end",

@@ -1,41 +1,32 @@
-"""Servers of `trio_genserver`: whatever touches one server does not commute, other things do.
+"""What libraries declare (`sim._run.libraries`): steps that touch the same declared object do not commute.
 
-A server's mailbox is no Trio object as long as it is empty: a message is handed to the waiting task,
-or its handler is even run by the caller. So servers are told of here, and coarsely: a server is one
-object, and written by each step of its task and of the tasks that it has created, and by each step that
-looks at an attribute of it, of its requests, of its children. Messages to different servers commute, two to
-one server do not.
+Each look at an attribute of a declared class is noted. Noting calls of methods instead would forget whatever
+is reached in another way: through a base class or a subclass, a coroutine that runs later than it is made, a
+field of a helper.
 
-The package itself says which classes hold what tasks share (`trio_genserver.shared_state`, part of its
-instrument interface); here each look at an attribute of theirs is noted. Noting calls of methods instead, as
-the first version did, forgot whatever was reached in another way: over a base class or a subclass, a
-coroutine that runs later than it is made, a field of a helper. An instrument alone would not do: it is told
-of messages and not of looks, and with one installed no handler is run by its caller, so the program explored
-would be another one. The package is imported only when footprints are wanted.
+A server is one object, however much belongs to it. Each step of its task, and of the tasks that it starts,
+writes it, and so does each step that looks at an attribute of it, of its requests, of its children. Messages
+to different servers commute, two to one server do not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import MemberDescriptorType
 from typing import Any
 
 from sim._dependence.footprint import Recorder
 from sim._dependence.wrap import Wrapper
+from sim._run.libraries import SharedClass, no_newcomers, shared_classes
 from sim._run.looking import is_a, members_of, mro_of
 from sim._run.step import Operation
 
 
 def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
-    try:
-        package: Any = importlib.import_module("trio_genserver")
-    except ImportError:  # sim is used without it
-        return
     looking = _Looking()
-    for shared in package.shared_state():
+    for shared in shared_classes():
         owner = shared.owner
         if shared.is_it or shared.is_one:
             give_name = recorder.made_once if shared.is_one else recorder.made
@@ -49,7 +40,8 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
                 member = cls.__dict__.get(name)
                 if member is not None:
                     yield cls, name, looking.within(member)
-        yield from _watching(recorder, shared, looking)
+        if shared.of is not None:
+            yield from _watching(recorder, shared, shared.of, looking)
 
 
 def _family(owner: Any) -> list[Any]:
@@ -91,11 +83,13 @@ class _Looking:
         return looks
 
 
-def _watching(recorder: Recorder, shared: Any, looking: _Looking) -> Iterable[Wrapper]:
+def _watching(
+    recorder: Recorder, shared: SharedClass, of: Callable[[Any], object], looking: _Looking
+) -> Iterable[Wrapper]:
     """Note each look at an attribute, and each change of one, as an access of what stands for its object."""
     owner: Any = shared.owner
     get, put = owner.__getattribute__, owner.__setattr__
-    of, kind, fixed, cells = shared.of, shared.kind, shared.fixed, shared.cells
+    kind, fixed, cells = shared.kind, shared.fixed, shared.cells
     # By the class of an instance: what is no state of it.
     ignored: dict[type[object], set[str]] = {}
 
@@ -159,19 +153,14 @@ def _task(recorder: Recorder, run: Callable[[Any], Awaitable[Any]], kind: str) -
 
 
 @contextlib.contextmanager
-def noticed(notice: Callable[[Any, Any], None]) -> Generator[None]:
+def noticed(notice: Callable[[Any, SharedClass], None]) -> Generator[None]:
     """Tell of each server that begins, in its task and before anything of it has run, until the block ends.
 
     Args:
-        notice: called with what stands for the server, and the `SharedState` that says what to do with it.
+        notice: called with what stands for the server, and the `SharedClass` that says what to do with it.
     """
-    try:
-        package: Any = importlib.import_module("trio_genserver")
-    except ImportError:
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        for shared in package.shared_state():
+    with no_newcomers(), contextlib.ExitStack() as stack:
+        for shared in shared_classes():
             if shared.task is not None:
                 run = getattr(shared.owner, shared.task)
                 stack.callback(setattr, shared.owner, shared.task, run)
@@ -180,7 +169,7 @@ def noticed(notice: Callable[[Any, Any], None]) -> Generator[None]:
 
 
 def _telling(
-    run: Callable[[Any], Awaitable[Any]], shared: Any, notice: Callable[[Any, Any], None]
+    run: Callable[[Any], Awaitable[Any]], shared: SharedClass, notice: Callable[[Any, SharedClass], None]
 ) -> Callable[[Any], Any]:
     @functools.wraps(run)
     async def ran(self: Any) -> Any:
