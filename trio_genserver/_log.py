@@ -76,10 +76,10 @@ def admits(server: Reference, kind: str) -> bool:
     if not logger.isEnabledFor(KINDS[kind][1]):
         return False
     # Its own first: one child that fails again and again uses up nothing of the others'.
-    if not _admit(server, kind, kind, MOST):
+    if not _admit(server, kind, MOST):
         return False
     parent = _supervisor_of(server._process)
-    return parent is None or _admit(parent, f"children {kind}", kind, MOST_OF_ALL)
+    return parent is None or _admit(parent, f"children {kind}", MOST_OF_ALL)
 
 
 def report(
@@ -143,7 +143,7 @@ def _add_up(child: Reference, supervisor: Reference) -> None:
             window.left_out = 0
 
 
-def _admit(server: Reference, key: str, kind: str, most: int) -> bool:
+def _admit(server: Reference, key: str, most: int) -> bool:
     window = _window(server, key, most)
     now = trio.current_time()
     if now - window.begun >= SECONDS:
