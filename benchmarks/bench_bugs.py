@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sim
+from examples.planted import PLANTED, PlantedRace
 from sim._exploration.jobs import SAMPLING
-from sim.scenarios.planted import PLANTED, PlantedRace
 from sim.strategies import STRATEGIES
 
 __all__ = ["executions_to_failure", "main", "markdown"]

@@ -19,8 +19,8 @@ from pathlib import Path
 import trio
 
 import sim
+from examples.todo_cache import broken_cache, right_cache
 from sim.report import describe_failure, describe_result
-from sim.scenarios.todo_cache import broken_cache, right_cache
 from todo import BadInput, BadLine, Entry, TodoServer, check_list_name, open_system
 from todo.formats import DEFAULT_LIST, READERS, format_of
 
@@ -135,7 +135,7 @@ def explore_both() -> None:
         raise DemoFailed(f"the token {failure.token} did not replay to the same error")
     print(f"\n6. replayed from its token {failure.token}: the same error again")
     print(f"     {type(replayed[0].error).__name__}: {replayed[0].error}")
-    print(f"     see it yourself: sim replay sim.scenarios.todo_cache:broken_cache {failure.token}")
+    print(f"     see it yourself: sim replay examples.todo_cache:broken_cache {failure.token}")
 
 
 def main(arguments: list[str]) -> int:

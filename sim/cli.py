@@ -132,7 +132,7 @@ def main() -> None:
 @click.argument("modules", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def list_command(modules: tuple[str, ...], as_json: bool) -> int:
-    """List the scenarios in MODULES; without any, those that come with sim."""
+    """List the scenarios in MODULES; without any, those of the examples in this repository."""
     with _program_output(as_json):
         loaded = [(name, load_module(name)) for name in modules]
         loaded = loaded or [(module.__name__, module) for module in ready_made()]

@@ -7,6 +7,7 @@ by its name. Inside of a room, and between any modules, imports go in no circle.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -36,6 +37,20 @@ ROOMS: Final = {
         "sim.__main__",
     ),
 }
+
+
+FOREIGN: Final = re.compile(r"trio_genserver|(?<!\w)todo(?!\w)")
+"""What `sim` knows nothing of, in code, comments and texts."""
+
+
+def test_the_simulator_names_no_other_package_of_the_repository() -> None:
+    naming = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "sim").rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if FOREIGN.search(line)
+    ]
+    assert not naming, "\n".join(naming)
 
 
 def modules_of(package: str) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from sim._exploration.exploration import Scenario
 from sim._run.errors import WrongUse
+from sim.scenarios import EXAMPLES, examples_folder
 
 
 def load_scenario(name: str) -> Scenario:
@@ -64,11 +65,16 @@ def load_module(name: str) -> ModuleType:
 
 
 def ready_made() -> Iterator[ModuleType]:
-    """The modules with the scenarios that come with the simulator."""
-    package = importlib.import_module("sim.scenarios")
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_"):
-            yield load_module(f"{package.__name__}.{info.name}")
+    """The modules with the scenarios of the examples.
+
+    Raises:
+        WrongUse: there are no examples here.
+    """
+    folder = examples_folder()
+    if folder is None:
+        raise WrongUse("name a module: the examples are in the repository, and not installed with sim")
+    for info in pkgutil.iter_modules([folder], f"{EXAMPLES}."):
+        yield load_module(info.name)
 
 
 def scenarios(module: ModuleType) -> Iterator[tuple[str, Scenario]]:

@@ -174,7 +174,7 @@ class Scopes:
     def _find_owner(self, frame: FrameType) -> Owner:
         module = str(frame.f_globals.get("__name__", ""))
         top = module.partition(".")[0]
-        if top == "trio" or is_machinery(frame) or (top == "sim" and not module.startswith("sim.scenarios.")):
+        if top in ("trio", "sim") or is_machinery(frame):
             return Owner.MACHINERY
         if top == self._package:
             return Owner.PROGRAM

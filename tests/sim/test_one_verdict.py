@@ -136,7 +136,7 @@ def test_cache_that_draws_in_the_first_run_only_hides_no_bug_and_is_none() -> No
 
 def test_scenario_of_the_todo_cache_finds_its_bug_in_a_fresh_process() -> None:
     program = (
-        "import sim, sim.scenarios.todo_cache as cases\n"
+        "import sim, examples.todo_cache as cases\n"
         "(failure,) = sim.explore(cases.broken_cache).failures\n"
         "print(type(failure.error).__name__)\n"
         "(again,) = sim.replay(cases.broken_cache, failure.token).failures\n"
@@ -154,7 +154,7 @@ def test_scenario_of_the_todo_cache_finds_its_bug_in_a_fresh_process() -> None:
     assert found == again
     assert found in ("TwoServers", "OperationRefused", "AssertionError")
     elsewhere = (
-        "import sim, sim.scenarios.todo_cache as cases\n"
+        "import sim, examples.todo_cache as cases\n"
         f"(failure,) = sim.replay(cases.broken_cache, {token!r}).failures\n"
         "print(type(failure.error).__name__)"
     )

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 import sim
-from sim.scenarios.todo_cache import TwoServers, broken_cache, clients_that_give_up, right_cache
+from examples.todo_cache import TwoServers, broken_cache, clients_that_give_up, right_cache
 from todo import OperationRefused
 
 

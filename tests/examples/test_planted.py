@@ -7,7 +7,7 @@ import pytest
 import trio
 
 import sim
-from sim.scenarios.planted import PLANTED, PromiseBroken
+from examples.planted import PLANTED, PromiseBroken
 
 # The rarest takes a random walk some hundred executions.
 BUDGET = 2_000

@@ -4,7 +4,7 @@ For trying a strategy, or the whole simulator: whatever does not find the bug is
 whatever reports one in a twin raises false alarms. `benchmarks/bench_bugs.py` counts how many
 executions each strategy needs. One of them, from the command line::
 
-    sim explore sim.scenarios.planted.waiting:lost_wakeup
+    sim explore examples.planted.waiting:lost_wakeup
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sim.scenarios.planted import cancellation, lifetimes, messages, servers, shared_state, waiting
-from sim.scenarios.planted._planted import PlantedRace, PromiseBroken
+from examples.planted import cancellation, lifetimes, messages, servers, shared_state, waiting
+from examples.planted._planted import PlantedRace, PromiseBroken
 
 __all__ = ["PLANTED", "PlantedRace", "PromiseBroken"]
 

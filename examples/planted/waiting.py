@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import trio
 from trio.lowlevel import checkpoint
 
+from examples.planted._planted import PlantedRace, require
 from sim._dependence.shared import Shared
-from sim.scenarios.planted._planted import PlantedRace, require
 
 
 async def lost_wakeup() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sim
-from sim.scenarios.todo_crash import Lost, a_call_survives, a_cast_survives
+from examples.todo_crash import Lost, a_call_survives, a_cast_survives
 
 
 def test_an_entry_whose_call_returned_is_never_lost() -> None:

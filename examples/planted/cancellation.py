@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 import trio
 from trio.lowlevel import checkpoint
 
+from examples.planted._planted import PlantedRace, require
 from sim._dependence.shared import Shared
-from sim.scenarios.planted._planted import PlantedRace, require
 
 
 async def _cancel_somewhere(work: Callable[[], Awaitable[None]]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import trio
 from trio.lowlevel import checkpoint
 
+from examples.planted._planted import PlantedRace, require
 from sim._dependence.shared import Shared
-from sim.scenarios.planted._planted import PlantedRace, require
 
 
 async def _ask_twice(*, a_channel_each: bool) -> None:
