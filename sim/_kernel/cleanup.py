@@ -41,7 +41,7 @@ def cancel_everything(
     nurseries.cancel()
     turns = _TakeTurns()
     with findings.closed(), contextlib.suppress(BudgetUsedUp):
-        while runner.runq or scheduler.wake_by_time() or close_generators():
+        while runner.runq or scheduler.time.wake() or close_generators():
             scheduler.step_until_idle(turns, None)
             findings.first = None
     scheduler.steps, scheduler.log = steps, log

@@ -140,7 +140,7 @@ class Kernel:
         try:
             # Not the runner's main task: of that one, Trio keeps the outcome to itself.
             root = self._spawn_root(scenario)
-            scheduler.name_root(root)
+            scheduler.identities.name_root(root)
             self.invariants.begin_execution()
             if strategy.wants_footprints:
                 assert self._recorder is not None
@@ -154,7 +154,7 @@ class Kernel:
                     self._recorder.made(scheduler.faults, "faults")
             self._run(strategy, trace)
         except RepetitionDiverged as diverged:
-            diverged.where = scheduler.describe_places(diverged.task)
+            diverged.where = scheduler.reports.describe_places(diverged.task)
             raise
         except Abandoned:
             abandoned = True
@@ -217,11 +217,11 @@ class Kernel:
             scheduler.step_until_idle(strategy, trace)
             if findings.first is not None:
                 return
-            if not self._only_daemons_left() and scheduler.wake_by_time():
-                scheduler.find_overdue(scheduler.clock.elapsed)
+            if not self._only_daemons_left() and scheduler.time.wake():
+                scheduler.time.find_overdue(scheduler.clock.elapsed)
             elif not self._finish_up():
                 if not isinstance(findings.root, Error):
-                    scheduler.find_overdue(math.inf)
+                    scheduler.time.find_overdue(math.inf)
                 return
             if findings.first is not None:
                 return
@@ -261,14 +261,14 @@ class Kernel:
             let_executors_end(self._threads.own())
 
         task = self._spawn_background(exit_program, "<end of the program>")
-        self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
+        self._scheduler.reports.clock(spawned=[self._scheduler.identities.name_child(ROOT, task)])
 
     def _close_generators(self) -> bool:
         """Nobody can go on: start to close the async generators that were left half-way, if there are any."""
         task = self._start_closing_generators()
         if task is None:
             return False
-        self._scheduler.report_clock(spawned=[self._scheduler.name_child(ROOT, task)])
+        self._scheduler.reports.clock(spawned=[self._scheduler.identities.name_child(ROOT, task)])
         return True
 
     def _start_closing_generators(self) -> Any:
@@ -404,20 +404,21 @@ class Kernel:
             yield None
             return
         scheduler = self._scheduler
-        scheduler.faults = FaultInjector(
+        faults = FaultInjector(
             plan,
             package,
             partial(scheduler.choose, ChoiceKind.FAULT),
             lambda: scheduler.ids,
             lambda: scheduler.clock.now,
-            scheduler.move_clock,
+            scheduler.time.move,
             self._recorder,
         )
+        scheduler.let_strike(faults)
         try:
-            with scheduler.faults.watching():
-                yield scheduler.faults
+            with faults.watching():
+                yield faults
         finally:
-            scheduler.faults = None
+            scheduler.let_strike(None)
 
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:

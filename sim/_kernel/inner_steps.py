@@ -137,7 +137,7 @@ class InnerSteps:
         if recorder is not None and recorder.noting:
             # Whatever else anybody does comes before or after.
             recorder.cancelled_all(scheduler.ids)
-        scheduler.move_clock(moment)
+        scheduler.time.move(moment)
         return True
 
     def _step(self, thread: Any) -> None:

@@ -7,9 +7,8 @@ Trio's own code, unmodified.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from outcome import Error, Outcome, Value
 
@@ -17,14 +16,16 @@ from sim._dependence.footprint import Recorder
 from sim._kernel.fairness import UNSEEN, Fairness
 from sim._kernel.faults import FaultInjector
 from sim._kernel.findings import Findings
+from sim._kernel.identities import Identities
 from sim._kernel.invariants import Invariants
 from sim._kernel.looked_at import WATCHED, LoopWatch
 from sim._kernel.on_trio import RESUME
-from sim._kernel.time import expire, io_wait
+from sim._kernel.step_reports import StepReports
+from sim._kernel.time import Time, expire
 from sim._run.choices import ChoiceLog
-from sim._run.step import CLOCK, ROOT, Ending, Step, TaskId
-from sim._run.strategy import CUT, ChoiceKind, RepetitionDiverged, Strategy
-from sim._run.trace import Trace, location, short_name
+from sim._run.step import CLOCK, ROOT, TaskId
+from sim._run.strategy import CUT, ChoiceKind, Strategy
+from sim._run.trace import Trace
 from sim._trio import CHECKPOINT, DETACH, FRAMES_TO_DROP, RUN_CONTEXT, WAIT
 from sim._world.clock import VirtualClock
 
@@ -42,12 +43,14 @@ class Cut(Exception):
 
 
 class Scheduler:
-    """Steps tasks, names them, lets time pass, and notes the choices that are made.
+    """Steps tasks, and notes the choices that are made.
 
     Attributes:
         clock: the time of the execution.
+        time: lets it pass.
         log: its choices so far.
-        ids: of each task, which it is: the same in all executions that choose the same.
+        identities: which task is which.
+        reports: what the strategy is told of the steps.
         steps: how many were made, the current one included.
         max_steps: how many may be.
         strategy: makes the choices; None between executions, and while one is cleaned up after.
@@ -68,21 +71,20 @@ class Scheduler:
         self._recorder = recorder
         self._findings = findings
         self._trace: Trace | None = None
-        # How many children each identity has made.
-        self._children: dict[TaskId, int] = {}
-        # The identities the other way round, for a strategy with a script; how many of its steps were made.
-        self._named: dict[TaskId, Any] = {}
-        self._scripted = 0
         self.clock = VirtualClock()
         self.log = ChoiceLog()
-        self.ids: dict[Any, TaskId] = {}
+        self.identities = Identities()
         self.steps: int = 0
         self.left: tuple[TaskId, ...] = ()
         self.inner_steps: int = 0
         self.strategy: Strategy | None = None
-        self.invariants = Invariants(lambda: self.clock.elapsed, lambda: self.ids)
+        self.invariants = Invariants(lambda: self.clock.elapsed, lambda: self.identities.ids)
         self.faults: FaultInjector | None = None
         self.fairness = Fairness()
+        self.reports = StepReports(runner, self.identities, self.invariants)
+        self.time = Time(
+            runner, self.clock, self.identities, self.reports, self.fairness, self.invariants, findings
+        )
         self.watch: LoopWatch | None = None
         self.begin_inside()
 
@@ -91,45 +93,34 @@ class Scheduler:
         self.strategy = strategy
         self._trace = trace
         self.watch = LoopWatch() if trace is not None else None
-        self._children = {}
-        self._named = {}
-        self._scripted = 0
+        self.identities.begin()
+        self.reports.begin(strategy)
         self.clock.start_clock()
         self.fairness.begin()
         self.log.clear()
-        self.ids = {}
         self.steps = 0
         self.left = ()
         self.begin_inside()
 
     def close(self) -> None:
         """Make no choice any more by the strategy, and note nothing in the trace."""
-        self.strategy = self._trace = self.watch = None
+        self.strategy = self.reports.strategy = self._trace = self.watch = None
         self.fairness.release(self._runner.runq)
 
     def forget_tasks(self) -> None:
         """Hold no task any more."""
-        self.ids = {}
-        self._named = {}
+        self.identities.forget()
         self.fairness.begin()
 
-    def name_root(self, task: Any) -> None:
-        """Give the task that runs the scenario its identity."""
-        self.ids[task] = ROOT
-        self._named[ROOT] = task
-        if self.faults is not None:
-            self.faults.begins(task)
+    @property
+    def ids(self) -> dict[Any, TaskId]:
+        """The identity of each task of the execution."""
+        return self.identities.ids
 
-    def name_child(self, parent: TaskId, task: Any) -> TaskId:
-        """Give a task the identity of its parent's next child."""
-        number = self._children.get(parent, 0)
-        self._children[parent] = number + 1
-        identity = (*parent, number)
-        self.ids[task] = identity
-        self._named[identity] = task
-        if self.faults is not None:
-            self.faults.begins(task)
-        return identity
+    def let_strike(self, faults: FaultInjector | None) -> None:
+        """Let faults strike after the steps of the next executions, or none any more."""
+        self.faults = self.reports.faults = faults
+        self.identities.on_birth = None if faults is None else faults.begins
 
     # Choices and notes of the program's, through other modules of this package.
 
@@ -174,73 +165,7 @@ class Scheduler:
 
     def name_inside(self, creator: Any) -> None:
         """In the middle of a step: name the tasks that it has created so far."""
-        self.inner_tasks += self._identify(creator, self.others)
-
-    # Time.
-
-    def move_clock(self, until: float) -> None:
-        """Let time pass until a moment."""
-        self.clock.now = max(self.clock.now, until)
-        expire(self._runner.deadlines, self.clock.now)
-
-    def wake_by_time(self) -> bool:
-        """Nothing is runnable: let those go on that wait for that, or time pass.
-
-        Returns:
-            False if nothing will ever be runnable again.
-        """
-        runner, ids = self._runner, self.ids
-        idle = runner.waiting_for_idle
-        if idle:
-            # The cushion is in real seconds, of which none pass here: the shortest comes first.
-            cushion = idle.keys()[0][0]
-            with io_wait(runner.instruments, cushion):
-                pass
-            while idle and idle.keys()[0][0] == cushion:
-                _, task = idle.popitem(0)
-                runner.reschedule(task)
-        else:
-            while not runner.runq:
-                deadline = runner.deadlines.next_deadline()
-                if deadline == math.inf:
-                    return False
-                with io_wait(runner.instruments, self.clock.deadline_to_sleep_time(deadline)):
-                    self.clock.now = max(self.clock.now, deadline)
-                expire(runner.deadlines, self.clock.now)
-        # An abort function may have started some.
-        made = [self.name_child(ROOT, task) for task in runner.runq if task not in ids]
-        runner.runq.sort(key=ids.__getitem__)
-        woken = [ids[task] for task in runner.runq]
-        self.report_clock(spawned=made, woken=[one for one in woken if one not in made] if made else woken)
-        return True
-
-    def report_clock(self, *, spawned: Sequence[TaskId] = (), woken: Sequence[TaskId] = ()) -> None:
-        """Tell the strategy of what has come about because nothing else could run any more: a step of the
-        clock.
-
-        Args:
-            spawned: which tasks it has started.
-            woken: which it has made runnable.
-        """
-        strategy = self.strategy
-        if strategy is not None and strategy.wants_footprints:
-            if self.faults is not None:
-                self.faults.look()
-            if self.invariants.watched:
-                self.invariants.after_time()
-            if self._scripted < len(strategy.script):
-                if strategy.script[self._scripted] != CLOCK:
-                    self._diverge(self._scripted)
-                self._scripted += 1
-            else:
-                strategy.step_done(Step(CLOCK, (), tuple(spawned), tuple(woken), Ending.RUNNABLE))
-
-    def find_overdue(self, now: float) -> None:
-        """Find a promise that should have been kept by now."""
-        if self.invariants.watched:
-            overdue = self.invariants.overdue(now)
-            if overdue is not None:
-                self._findings.find(overdue)
+        self.inner_tasks += self.identities.name_new(self._runner.runq, self.others, creator)
 
     # Steps.
 
@@ -255,15 +180,17 @@ class Scheduler:
         invariants = self.invariants
         findings = self._findings
         watched = invariants.watched
-        ids = self.ids
+        ids = self.identities.ids
+        name_new = self.identities.name_new
+        reports = self.reports
         log_index = self.log.indices.append
         log_alternatives = self.log.alternatives.append
         recorder = self._recorder if strategy.wants_footprints else None
         faults = self.faults
         choose = strategy.choose
         choose_task = strategy.choose_task if _wants_identities(strategy) else None
-        script, scripted, script_end = strategy.script, self._scripted, len(strategy.script)
-        named = self._named
+        script, scripted, script_end = strategy.script, reports.scripted, len(strategy.script)
+        named = self.identities.tasks
         schedule = ChoiceKind.SCHEDULE
         context = RUN_CONTEXT
         steps, max_steps = self.steps, self.max_steps
@@ -277,9 +204,9 @@ class Scheduler:
         try:
             while runq:
                 if spinning and self.fairness.is_round_over(runq):
-                    self._scripted = scripted
-                    self._end_round()
-                    scripted = self._scripted
+                    reports.scripted = scripted
+                    self.time.end_round()
+                    scripted = reports.scripted
                     previous = CLOCK
                     if findings.first is not None:
                         return
@@ -289,7 +216,7 @@ class Scheduler:
                         try:
                             index = runq.index(named[script[scripted]])
                         except (KeyError, ValueError):
-                            self._diverge(scripted)
+                            reports.diverge(scripted)
                         scripted += 1
                     else:
                         if spinning and recorder is not None:
@@ -396,11 +323,11 @@ class Scheduler:
                 if faults is not None and (faults.left or recorder is not None):
                     # Whom the step has started may be struck before its own first step.
                     if len(runq) >= runnable:
-                        made += self._identify(task, runnable - 1)
+                        made += name_new(runq, runnable - 1, task)
                     fault = faults.maybe_strike(task, outcome is not None)
                 # What this step has made runnable is at the end of the queue.
                 if len(runq) >= runnable:
-                    made += self._identify(task, runnable - 1)
+                    made += name_new(runq, runnable - 1, task)
                 if again:
                     runq.insert(0, task)
                 elif runq and runq[-1] is task:
@@ -410,7 +337,7 @@ class Scheduler:
                     if broken is not None:
                         findings.find(broken)
                 if noting and recorder is not None:
-                    self._report_step(recorder, task, outcome is not None, runnable - 1, made)
+                    reports.step(recorder, task, outcome is not None, runnable - 1, made, self.inner_tasks)
                 if self.inner_steps:
                     self.inner_steps = self.inner_tasks = 0
                 if len(instruments) > 1 and "after_task_step" in instruments:
@@ -438,100 +365,14 @@ class Scheduler:
                 del task, send, value, message
         finally:
             self.steps = steps
-            self._scripted = scripted
+            reports.scripted = scripted
 
     def _choose_awake(self, choose_task: Callable[[Sequence[TaskId], TaskId], int], previous: TaskId) -> int:
         """Choose among the tasks that do not spin, for a strategy that reduces by partial order."""
-        runq, ids, spinning = self._runner.runq, self.ids, self.fairness.spinning
+        runq, ids, spinning = self._runner.runq, self.identities.ids, self.fairness.spinning
         awake = [place for place, task in enumerate(runq) if task not in spinning]
         index = choose_task([ids[runq[place]] for place in awake], previous)
         return index if index < 0 else awake[index]
-
-    def _end_round(self) -> None:
-        """All that can run spin: let them go on, and time pass if nothing else is left."""
-        runner, ids, fairness = self._runner, self.ids, self.fairness
-        runq = runner.runq
-        woken = [*fairness.spinning]
-        pause = fairness.end_round(runq, ids)
-        made: list[TaskId] = []
-        if pause:
-            before = len(runq)
-            self.move_clock(min(self.clock.now + pause, runner.deadlines.next_deadline()))
-            # An abort function may have started some.
-            made = [self.name_child(ROOT, task) for task in runq[before:] if task not in ids]
-            woken += [task for task in runq[before:] if ids[task] not in made]
-            runq.sort(key=ids.__getitem__)
-        self.report_clock(spawned=made, woken=sorted(ids[task] for task in woken))
-        if pause:
-            self.find_overdue(self.clock.elapsed)
-
-    def _diverge(self, scripted: int) -> NoReturn:
-        """The script cannot be followed further than so many steps: who comes then cannot run."""
-        assert self.strategy is not None
-        runnable = [self.ids[task] for task in self._runner.runq]
-        raise RepetitionDiverged(scripted, self.strategy.script[scripted], runnable)
-
-    def describe_places(self, awaited: Hashable | None) -> str:
-        """Where the tasks stand that can run now, and one that was to run.
-
-        Args:
-            awaited: the identity of that one.
-        """
-        tasks = [
-            task for task, identity in self.ids.items() if identity == awaited or task in self._runner.runq
-        ]
-        return ", ".join(
-            f"{self.ids[task]!r} is {short_name(task.name)} at {location(task) or 'its end'}"
-            for task in tasks
-        )
-
-    def _report_step(self, recorder: Recorder, task: Any, over: bool, before: int, made: int) -> None:
-        """Tell the strategy what a step was.
-
-        Args:
-            recorder: has seen it.
-            task: who made it; it is the first in the queue if it can go on.
-            over: it was its last.
-            before: how many other tasks were runnable before it.
-            made: how many tasks it has created.
-        """
-        runq, ids = self._runner.runq, self.ids
-        can_go_on = bool(runq) and runq[0] is task
-        identity = ids[task]
-        spawned: tuple[TaskId, ...] = ()
-        if made:
-            children = self._children[identity]
-            spawned = tuple((*identity, number) for number in range(children - made, children))
-        woken: tuple[TaskId, ...] = ()
-        first = before + can_go_on
-        # What was made inside of the step may have left the queue again.
-        if len(runq) > first + made - self.inner_tasks:
-            woken = tuple(sorted(ids[other] for other in runq[first:] if ids[other] not in spawned))
-            for other in woken:
-                recorder.woken(other)
-        if self.invariants.watched:
-            self.invariants.add_to(recorder)
-        ending = Ending.FINISHED if over else Ending.RUNNABLE if can_go_on else Ending.BLOCKED
-        assert self.strategy is not None
-        joining = recorder.joining(woken) if woken else ()
-        self.strategy.step_done(Step(identity, recorder.end_step(), spawned, woken, ending, joining))
-
-    def _identify(self, creator: Any, start: int) -> int:
-        """Name the tasks that were created in a step, and bring what it made runnable into an order
-        that is the same in every process: Trio keeps waiting tasks in sets.
-
-        Returns:
-            how many tasks were created.
-        """
-        runq, ids = self._runner.runq, self.ids
-        made = 0
-        for task in runq[start:]:
-            if task not in ids:
-                self.name_child(ids[creator], task)
-                made += 1
-        if len(runq) - start > 1:
-            runq[start:] = sorted(runq[start:], key=lambda task: (task is creator, ids[task]))
-        return made
 
 
 def _wants_identities(strategy: Strategy) -> bool:
