@@ -24,9 +24,9 @@ from typing import Any
 
 from outcome import Error
 
-from sim._dependence.footprint import Active, Recorder
+from sim._dependence.footprint import Recorder
 from sim._dependence.recording import recorded
-from sim._kernel.cleanup import cancel_everything, close_by_force
+from sim._kernel.ending import End
 from sim._kernel.faults import FaultInjector
 from sim._kernel.findings import Ended, Findings
 from sim._kernel.inner_steps import InnerSteps
@@ -37,22 +37,19 @@ from sim._kernel.order import Order
 from sim._kernel.outer_nurseries import OuterNurseries
 from sim._kernel.recursion import RecursionRoom
 from sim._kernel.scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
-from sim._kernel.stand_ins import CallbackQueue, NoInput
+from sim._kernel.stand_ins import NoInput
 from sim._kernel.takeover import renew, taken_over
-from sim._kernel.waits import describe_waits
 from sim._kernel.watchdog import Watchdog
 from sim._run.choices import ChoiceLog
 from sim._run.cycle import described, find_cycle
 from sim._run.draws import Active as Draws
-from sim._run.errors import Deadlock, LeakedTasks, StepBudgetExceeded, WrongUse
-from sim._run.step import ROOT, Operation
+from sim._run.errors import StepBudgetExceeded, WrongUse
 from sim._run.strategy import ChoiceKind, RepetitionDiverged, Strategy
 from sim._run.trace import Trace
-from sim._trio import RUN_CONTEXT, name_asyncgen
+from sim._trio import RUN_CONTEXT
 from sim._world.escapes import guarded
 from sim._world.locks import Tasks
 from sim._world.logs import gathered
-from sim._world.own_threads import executors_go_on, let_executors_end
 from sim._world.pinned import PinnedSources
 from sim._world.threads import THREADS, ThreadSimulation
 from sim._world.worker import Watch
@@ -75,15 +72,13 @@ class Kernel:
         self._interrupts.noticed = lambda: self._findings.find(KeyboardInterrupt())
         self._watch = Watch(self._interrupts.pending)
         self._threads = ThreadSimulation(
-            self._spawn_background, self._strike_thread, self._findings.find, self._watch
+            self._nurseries.spawn_background, self._strike_thread, self._findings.find, self._watch
         )
         # Whether the locks that the program has made before were looked for.
         self._looked_through = False
         self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed, self._threads)
-        self._callbacks = CallbackQueue(self._spawn_callback_task, self._is_over_but_for_callbacks)
+        self._end = End(runner, self._scheduler, self._findings, self._threads, self._nurseries)
         self._recursion = RecursionRoom()
-        # Nothing is left but threads of executors, and these were told to end.
-        self._exiting = False
         self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts, self._watch)
         self._inner_steps = InnerSteps(
             runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
@@ -146,7 +141,7 @@ class Kernel:
                 assert self._recorder is not None
                 self._recorder.begin_execution(scheduler.ids)
                 # Older than the execution, but the same thing in each.
-                self._recorder.made(self._callbacks, "callbacks")
+                self._recorder.made(self._end.callbacks, "callbacks")
                 self._recorder.made(self._threads, THREADS)
                 self._recorder.made(self._nurseries.scope, "scope")
                 self._recorder.made(self._nurseries.system, "system nursery")
@@ -168,7 +163,9 @@ class Kernel:
             if self._recorder is not None:
                 self._recorder.end_execution()
             try:
-                self._clean_up()
+                self._end.clean_up(self._order)
+                scheduler.forget_tasks()
+                RUN_CONTEXT.task = self._host_task
             finally:
                 if collecting:
                     gc.enable()
@@ -199,16 +196,13 @@ class Kernel:
         self._findings.begin()
         self._nurseries.begin()
         self._threads.begin_execution()
-        self._exiting = False
         scheduler.begin(strategy, trace)
         if scheduler.faults is not None:
             scheduler.faults.begin_execution()
         self._pinned.reset()
-        if self._callbacks.used:
-            self._callbacks = CallbackQueue(self._spawn_callback_task, self._is_over_but_for_callbacks)
-        self._callbacks.done = False
+        self._end.begin()
         renew(runner, self._order)
-        runner.entry_queue = self._callbacks
+        runner.entry_queue = self._end.callbacks
 
     def _run(self, strategy: Strategy, trace: Trace | None) -> None:
         """Make steps until nothing is left to be done."""
@@ -217,91 +211,14 @@ class Kernel:
             scheduler.step_until_idle(strategy, trace)
             if findings.first is not None:
                 return
-            if not self._only_daemons_left() and scheduler.time.wake():
+            if not self._end.is_exit() and scheduler.time.wake():
                 scheduler.time.find_overdue(scheduler.clock.elapsed)
-            elif not self._finish_up():
+            elif not self._end.finish():
                 if not isinstance(findings.root, Error):
                     scheduler.time.find_overdue(math.inf)
                 return
             if findings.first is not None:
                 return
-
-    def _finish_up(self) -> bool:
-        """Nothing will be runnable again: the end, a task too many, or the last generators.
-
-        Returns:
-            True if there is more to be stepped.
-        """
-        runner = self._runner
-        over = self._findings.root is not None
-        left = list(runner.tasks - {self._callbacks.task})
-        if over:
-            left = self._threads.held_open_by(left)
-        if left and over and not self._exiting and self._threads.executors_only(left):
-            self._exit()
-            return True
-        if left:
-            waiting = describe_waits(left, self._scheduler.ids.__getitem__)
-            self._findings.find(LeakedTasks(waiting) if over else Deadlock(waiting))
-            return False
-        return self._close_generators()
-
-    def _only_daemons_left(self) -> bool:
-        """Whether a program would end here: not for anything that waits for time to pass."""
-        if self._findings.root is None:
-            return False
-        left = self._runner.tasks - {self._callbacks.task}
-        return bool(left) and not self._threads.held_open_by(left)
-
-    def _exit(self) -> None:
-        """Do what the end of a program does to executors."""
-        self._exiting = True
-
-        async def exit_program() -> None:
-            let_executors_end(self._threads.own())
-
-        task = self._spawn_background(exit_program, "<end of the program>")
-        self._scheduler.reports.clock(spawned=[self._scheduler.identities.name_child(ROOT, task)])
-
-    def _close_generators(self) -> bool:
-        """Nobody can go on: start to close the async generators that were left half-way, if there are any."""
-        task = self._start_closing_generators()
-        if task is None:
-            return False
-        self._scheduler.reports.clock(spawned=[self._scheduler.identities.name_child(ROOT, task)])
-        return True
-
-    def _start_closing_generators(self) -> Any:
-        """Start a task that closes the async generators that were left half-way; None if there are none."""
-        runner = self._runner
-        # Only those that nobody is in: another is closed by the task that is.
-        generators = [one for one in runner.asyncgens.alive.take() if not one.ag_running]
-        if not generators:
-            return None
-
-        async def close_generators() -> None:
-            for generator in generators:
-                await runner.asyncgens._finalize_one(generator, name_asyncgen(generator))
-
-        return self._spawn_background(close_generators, "<closing of async generators>")
-
-    def _is_over_but_for_callbacks(self) -> bool:
-        """Whether the scenario is over, and so are all tasks but the one for callbacks, one of which asks."""
-        scheduler, recorder = self._scheduler, Active.recorder
-        if scheduler.strategy is None:
-            # It is cleaned up after.
-            return True
-        if recorder is not None:
-            recorder.touched(self._nurseries.system, "system nursery", Operation.READ)
-        if self._findings.root is None:
-            return False
-        if recorder is not None:
-            # Whether there are others, each step of theirs may change.
-            recorder.cancelled_all(recorder.tasks)
-        if self._runner.tasks - {self._callbacks.task}:
-            return False
-        # As long as callbacks go on, nobody else comes to it.
-        return self._start_closing_generators() is None
 
     def _without_end(self, trace: Trace | None) -> StepBudgetExceeded:
         """What is said of a run that was given up: more, if it was traced."""
@@ -319,41 +236,6 @@ class Kernel:
             changed=looks.changed,
             watched=looks.steps,
         )
-
-    def _clean_up(self) -> None:
-        """Leave nothing of this execution: no task, no coroutine that was not run to its end."""
-        runner = self._runner
-        if runner.tasks:
-            faults = self._scheduler.faults
-            # Threads report back through the callbacks also while their tasks clean up after themselves.
-            if faults is not None:
-                faults.stop()
-            cancel_everything(
-                runner,
-                self._scheduler,
-                self._nurseries,
-                self._findings,
-                self._close_generators,
-                self._order.deadlines,
-            )
-        if self._exiting:
-            executors_go_on()
-        # What is called between two executions comes from the finalizers of what the last one has left.
-        self._callbacks.done = True
-        if runner.tasks:
-            close_by_force(runner)
-        self._scheduler.forget_tasks()
-        RUN_CONTEXT.task = self._host_task
-
-    # What tasks are started for that no task of the program starts.
-
-    def _spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
-        """Start a task that stands for something outside Trio: a thread, or what Trio does at the end."""
-        return self._runner.spawn_impl(async_fn, (), self._nurseries.background, name, system_task=True)
-
-    def _spawn_callback_task(self, async_fn: Callable[[], Awaitable[None]]) -> Any:
-        nursery, name = self._nurseries.callbacks, "<TrioToken.run_sync_soon task>"
-        return self._runner.spawn_impl(async_fn, (), nursery, name, system_task=True)
 
     def _see_older_locks(self, scenario: Callable[[], Awaitable[object]]) -> None:
         """Make the locks that the program has made before the run locks of the run."""

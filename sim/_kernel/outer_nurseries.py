@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from outcome import Outcome
@@ -30,6 +30,7 @@ class OuterNurseries:
         self, runner: Any, findings: Findings, in_order: Callable[[frozenset[Any]], frozenset[Any]]
     ) -> None:
         spawn, first_task = runner.spawn_impl, runner.init_task
+        self._spawn = spawn
         self._findings = findings
         self._status: Any = fresh_cancel_status()
         self._system_scope: Any = None
@@ -49,6 +50,14 @@ class OuterNurseries:
     def scope(self) -> Any:
         """The cancel scope around everything but the system tasks."""
         return self._status._scope
+
+    def spawn_background(self, async_fn: Callable[..., Awaitable[object]], name: str) -> Any:
+        """Start a task that stands for something outside Trio: a thread, or what Trio does at the end."""
+        return self._spawn(async_fn, (), self.background, name, system_task=True)
+
+    def spawn_callbacks(self, async_fn: Callable[[], Awaitable[None]]) -> Any:
+        """Start the task that runs callbacks."""
+        return self._spawn(async_fn, (), self.callbacks, "<TrioToken.run_sync_soon task>", system_task=True)
 
     def begin(self) -> None:
         """There is no system task yet, and nothing is cancelled."""
