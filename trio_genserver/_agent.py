@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from ._child_spec import child_spec
+from ._child_spec import child_spec, identified
 from ._decorators import handle_call, handle_cast
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec
-from ._start import open_server
+from ._start import open_server, takes_arguments_of
 from ._text import show
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ __all__ = ["Agent", "AgentRef", "agent_spec", "open_agent"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+if TYPE_CHECKING:
+    # What `Agent` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T_any = TypeVarWithDefault("T_any", default=Any)
+else:
+    T_any = TypeVar("T_any")
 
 
 class AgentRef(ServerRef[Any], Generic[T]):
@@ -67,7 +75,7 @@ class AgentRef(ServerRef[Any], Generic[T]):
         await self.cast(Agent.replace_later(fn))
 
 
-class Agent(GenServer):
+class Agent(GenServer, Generic[T_any]):
     """A server that keeps one value. Start it with `open_agent`, or in a tree with `agent_spec`.
 
     Args:
@@ -78,9 +86,9 @@ class Agent(GenServer):
     if TYPE_CHECKING:
 
         @property
-        def ref(self) -> AgentRef[Any]: ...
+        def ref(self) -> AgentRef[T_any]: ...
 
-    def __init__(self, initial: Callable[[], Any]) -> None:
+    def __init__(self, initial: Callable[[], T_any]) -> None:
         self.state = initial()
 
     @handle_call
@@ -111,23 +119,25 @@ class Agent(GenServer):
 
 
 def agent_spec(
-    initial: Callable[[], Any],
-    *,
-    id: object = "Agent",
-) -> ChildSpec[Agent]:
-    """An agent as the child of a supervisor; see `Agent`. Its reference is an `AgentRef`."""
-    return child_spec(Agent, initial).replace(id=id)
-
-
-def open_agent(initial: Callable[[], T], *, name: str = "Agent") -> AbstractAsyncContextManager[AgentRef[T]]:
-    """Run an agent for as long as the block: ``async with open_agent(dict) as cache:``.
+    initial: Callable[[], T], *, id: object = "Agent", name: str | None = None
+) -> ChildSpec[Agent[T]]:
+    """An agent as the child of a supervisor. Its reference is an `AgentRef`.
 
     Args:
       initial: what returns the first state.
-      name: what the agent is called in errors and logs.
+      id: what the supervisor above knows it by.
+      name: what the agent is called in errors and logs; by default its id.
+    """
+    return identified(child_spec(Agent[T], initial), id, name)
+
+
+@takes_arguments_of(agent_spec)
+def open_agent(spec: ChildSpec[Agent[T]]) -> AbstractAsyncContextManager[AgentRef[T]]:
+    """Run an agent for as long as the block: ``async with open_agent(dict) as cache:``.
+
+    It takes the arguments of `agent_spec`.
 
     Raises:
       Exception: what `initial` raised.
     """
-    spec = agent_spec(initial).replace(name=name)
-    return cast("AbstractAsyncContextManager[AgentRef[T]]", open_server(spec))
+    return open_server(spec)

@@ -25,7 +25,7 @@ import trio.lowlevel
 
 from ._awaiting import await_callback
 from ._blocks import block
-from ._child_spec import as_spec, child_spec
+from ._child_spec import as_spec, checked_spec, identified
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
 from ._log import admits, report
 from ._process import Process
@@ -33,7 +33,7 @@ from ._process_state import UNSET
 from ._ref import ServerRef, bind
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown
-from ._start import open_server
+from ._start import open_server, takes_arguments_of
 from ._text import LOGGED, show
 
 if TYPE_CHECKING:
@@ -510,51 +510,21 @@ def checkout_pool_spec(
     idle_timeout: float = math.inf,
     ping: Callable[[ServerRef[S]], Awaitable[bool]] | None = None,
     id: object = "CheckoutPool",
+    name: str | None = None,
 ) -> ChildSpec[CheckoutPool[S]]:
-    """A pool as the child of a supervisor; see `CheckoutPool` for the arguments.
+    """A pool as the child of a supervisor; see `CheckoutPool` for the other arguments.
 
     Its reference is a `CheckoutPoolRef`.
+
+    Args:
+      id: what the supervisor above knows it by.
+      name: what the pool is called in errors and logs; by default its id.
 
     Raises:
       InvalidSpec: one of these makes no sense; the error names it.
     """
-    options: dict[str, Any] = {
-        "size": size,
-        "max_overflow": max_overflow,
-        "order": order,
-        "lazy": lazy,
-        "idle_timeout": idle_timeout,
-        "ping": ping,
-    }
-    # Here, where it is written, and not only when it is started.
-    CheckoutPool(worker, **options)
-    spec: ChildSpec[CheckoutPool[S]] = child_spec(cast("Any", CheckoutPool), worker, **options)
-    return spec.replace(id=id)
-
-
-def open_checkout_pool(
-    worker: ChildSpec[S] | type[S],
-    *,
-    size: int,
-    max_overflow: int = 0,
-    order: CheckoutOrder = "lifo",
-    lazy: bool = False,
-    idle_timeout: float = math.inf,
-    ping: Callable[[ServerRef[S]], Awaitable[bool]] | None = None,
-    name: str = "CheckoutPool",
-) -> AbstractAsyncContextManager[CheckoutPoolRef[S]]:
-    """Run a pool for as long as the block; see `CheckoutPool` for the arguments.
-
-    However the block ends, the workers are ended, each with its `terminate`; all are gone when this is over.
-
-    Args:
-      name: what the pool is called in errors and logs.
-
-    Raises:
-      InvalidSpec: one of the arguments makes no sense; the error names it.
-      Exception: what the start of a worker has failed with, unless `lazy`.
-    """
-    spec = checkout_pool_spec(
+    spec = checked_spec(
+        CheckoutPool[S],
         worker,
         size=size,
         max_overflow=max_overflow,
@@ -563,4 +533,18 @@ def open_checkout_pool(
         idle_timeout=idle_timeout,
         ping=ping,
     )
-    return open_server(spec.replace(name=name))
+    return identified(spec, id, name)
+
+
+@takes_arguments_of(checkout_pool_spec)
+def open_checkout_pool(spec: ChildSpec[CheckoutPool[S]]) -> AbstractAsyncContextManager[CheckoutPoolRef[S]]:
+    """Run a pool for as long as the block: ``async with open_checkout_pool(Connection, size=4) as pool:``.
+
+    It takes the arguments of `checkout_pool_spec`. However the block ends, the workers are ended, each with
+    its `terminate`; all are gone when this is over.
+
+    Raises:
+      InvalidSpec: one of the arguments makes no sense; the error names it.
+      Exception: what the start of a worker has failed with, unless `lazy`.
+    """
+    return open_server(spec)

@@ -10,7 +10,7 @@ from ._server import GenServer, prepare
 from ._spec import ChildSpec
 from ._text import show
 
-__all__ = ["as_spec", "child_spec", "unsubscripted"]
+__all__ = ["as_spec", "checked_spec", "child_spec", "identified", "unsubscripted"]
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=GenServer)
@@ -28,6 +28,21 @@ def child_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwarg
       InvalidSpec: an option that the class declares makes no sense.
     """
     return _spec(server_class, args, kwargs)
+
+
+def checked_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[S]:
+    """`child_spec`, with the arguments checked where they are written, and not only when the server starts.
+
+    Raises:
+      InvalidSpec: one of the arguments makes no sense.
+    """
+    server_class(*args, **kwargs)
+    return child_spec(server_class, *args, **kwargs)
+
+
+def identified(spec: ChildSpec[S], id: object, name: str | None) -> ChildSpec[S]:
+    """`spec` with an id, and with a name if that is not to be the id."""
+    return spec.replace(id=id) if name is None else spec.replace(id=id, name=name)
 
 
 def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[Any]:

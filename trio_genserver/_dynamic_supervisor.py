@@ -9,11 +9,10 @@ strategy is always one_for_one, and at the end all children are ended at the sam
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
-from ._blocks import block
-from ._child_spec import as_spec, child_spec
+from ._child_spec import as_spec, checked_spec, identified
 from ._decorators import handle_call
 from ._errors import InitIgnored
 from ._ref import ServerRef
@@ -21,7 +20,7 @@ from ._restart import RestartWindow
 from ._server import GenServer
 from ._signals import Refuse
 from ._spec import ChildSpec, InvalidSpec
-from ._start import open_server
+from ._start import open_server, takes_arguments_of
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import ChildNotFound, ChildStartFailed, MaxChildrenReached
 from ._text import show
@@ -134,10 +133,7 @@ class DynamicSupervisor(BaseSupervisor):
             isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0
         ):
             raise InvalidSpec("max_children", max_children, "a whole number from 0, or None", of=OF)
-        try:
-            self._extra_arguments = tuple(extra_arguments)
-        except TypeError:
-            raise InvalidSpec("extra_arguments", extra_arguments, "a tuple", of=OF) from None
+        self._extra_arguments = _arguments(extra_arguments)
         self._max_children = max_children
         self._window = RestartWindow(max_restarts, max_seconds)
 
@@ -185,6 +181,13 @@ class DynamicSupervisor(BaseSupervisor):
         await self._start_again(child, reason)
 
 
+def _arguments(extra_arguments: Iterable[Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(extra_arguments)
+    except TypeError:
+        raise InvalidSpec("extra_arguments", extra_arguments, "a tuple", of=OF) from None
+
+
 def dynamic_supervisor_spec(
     *,
     max_children: int | None = None,
@@ -192,62 +195,38 @@ def dynamic_supervisor_spec(
     max_restarts: int = 3,
     max_seconds: float = 5.0,
     id: object = "DynamicSupervisor",
+    name: str | None = None,
 ) -> ChildSpec[DynamicSupervisor]:
-    """A dynamic supervisor as the child of a supervisor; see `DynamicSupervisor` for the arguments.
+    """A dynamic supervisor as the child of a supervisor; see `DynamicSupervisor` for the other arguments.
 
     Args:
       id: what the supervisor above knows it by.
+      name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
       InvalidSpec: one of these makes no sense; the error names it.
     """
-    checked = DynamicSupervisor(
+    spec = checked_spec(
+        DynamicSupervisor,
         max_children=max_children,
-        extra_arguments=extra_arguments,
+        extra_arguments=_arguments(extra_arguments),
         max_restarts=max_restarts,
         max_seconds=max_seconds,
     )
-    return child_spec(
-        DynamicSupervisor,
-        max_children=max_children,
-        extra_arguments=checked._extra_arguments,
-        max_restarts=max_restarts,
-        max_seconds=max_seconds,
-    ).replace(id=id)
+    return identified(spec, id, name)
 
 
+@takes_arguments_of(dynamic_supervisor_spec)
 def open_dynamic_supervisor(
-    *,
-    max_children: int | None = None,
-    extra_arguments: Iterable[Any] = (),
-    max_restarts: int = 3,
-    max_seconds: float = 5.0,
-    name: str = "DynamicSupervisor",
+    spec: ChildSpec[DynamicSupervisor],
 ) -> AbstractAsyncContextManager[DynamicSupervisorRef]:
-    """Run a dynamic supervisor for as long as the block; see `DynamicSupervisor` for the arguments.
+    """Run a dynamic supervisor for as long as the block: ``async with open_dynamic_supervisor() as rooms:``.
 
-    However the block ends, all children are ended at the same time, each with its own `shutdown`, and gone
-    when this is over.
-
-    Args:
-      name: what the supervisor is called in errors and logs.
+    It takes the arguments of `dynamic_supervisor_spec`. However the block ends, all children are ended at the
+    same time, each with its own `shutdown`, and gone when this is over.
 
     Raises:
       InvalidSpec: one of the arguments makes no sense; the error names it.
       RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
     """
-    return _open(
-        dynamic_supervisor_spec(
-            max_children=max_children,
-            extra_arguments=extra_arguments,
-            max_restarts=max_restarts,
-            max_seconds=max_seconds,
-            id=name,
-        )
-    )
-
-
-@block
-async def _open(spec: ChildSpec[DynamicSupervisor]) -> AsyncGenerator[DynamicSupervisorRef]:
-    async with open_server(spec) as ref:
-        yield ref
+    return open_server(spec)

@@ -7,18 +7,17 @@ caller and server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from ._blocks import block
-from ._child_spec import child_spec, unsubscripted
+from ._child_spec import checked_spec, identified, unsubscripted
 from ._decorators import handle_call
 from ._pool import stable_hash
 from ._ref import ServerRef
 from ._server import GenServer
 from ._signals import Refuse
 from ._spec import ChildSpec, InvalidSpec
-from ._start import open_server
+from ._start import open_server, takes_arguments_of
 from ._supervisor import ChildrenByIdRef, Supervisor
 from ._supervisor_errors import ChildError
 from ._text import show
@@ -35,6 +34,14 @@ __all__ = [
 ]
 
 S = TypeVar("S", bound="GenServer")
+
+if TYPE_CHECKING:
+    # What `PartitionSupervisor` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    S_any = TypeVarWithDefault("S_any", bound=GenServer, default=Any)
+else:
+    S_any = TypeVar("S_any", bound=GenServer)
 
 OF = "a partition supervisor"
 
@@ -106,7 +113,7 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
         return cast("PartitionSupervisor", self._process.instance)
 
 
-class PartitionSupervisor(Supervisor):
+class PartitionSupervisor(Supervisor, Generic[S_any]):
     """A supervisor of several servers of one kind, numbered from 0; see `open_partition_supervisor`.
 
     The partitions know nothing of each other, so the strategy is one_for_one.
@@ -126,7 +133,7 @@ class PartitionSupervisor(Supervisor):
     if TYPE_CHECKING:
 
         @property
-        def ref(self) -> PartitionSupervisorRef[Any]: ...  # type: ignore[override]  # none of a `Supervisor`
+        def ref(self) -> PartitionSupervisorRef[S_any]: ...  # type: ignore[override]  # none of a `Supervisor`
 
     def __init__(
         self,
@@ -187,35 +194,28 @@ def partition_supervisor_spec(
     max_restarts: int = 3,
     max_seconds: float = 5.0,
     id: object = "PartitionSupervisor",
-) -> ChildSpec[PartitionSupervisor]:
-    """A partition supervisor as the child of a supervisor; see `PartitionSupervisor` for the arguments.
+    name: str | None = None,
+) -> ChildSpec[PartitionSupervisor[S]]:
+    """A partition supervisor as the child of a supervisor; see `PartitionSupervisor` for the other arguments.
 
     Args:
       id: what the supervisor above knows it by.
+      name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
       InvalidSpec: one of these makes no sense; the error names it.
     """
-    spec = child_spec(
-        PartitionSupervisor,
-        child,
-        partitions,
-        max_restarts=max_restarts,
-        max_seconds=max_seconds,
+    spec = checked_spec(
+        PartitionSupervisor[S], child, partitions, max_restarts=max_restarts, max_seconds=max_seconds
     )
-    PartitionSupervisor(*spec.args, **spec.kwargs)
-    return spec.replace(id=id)
+    return identified(spec, id, name)
 
 
+@takes_arguments_of(partition_supervisor_spec)
 def open_partition_supervisor(
-    child: ChildSpec[S] | Callable[[int], ChildSpec[S]],
-    partitions: int,
-    *,
-    max_restarts: int = 3,
-    max_seconds: float = 5.0,
-    name: str = "PartitionSupervisor",
+    spec: ChildSpec[PartitionSupervisor[S]],
 ) -> AbstractAsyncContextManager[PartitionSupervisorRef[S]]:
-    """Run `partitions` servers for as long as the block, each key served by the same one.
+    """Run several servers of one kind for as long as the block, each key served by the same one.
 
     ::
 
@@ -223,24 +223,11 @@ def open_partition_supervisor(
         async with open_partition_supervisor(shards, 4) as database:
             await database.worker_for("groceries").call(Shard.load("groceries"))
 
-    Args:
-      child: the specification of each, or a function that makes the one of a partition from its number.
-      partitions: how many, from 1.
-      max_restarts, max_seconds: as for `Supervisor`.
-      name: what the supervisor is called in errors and logs.
+    It takes the arguments of `partition_supervisor_spec`.
 
     Raises:
       InvalidSpec: one of the arguments makes no sense; the error names it.
       ChildStartFailed: a partition could not be started; the ``__cause__`` says why.
       RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
     """
-    spec = partition_supervisor_spec(
-        child, partitions, max_restarts=max_restarts, max_seconds=max_seconds, id=name
-    )
-    return _open(spec)
-
-
-@block
-async def _open(spec: ChildSpec[PartitionSupervisor]) -> AsyncGenerator[PartitionSupervisorRef[Any]]:
-    async with open_server(spec) as ref:
-        yield ref
+    return open_server(spec)

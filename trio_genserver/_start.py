@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 import trio
 
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from ._server import GenServer
     from ._startable import Ref, Startable
 
-__all__ = ["open_server", "run_server", "start_server"]
+__all__ = ["open_server", "run_server", "start_server", "takes_arguments_of"]
 
 P = ParamSpec("P")
+R = TypeVar("R")
 S = TypeVar("S", bound="GenServer")
+Spec = TypeVar("Spec")
 
 
 def make(spec: ChildSpec[S]) -> ServerRef[S]:
@@ -160,3 +164,24 @@ def lone(group: BaseExceptionGroup[BaseException], raised: Exception | None = No
         return group
     # A group in there is the user's own, and stays one.
     return first
+
+
+def takes_arguments_of(make_spec: Callable[P, Spec]) -> Callable[[Callable[[Spec], R]], Callable[P, R]]:
+    """Have a function that takes a specification called with the arguments that `make_spec` takes.
+
+    So each kind of server has its arguments written once, for its ``..._spec`` and for its ``open_...``; type
+    checkers, editors and ``help()`` show them for both.
+    """
+
+    def decorate(function: Callable[[Spec], R]) -> Callable[P, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(make_spec(*args, **kwargs))
+
+        returned = function.__annotations__["return"]
+        called.__annotations__ = {**make_spec.__annotations__, "return": returned}
+        signature = inspect.signature(make_spec).replace(return_annotation=returned)
+        cast("Any", called).__signature__ = signature
+        return called
+
+    return decorate

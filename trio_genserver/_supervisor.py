@@ -15,12 +15,11 @@ supervisor gives up: it ends its children and itself, and leaves the decision to
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
-from ._blocks import block
-from ._child_spec import as_spec, child_spec, unsubscripted
+from ._child_spec import as_spec, checked_spec, child_spec, identified, unsubscripted
 from ._decorators import handle_call
 from ._errors import InitIgnored
 from ._ref import ServerRef
@@ -28,7 +27,7 @@ from ._restart import RestartWindow
 from ._server import GenServer
 from ._signals import Refuse
 from ._spec import ChildSpec, InvalidSpec
-from ._start import open_server
+from ._start import open_server, takes_arguments_of
 from ._supervision import BaseSupervisor, BaseSupervisorRef, Child
 from ._supervisor_errors import (
     ChildAlreadyPresent,
@@ -223,7 +222,7 @@ class Supervisor(BaseSupervisor):
 
     def __init__(
         self,
-        children: Iterable[ChildSpec[Any] | type[GenServer]],
+        children: Iterable[ChildSpec[Any] | type[GenServer]] = (),
         *,
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
@@ -385,71 +384,46 @@ class Supervisor(BaseSupervisor):
 
 
 def supervisor_spec(
-    children: Iterable[ChildSpec[Any] | type[GenServer]],
-    *,
-    strategy: Strategy = "one_for_one",
-    max_restarts: int = 3,
-    max_seconds: float = 5.0,
-    auto_shutdown: AutoShutdown = "never",
-    id: object = "Supervisor",
-) -> ChildSpec[Supervisor]:
-    """A supervisor as the child of another one; see `Supervisor` for the arguments.
-
-    Args:
-      id: what the supervisor above knows it by.
-
-    Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
-    """
-    specs = list(children)
-    spec = child_spec(
-        Supervisor,
-        specs,
-        strategy=strategy,
-        max_restarts=max_restarts,
-        max_seconds=max_seconds,
-        auto_shutdown=auto_shutdown,
-    )
-    # Here, where it is written, and not only when it is started.
-    Supervisor(*spec.args, **spec.kwargs)
-    return spec.replace(id=id)
-
-
-def open_supervisor(
     children: Iterable[ChildSpec[Any] | type[GenServer]] = (),
     *,
     strategy: Strategy = "one_for_one",
     max_restarts: int = 3,
     max_seconds: float = 5.0,
     auto_shutdown: AutoShutdown = "never",
-    name: str = "Supervisor",
-) -> AbstractAsyncContextManager[SupervisorRef]:
-    """Run a supervisor for as long as the block; see `Supervisor` for the arguments.
-
-    The block begins when all children have finished their `init`. However it ends, the children are ended in
-    reverse order, and all of them are gone when this is over.
+    id: object = "Supervisor",
+    name: str | None = None,
+) -> ChildSpec[Supervisor]:
+    """A supervisor as the child of another one; see `Supervisor` for the other arguments.
 
     Args:
-      name: what the supervisor is called in errors and logs.
+      id: what the supervisor above knows it by.
+      name: what the supervisor is called in errors and logs; by default its id.
+
+    Raises:
+      InvalidSpec: one of these makes no sense; the error names it.
+    """
+    spec = checked_spec(
+        Supervisor,
+        list(children),
+        strategy=strategy,
+        max_restarts=max_restarts,
+        max_seconds=max_seconds,
+        auto_shutdown=auto_shutdown,
+    )
+    return identified(spec, id, name)
+
+
+@takes_arguments_of(supervisor_spec)
+def open_supervisor(spec: ChildSpec[Supervisor]) -> AbstractAsyncContextManager[SupervisorRef]:
+    """Run a supervisor for as long as the block: ``async with open_supervisor([Writer, Index]) as root:``.
+
+    It takes the arguments of `supervisor_spec`. The block begins when all children have finished their
+    `init`. However it ends, the children are ended in reverse order, and all of them are gone when this is
+    over.
 
     Raises:
       InvalidSpec: one of the arguments makes no sense; the error names it.
       ChildStartFailed: a child could not be started; the ``__cause__`` says why.
       RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
     """
-    return _open(
-        supervisor_spec(
-            children,
-            strategy=strategy,
-            max_restarts=max_restarts,
-            max_seconds=max_seconds,
-            auto_shutdown=auto_shutdown,
-            id=name,
-        )
-    )
-
-
-@block
-async def _open(spec: ChildSpec[Supervisor]) -> AsyncGenerator[SupervisorRef]:
-    async with open_server(spec) as ref:
-        yield ref
+    return open_server(spec)

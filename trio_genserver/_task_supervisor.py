@@ -22,14 +22,14 @@ import trio
 import trio.lowlevel
 
 from ._blocks import block, raise_alone
-from ._child_spec import child_spec
+from ._child_spec import checked_spec, identified
 from ._cycle import execution_var
 from ._errors import ServerNotRunning
 from ._process_state import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown
-from ._start import lone, open_server
+from ._start import lone, open_server, takes_arguments_of
 from ._supervisor_errors import MaxChildrenReached
 from ._task import Job, Task, callers_var, end_by, not_run
 from ._text import show
@@ -240,38 +240,36 @@ def task_supervisor_spec(
     max_children: int | None = None,
     task_shutdown: Shutdown = 0.0,
     id: object = "TaskSupervisor",
+    name: str | None = None,
 ) -> ChildSpec[TaskSupervisor]:
-    """A task supervisor as the child of a supervisor; see `TaskSupervisor` for the arguments.
+    """A task supervisor as the child of a supervisor; see `TaskSupervisor` for the other arguments.
 
     Its reference is a `TaskSupervisorRef`. Others may share it, so start tasks in it with `start_nolink`.
+
+    Args:
+      id: what the supervisor above knows it by.
+      name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
       InvalidSpec: one of these makes no sense; the error names it.
     """
-    # Here, where it is written, and not only when it is started.
-    TaskSupervisor(max_children=max_children, task_shutdown=task_shutdown)
-    spec = child_spec(TaskSupervisor, max_children=max_children, task_shutdown=task_shutdown)
-    return spec.replace(id=id)
+    spec = checked_spec(TaskSupervisor, max_children=max_children, task_shutdown=task_shutdown)
+    return identified(spec, id, name)
 
 
-def open_task_supervisor(
-    *, max_children: int | None = None, task_shutdown: Shutdown = 0.0, name: str = "TaskSupervisor"
-) -> AbstractAsyncContextManager[TaskSupervisorRef]:
-    """Run a task supervisor for as long as the block; see `TaskSupervisor` for the arguments.
+@takes_arguments_of(task_supervisor_spec)
+def open_task_supervisor(spec: ChildSpec[TaskSupervisor]) -> AbstractAsyncContextManager[TaskSupervisorRef]:
+    """Run a task supervisor for as long as the block: ``async with open_task_supervisor() as tasks:``.
 
-    As a nursery does, the end of the block waits for the tasks that still run. If the block raises or is
-    cancelled, or a task fails that was started with `TaskSupervisorRef.start`, they are ended as
-    `task_shutdown` says. None is left when this is over.
-
-    Args:
-      name: what the supervisor is called in errors and logs.
+    It takes the arguments of `task_supervisor_spec`. As a nursery does, the end of the block waits for the
+    tasks that still run. If the block raises or is cancelled, or a task fails that was started with
+    `TaskSupervisorRef.start`, they are ended as `task_shutdown` says. None is left when this is over.
 
     Raises:
       InvalidSpec: one of the arguments makes no sense; the error names it.
       Exception: what a task failed with that was started with `TaskSupervisorRef.start`.
     """
-    spec = task_supervisor_spec(max_children=max_children, task_shutdown=task_shutdown)
-    return _open(spec.replace(name=name))
+    return _open(spec)
 
 
 @block

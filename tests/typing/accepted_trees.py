@@ -19,20 +19,26 @@ from trio_genserver import (
     DynamicSupervisorRef,
     GenServer,
     PartitionSupervisor,
+    PartitionSupervisorRef,
     ServerRef,
     Supervisor,
     SupervisorRef,
     TaskSupervisor,
     TaskSupervisorRef,
+    agent_spec,
     checkout_pool_spec,
     child_spec,
     dynamic_supervisor_spec,
     handle_call,
     handle_cast,
+    open_agent,
+    open_checkout_pool,
     open_dynamic_supervisor,
+    open_partition_supervisor,
     open_server,
     open_supervisor,
     open_task_supervisor,
+    partition_supervisor_spec,
     run_server,
     start_server,
     supervisor_spec,
@@ -163,6 +169,24 @@ async def kinds_of_servers_that_are_started(nursery: trio.Nursery) -> None:
     assert_type(await maybe.call(Sensor.read()), float)
     started: SupervisorRef[Storage] = await nursery.start(run_server, Storage, "f")
     print(started)
+
+
+async def a_kind_is_opened_with_the_arguments_of_its_specification() -> None:
+    async with (
+        open_agent(lambda: {"a": 1}, name="numbers") as agent,
+        open_server(agent_spec(list[int])) as other,
+    ):
+        assert_type(agent, AgentRef[dict[str, int]])
+        assert_type(other, AgentRef[list[int]])
+    async with open_checkout_pool(Sensor, size=3, lazy=True, name="sensors") as pool:
+        assert_type(pool, CheckoutPoolRef[Sensor])
+    async with open_partition_supervisor(lambda number: child_spec(Sensor, number), 4) as shards:
+        assert_type(shards, PartitionSupervisorRef[Sensor])
+    async with open_server(partition_supervisor_spec(child_spec(Sensor, 1), 4, id="p")) as shards:
+        assert_type(shards.worker_for("key"), ServerRef[Sensor])
+    async with open_dynamic_supervisor(max_children=3, name="d") as dynamic:
+        assert_type(dynamic, DynamicSupervisorRef)
+    assert_type(agent_spec(dict[str, int]), ChildSpec[Agent[dict[str, int]]])
 
 
 async def an_agent_is_one(dict_spec: ChildSpec[Agent]) -> None:

@@ -21,7 +21,11 @@ from trio_genserver import (
     child_spec,
     handle_call,
     handle_cast,
+    open_agent,
+    open_checkout_pool,
+    open_partition_supervisor,
     open_server,
+    open_supervisor,
     start_server,
 )
 
@@ -118,6 +122,17 @@ async def wrong_starts(nursery: trio.Nursery) -> None:
     await start_server(nursery, Counter, "10")  # error: mypy[call-overload] pyright[reportArgumentType]
     spec: ChildSpec[Other] = child_spec(Counter)  # error: mypy[arg-type] pyright[reportAssignmentType]
     assert spec
+
+
+async def wrong_arguments_of_a_kind() -> None:
+    open_supervisor([Counter], strategy="all")  # error: mypy[arg-type] pyright[reportArgumentType]
+    open_supervisor([Counter], max_restart=3)  # error: mypy[call-arg] pyright[reportCallIssue]
+    open_supervisor([Counter], "one_for_all")  # error: mypy[call-arg] pyright[reportCallIssue]
+    open_checkout_pool(Counter)  # error: mypy[call-arg] pyright[reportCallIssue]
+    open_checkout_pool(Counter, size="3")  # error: mypy[arg-type] pyright[reportArgumentType]
+    open_partition_supervisor(Counter, 4)  # error: mypy[arg-type] pyright[reportArgumentType]
+    async with open_agent(lambda: 1) as agent:
+        await agent.get(len)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 
 async def pools_know_their_servers(pool: KeyedPool[Counter]) -> None:
