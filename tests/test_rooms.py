@@ -32,7 +32,6 @@ ROOMS: Final = {
         # The doors: what is public in the package itself.
         "sim",
         "sim.scenarios",
-        "sim._command_line",
         "sim.cli",
         "sim.__main__",
     ),

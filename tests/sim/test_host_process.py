@@ -244,7 +244,7 @@ def test_event_that_a_host_thread_sets_for_a_thread_of_the_run_is_an_escape() ->
     ("module", "explore"),
     [
         ("sim", "sim.explore(scenario, max_executions=2)"),
-        ("sim.cli", "sim.cli.explore(scenario, max_executions=2)"),
+        ("sim.cli", "sim.cli._main.explore(scenario, max_executions=2)"),
         ("sim.hypothesis", "sim.hypothesis.Schedule(lambda choices: 0).run(scenario)"),
     ],
 )

@@ -1,9 +1,4 @@
-"""The `sim` command: list scenarios, explore one, replay a run of it.
-
-Exit codes: 0 what was explored held; 1 a failure of the scenario was found, and nothing else ends with 1;
-2 it was used wrongly, or the scenario cannot be loaded, or its runs cannot be repeated;
-130 Ctrl-C, after what was found until then.
-"""
+"""The commands and their options: what is asked for, and what is said of it."""
 
 from __future__ import annotations
 
@@ -21,9 +16,6 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from sim._command_line.console import end_stdout, replay_line, stdout_kept_clean, streams_kept
-from sim._command_line.document import document_of
-from sim._command_line.loading import load_module, load_scenario, ready_made, scenarios
 from sim._exploration.explore import DEFAULT_MAX_STEPS
 from sim._public import (
     FaultKind,
@@ -36,6 +28,9 @@ from sim._public import (
     explore,
     replay,
 )
+from sim.cli._console import end_stdout, replay_line, stdout_kept_clean, streams_kept
+from sim.cli._document import document_of
+from sim.cli._loading import load_module, load_scenario, ready_made, scenarios
 from sim.report import describe_failure, describe_result
 from sim.strategies import SCHEDULES, STRATEGIES
 

@@ -1,1 +1,0 @@
-"""What the command `sim` is made of: `sim.cli` reads the arguments."""
