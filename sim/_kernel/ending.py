@@ -11,11 +11,11 @@ from typing import Any
 
 from sim._dependence.footprint import Active
 from sim._kernel.cleanup import cancel_everything, close_by_force
+from sim._kernel.fakes import CallbackQueue
 from sim._kernel.findings import Findings
 from sim._kernel.order import Order
 from sim._kernel.outer_nurseries import OuterNurseries
 from sim._kernel.scheduler import Scheduler
-from sim._kernel.stand_ins import CallbackQueue
 from sim._kernel.waits import describe_waits
 from sim._run.errors import Deadlock, LeakedTasks
 from sim._run.step import ROOT, Operation

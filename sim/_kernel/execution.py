@@ -27,6 +27,7 @@ from outcome import Error
 from sim._dependence.footprint import Recorder
 from sim._dependence.recording import recorded
 from sim._kernel.ending import End
+from sim._kernel.fakes import NoInput
 from sim._kernel.faults import FaultInjector
 from sim._kernel.findings import Ended, Findings
 from sim._kernel.inner_steps import InnerSteps
@@ -37,7 +38,6 @@ from sim._kernel.order import Order
 from sim._kernel.outer_nurseries import OuterNurseries
 from sim._kernel.recursion import RecursionRoom
 from sim._kernel.scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
-from sim._kernel.stand_ins import NoInput
 from sim._kernel.takeover import renew, taken_over
 from sim._kernel.watchdog import Watchdog
 from sim._run.choices import ChoiceLog

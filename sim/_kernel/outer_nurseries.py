@@ -9,9 +9,9 @@ from typing import Any
 from outcome import Outcome
 
 from sim._dependence.footprint import Active
+from sim._kernel.fakes import OuterNursery
 from sim._kernel.findings import Findings
 from sim._kernel.on_trio import fresh_cancel_status
-from sim._kernel.stand_ins import OuterNursery
 from sim._run.step import Operation
 
 

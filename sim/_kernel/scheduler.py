@@ -125,7 +125,7 @@ class Scheduler:
     # Choices and notes of the program's, through other modules of this package.
 
     def choose(self, kind: ChoiceKind, alternatives: int) -> int:
-        """Make a choice inside a step: a fault, a latency, a random draw."""
+        """Make a choice inside a step: a fault, a random draw."""
         if alternatives == 1 or self.strategy is None:
             return 0
         index = self.strategy.choose(kind, alternatives)

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Generator
 from typing import Any, Final
 
+from sim._kernel.fakes import AsyncGeneratorSet, NoInput
 from sim._kernel.on_trio import FastInstruments
 from sim._kernel.order import Order
 from sim._kernel.outer_nurseries import OuterNurseries
-from sim._kernel.stand_ins import AsyncGeneratorSet, NoInput
 from sim._trio import RUN_CONTEXT
 from sim._world.clock import VirtualClock
 

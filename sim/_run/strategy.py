@@ -34,7 +34,6 @@ class ChoiceKind(enum.Enum):
 
     SCHEDULE = "schedule"
     FAULT = "fault"
-    LATENCY = "latency"
     RANDOM = "random"
 
     # Members are compared by identity, and looked up once a choice: Enum's own hash is a Python

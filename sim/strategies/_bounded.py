@@ -10,7 +10,7 @@ many schedules in the number of tasks.
 `DelayBounded` (Emmi, Qadeer, Rakamaric, POPL 2011) counts how many tasks are passed over, wherever
 it may be: polynomially many schedules, for a given bound.
 
-A fault, a latency or a draw other than the quiet one costs 1 with either.
+A fault or a draw other than the quiet one costs 1 with either.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from sim.strategies._happens_before import HappensBefore
 class BoundedDpor(PreemptionBounded):
     """Every behaviour that takes at most ``bound`` preemptions.
 
-    A fault, a latency or a draw other than the quiet one costs 1, too.
+    A fault or a draw other than the quiet one costs 1, too.
 
     Args:
         seed: not used; the order of exploration is fixed.

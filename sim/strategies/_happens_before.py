@@ -8,122 +8,23 @@ A step with all that happened before it is an *event* (of the unfolding of the p
 1992): whatever order the rest of the execution has, it is the same, does the same, and races with the
 same. So an event is worked out once, and used again in every execution that it is part of.
 
-Two representations make that cheap. What happened before an event is a set of steps in one Python
-integer, in which a bit stands for "the n-th step of this process", in every execution the same; in one
-execution no two steps share a bit. And a footprint is a pair of integers, with a bit for each use of an
-object and for each use that conflicts with it, so that two steps conflict if an ``&`` says so.
+What happened before an event is a set of steps in one Python integer, in which a bit stands for "the n-th
+step of this process", in every execution the same; in one execution no two steps share a bit. What makes the
+look back cheap besides are footprints that are compared by an ``&`` (`_footprints`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final, TypeAlias, final
 
-from sim._run.step import CONFLICTING, Operation
+from sim.strategies._footprints import ANY_USE, Footprint, Footprints
 
 Process: TypeAlias = Hashable
-#: An object and what a step did to it, an `Operation`. Here the object is anything hashable.
-Use: TypeAlias = tuple[Hashable, int]
-
-_OPERATIONS: Final = len(Operation)
-_JOIN: Final = int(Operation.JOIN)
-# The same as bits.
-_AGAINST: Final = tuple(sum(1 << other for other in CONFLICTING[one]) for one in Operation)
-_CHANGES: Final = sum(1 << other for other in Operation if other is not Operation.READ)
-# Every footprint has this bit: what comes after everything conflicts with it.
-_ANY: Final = 1
-# Of how many steps it is remembered that they ended where they did, or what they used.
+# Of how many steps it is remembered that they ended where they did.
 _REMEMBERED: Final = 100_000
 # How many neighbouring events are passed over at once where none of them conflicts.
 _BLOCK: Final = 32
-
-
-@final
-class Footprint:
-    """What a step did to objects. Made by `Footprints.of`; equal ones are identical.
-
-    Attributes:
-        uses: what it did, in its own order.
-        has: a bit for each of the uses.
-        against: a bit for each use that does not commute with one of them. Two footprints conflict if
-            ``one.against & other.has``, which is symmetric.
-        joins: a bit for each use that a join comes after.
-        number: tells it from all others of the search.
-    """
-
-    __slots__ = ("against", "beginnings", "has", "joins", "number", "uses")
-
-    def __init__(self, uses: tuple[Use, ...], has: int, against: int, joins: int, number: int) -> None:
-        self.uses = uses
-        self.has = has
-        self.against = against
-        self.joins = joins
-        self.number = number
-        # Answers of `Footprints.beginning`.
-        self.beginnings: dict[Footprint, Footprint] = {}
-
-
-@final
-class Footprints:
-    """The footprints of a search."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Use, ...], Footprint] = {}
-        # The same by the addresses of the uses, which are mostly the very same objects, and slow to hash.
-        # It keeps them, so that no address is used again.
-        self._by_address: dict[tuple[int, ...], tuple[Footprint, tuple[Use, ...]]] = {}
-        self._shifts: dict[Hashable, int] = {}
-
-    def of(self, uses: Iterable[Use]) -> Footprint:
-        """The footprint of a step.
-
-        Args:
-            uses: what it did, in the order in which it did it. An object used in two ways counts as
-                written: a step that reads and updates commutes with neither readers nor updaters.
-        """
-        key = tuple(uses)
-        addresses = tuple(map(id, key))
-        kept = self._by_address.get(addresses)
-        if kept is not None:
-            return kept[0]
-        found = self._known.get(key)
-        if found is None:
-            found = self._make(key)
-        if len(self._by_address) >= _REMEMBERED:
-            self._by_address.clear()
-        self._by_address[addresses] = found, key
-        return found
-
-    def _make(self, key: tuple[Use, ...]) -> Footprint:
-        has, against = _ANY, 0
-        joined: dict[int, bool] = {}
-        for target, operation in key:
-            shift = self._shifts.setdefault(target, 1 + _OPERATIONS * len(self._shifts))
-            has |= 1 << operation << shift
-            against |= _AGAINST[operation] << shift
-            # Whatever it does to the object besides, it does when it has joined.
-            joined[shift] = operation == _JOIN or joined.get(shift, False)
-        joins = sum(_CHANGES << shift for shift, only in joined.items() if only)
-        made = self._known[key] = Footprint(key, has, against, joins, len(self._known))
-        return made
-
-    def beginning(self, late: Footprint, early: Footprint) -> Footprint:
-        """What is known of a step for an execution in which it precedes one that it conflicts with.
-
-        Up to its first use that conflicts with the other a step cannot tell whether that has run;
-        whatever follows may be different, even if nothing followed here.
-
-        Returns:
-            The footprint up to and with that use.
-        """
-        found = late.beginnings.get(early)
-        if found is None:
-            uses = late.uses
-            end = 1
-            while end < len(uses) and not self.of(uses[:end]).has & early.against:
-                end += 1
-            found = late.beginnings[early] = self.of(uses[:end])
-        return found
 
 
 @final
@@ -272,7 +173,7 @@ class HappensBefore:
         waker = line.wakers[-1] if line.wakers else None
         if waker is not None and previous is not None and waker.depth < previous.depth:
             waker = None
-        against = footprint.against | _ANY if after_all else footprint.against
+        against = footprint.against | ANY_USE if after_all else footprint.against
         joins = -1 if after_all else footprint.joins
         past, nearest, races = self._look_back(len(self.events), 0, against, joins, previous, waker)
         key = _key(line.number, len(own), nearest)

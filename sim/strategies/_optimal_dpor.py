@@ -31,7 +31,8 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from sim._run.strategy import RepetitionDiverged
-from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
+from sim.strategies._footprints import Footprint
+from sim.strategies._happens_before import Event, HappensBefore, Process
 from sim.strategies._reversal import PartlyKnown, Reversal, Step
 from sim.strategies._wakeup_tree import Branch, insert
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from typing import TypeAlias, final
 
-from sim.strategies._happens_before import Event, Footprint, HappensBefore, Process
+from sim.strategies._footprints import Footprint
+from sim.strategies._happens_before import Event, HappensBefore, Process
 
 
 @final

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
-from sim.strategies._happens_before import Use
+from sim.strategies._footprints import Use
 from sim.strategies._optimal_dpor import OptimalDpor
 from tests.sim.strategies.abstract_program import CLOCK, WRITE, Pid, Program, State, World
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sim.strategies import Operation
-from sim.strategies._happens_before import Use
+from sim.strategies._footprints import Use
 
 READ, UPDATE, WRITE, JOIN = (
     int(one) for one in (Operation.READ, Operation.UPDATE, Operation.WRITE, Operation.JOIN)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from sim.strategies import Operation
-from sim.strategies._happens_before import Footprints, HappensBefore, Use
+from sim.strategies._footprints import Footprints, Use
+from sim.strategies._happens_before import HappensBefore
 
 READ, UPDATE, WRITE, JOIN = Operation
 
