@@ -47,10 +47,10 @@ from sim._run.errors import StepBudgetExceeded, WrongUse
 from sim._run.strategy import ChoiceKind, RepetitionDiverged, Strategy
 from sim._run.trace import Trace
 from sim._trio import RUN_CONTEXT
+from sim._world.deterministic import DeterministicSources
 from sim._world.escapes import guarded
 from sim._world.locks import Tasks
 from sim._world.logs import gathered
-from sim._world.pinned import PinnedSources
 from sim._world.threads import THREADS, ThreadSimulation
 from sim._world.worker import Watch
 from sim.faults import FaultKind, FaultPlan
@@ -76,7 +76,9 @@ class Kernel:
         )
         # Whether the locks that the program has made before were looked for.
         self._looked_through = False
-        self._pinned = PinnedSources(self._scheduler.clock, self._scheduler.choose_seed, self._threads)
+        self._sources = DeterministicSources(
+            self._scheduler.clock, self._scheduler.choose_seed, self._threads
+        )
         self._end = End(runner, self._scheduler, self._findings, self._threads, self._nurseries)
         self._recursion = RecursionRoom()
         self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts, self._watch)
@@ -97,7 +99,7 @@ class Kernel:
     @property
     def unseen(self) -> frozenset[str]:
         """Where the program holds locks of before the run that threads take unseen."""
-        older = self._pinned.older_locks
+        older = self._sources.older_locks
         return frozenset(older.unseen) if older is not None and self._threads.used else frozenset()
 
     @property
@@ -199,7 +201,7 @@ class Kernel:
         scheduler.begin(strategy, trace)
         if scheduler.faults is not None:
             scheduler.faults.begin_execution()
-        self._pinned.reset()
+        self._sources.reset()
         self._end.begin()
         renew(runner, self._order)
         runner.entry_queue = self._end.callbacks
@@ -239,7 +241,7 @@ class Kernel:
 
     def _see_older_locks(self, scenario: Callable[[], Awaitable[object]]) -> None:
         """Make the locks that the program has made before the run locks of the run."""
-        older = self._pinned.older_locks
+        older = self._sources.older_locks
         if older is not None:
             older.replace(scenario)
 
@@ -312,7 +314,7 @@ class Kernel:
             try:
                 with (
                     self._recursion.kept(),
-                    self._pinned.installed(),
+                    self._sources.installed(),
                     guarded(refuse),
                     gathered(scheduler.logged),
                     threads_replaced(self._threads.start),

@@ -3,7 +3,7 @@
 The class is written in C and refuses to be given another `now`. A stand-in for it would be another class: it
 cannot be pickled, derived from or dispatched on as the real one is. So the two methods that ask for the
 present are replaced where the class itself looks them up, in its dictionary, and put back afterwards.
-(`date.today` and `datetime.today` ask `time.time`, which is pinned anyway.)
+(`date.today` and `datetime.today` ask `time.time`, which is virtual anyway.)
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ run could not be made again. Python announces each of these through its audit ev
 happen and however the function was imported, so one hook sees them all. (An audit hook cannot be
 taken out again; outside a run it looks at a flag and returns.)
 
-The wall clock and random sources are not refused but pinned (`sim._world.pinned`): programs use them for
-names and jitter, and mean no harm.
+The wall clock and random sources are not refused but made deterministic (`sim._world.deterministic`):
+programs use them for names and jitter, and mean no harm.
 """
 
 from __future__ import annotations

@@ -54,7 +54,11 @@ class TaskSide(Protocol):
 
 
 class Tasks:
-    """What stands behind the locks for tasks, while an exploration is under way."""
+    """What stands behind the locks for tasks, while an exploration is under way.
+
+    One for the process, as the clock is: explorations come one after the other, and a lock is made by a
+    program that knows none of them, and may outlive the one in which it was made.
+    """
 
     side: TaskSide | None = None
 

@@ -101,7 +101,7 @@ def _seconds() -> float:
 
 @contextmanager
 def older_locks_adopted(
-    left_alone: Callable[[str], bool], pinned: Mapping[int, Any]
+    left_alone: Callable[[str], bool], virtual: Mapping[int, Any]
 ) -> Generator[OlderLocks]:
     """Let locks of modules that were made before, and what is built on them there, be locks of the run too.
 
@@ -109,12 +109,12 @@ def older_locks_adopted(
 
     Args:
         left_alone: whether a module, of which the name is given, is none of the program's.
-        pinned: what stands for other functions, as those of the clock, by the address of each.
+        virtual: what stands for other functions, as those of the clock, by the address of each.
     """
     adopted: list[Undo] = []
     seen: dict[int, Any] = {}
     other: set[type] = set()
-    older = OlderLocks(left_alone, _standing_in(seen, pinned), (threading.Thread, ThreadLock))
+    older = OlderLocks(left_alone, _standing_in(seen, virtual), (threading.Thread, ThreadLock))
     try:
         for name, module in list(sys.modules.items()):
             if not name.startswith("concurrent.futures") and left_alone(name):
@@ -143,10 +143,10 @@ def _made_in(module: str, values: Sequence[Any]) -> Iterator[Any]:
             yield value
 
 
-def _standing_in(seen: dict[int, Any], pinned: Mapping[int, Any]) -> Callable[[Any], Any]:
+def _standing_in(seen: dict[int, Any], virtual: Mapping[int, Any]) -> Callable[[Any], Any]:
     """What gives the stand-in for a lock, for what is bound to one, and for what makes locks."""
     makers = {
-        **pinned,
+        **virtual,
         id(_real_lock): partial(_lock_of_run, ThreadLock, _real_lock),
         id(_real_rlock): partial(_lock_of_run, ThreadRLock, _real_rlock),
         id(_RLOCK): partial(_lock_of_run, ThreadRLock, _real_rlock),

@@ -66,7 +66,7 @@ _real_sleep: Final = time.sleep
 _real_time: Final = time.time
 
 
-class PinnedSources:
+class DeterministicSources:
     """Stands for clock and randomness.
 
     Args:
@@ -75,7 +75,7 @@ class PinnedSources:
         starter: simulates the threads that the program starts.
 
     Attributes:
-        older_locks: finds the locks that the program has made before; None while nothing is pinned.
+        older_locks: finds the locks that the program has made before; None outside of an exploration.
     """
 
     def __init__(self, clock: VirtualClock, choose_seed: Callable[[int], int], starter: Starter) -> None:
