@@ -360,7 +360,9 @@ class Scheduler:
                 if findings.first is not None:
                     if self.strategy is not None:
                         first = bool(runq) and runq[0] is task
-                        self.left = tuple(ids[other] for other in runq[first : first + runnable - 1])
+                        others = runq[first : first + runnable - 1]
+                        # Who spins could not have been chosen.
+                        self.left = tuple(ids[other] for other in others if other not in spinning)
                     return
                 del task, send, value, message
         finally:

@@ -80,7 +80,9 @@ class DepthBounded(Strategy):
         self._inner.step_done(step)
 
     def end_execution(self, execution: Execution) -> None:
-        self._inner.end_execution(execution)
+        # Tasks that have come to the bound could not have made the last step.
+        within = tuple(task for task in execution.left if len(task) + self._made[task] < self._bound)
+        self._inner.end_execution(execution._replace(left=within))
 
     @property
     def exhaustive(self) -> bool:

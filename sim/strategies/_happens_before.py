@@ -59,11 +59,12 @@ class Event:
         footprint: what it used; ``has`` and ``against`` are the footprint's.
         history: bit set of all that happened before it, and itself.
         key: a number for it: equal in executions in which the process made this step after the very
-            same past.
+            same past, with the same outcomes of choices.
         races: the earlier events with which it has a reversible race, the latest first. They may be those of
             an earlier execution; `HappensBefore.present` has those of this one by their bits.
         draws: the outcomes of the choices that were made inside it.
         depth: its place in the execution that it was last part of.
+        ends_run: it has ended the execution at once, though others could have gone on.
         line: its process,
         waker: the event without which that would have waited still, if there is one,
         wakes: and the processes that it started or woke.
@@ -74,6 +75,7 @@ class Event:
         "bit",
         "depth",
         "draws",
+        "ends_run",
         "footprint",
         "has",
         "history",
@@ -110,6 +112,7 @@ class Event:
         self.waker = waker
         self.wakes = wakes
         self.depth = -1
+        self.ends_run = False
 
 
 @final
@@ -176,7 +179,9 @@ class HappensBefore:
         against = footprint.against | ANY_USE if after_all else footprint.against
         joins = -1 if after_all else footprint.joins
         past, nearest, races = self._look_back(len(self.events), 0, against, joins, previous, waker)
-        key = _key(line.number, len(own), nearest)
+        key = mark = _key(line.number, len(own), nearest)
+        if draws:
+            key = hash((key, draws))
         bit = line.bits[len(own)]
         event = Event(
             line,
@@ -191,7 +196,9 @@ class HappensBefore:
         )
         if len(self._whole) >= _REMEMBERED:
             self._whole.clear()
-        self._whole.add(hash((key, footprint.number)) or 1)
+        # What a step that draws uses, its past alone does not determine.
+        if not draws:
+            self._whole.add(hash((mark, footprint.number)) or 1)
         self.push(event)
         return event
 

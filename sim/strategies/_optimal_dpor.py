@@ -47,14 +47,16 @@ class _Choices:
         made: of each its outcome, and those that are still to be explored.
         has: what the step used when it was run with other outcomes of them,
         against: likewise.
+        ends_run: whether with all of these it has ended the execution at once.
     """
 
-    __slots__ = ("against", "has", "made")
+    __slots__ = ("against", "ends_run", "has", "made")
 
     def __init__(self) -> None:
         self.made: list[tuple[int, list[int]]] = []
         self.has = 0
         self.against = 0
+        self.ends_run = True
 
     def make_next(self) -> bool:
         """Makes the next combination of outcomes the one to be explored, if there is one."""
@@ -271,9 +273,10 @@ class OptimalDpor:
             self.redundant += 1
         else:
             self.executions += 1
-        self._plan()
         if left and len(self._order):
+            self._order.events[-1].ends_run = True
             self._path[len(self._order) - 1].besides.extend(left)
+        self._plan()
         self._backtrack()
 
     def _follow_plan(self, parent: _State) -> bool:
@@ -322,13 +325,14 @@ class OptimalDpor:
         """Plans the reversal of each race, together with all that does not need its early step.
 
         Races of the repeated part count again where steps have come that do not need the early
-        one: what is planned for a race has to contain all of those.
+        one: what is planned for a race has to contain all of those. They count again, too, where a step
+        that was in the plan may have drawn something else, and now needs the early one.
         """
         order, path = self._order, self._path
         events = order.events
         known = self._known
         # What all that is new comes after.
-        common = -1
+        common = 0 if self.drawn else -1
         for event in events[known:]:
             common &= event.history
         for late in events:
@@ -340,7 +344,8 @@ class OptimalDpor:
                 state = path[early.depth]
                 plan = Reversal(order, early, late)
                 for step in state.asleep.values():
-                    if plan.may_begin_with(step):
+                    # One that ends the run leads to nothing of what is planned, but to itself.
+                    if (not step.ends_run or step.bit == plan.late_bit) and plan.may_begin_with(step):
                         break
                 else:
                     insert(state.branches, plan, order)
@@ -369,6 +374,7 @@ class OptimalDpor:
                 if choices is not None and event is not None:
                     choices.has |= event.has
                     choices.against |= event.against
+                    choices.ends_run &= event.ends_run
                 if choices is not None and choices.make_next():
                     state.branch.step = None
                     state.branch.children = []
@@ -381,7 +387,14 @@ class OptimalDpor:
                     elif choices is None:
                         done = event
                     else:
-                        done = PartlyKnown(process, event.bit, choices.has, choices.against, key=event.key)
+                        done = PartlyKnown(
+                            process,
+                            event.bit,
+                            choices.has,
+                            choices.against,
+                            key=event.key,
+                            ends_run=choices.ends_run,
+                        )
                     state.add_asleep(done)
                     state.choices = None
                     branch = state.next_branch()

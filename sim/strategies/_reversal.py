@@ -31,15 +31,24 @@ class PartlyKnown:
         key: that of its event if it was run, 0 if not.
         mark: what `HappensBefore.was_whole` takes to tell whether it uses nothing else; 0 if it is known
             to.
+        ends_run: whatever the outcomes of the choices inside it, it ends the execution at once.
     """
 
-    __slots__ = ("against", "bit", "has", "key", "mark", "process")
+    __slots__ = ("against", "bit", "ends_run", "has", "key", "mark", "process")
 
     # The outcomes of the choices inside it: unknown, like all that it does at its end.
     draws: tuple[int, ...] = ()
 
     def __init__(
-        self, process: Process, bit: int, has: int, against: int, *, key: int = 0, mark: int = 0
+        self,
+        process: Process,
+        bit: int,
+        has: int,
+        against: int,
+        *,
+        key: int = 0,
+        mark: int = 0,
+        ends_run: bool = False,
     ) -> None:
         self.process = process
         self.bit = bit
@@ -47,6 +56,7 @@ class PartlyKnown:
         self.against = against
         self.key = key
         self.mark = mark
+        self.ends_run = ends_run
 
 
 Step: TypeAlias = Event | PartlyKnown
@@ -88,6 +98,9 @@ class Reversal:
         self._early = early
         self._late = late
         self.independent = order.without(early)
+        if self.independent and self.independent[-1].ends_run:
+            # After it there would be no late step.
+            self.independent.pop()
         left = has = 0
         for event in self.independent:
             left |= event.bit

@@ -6,6 +6,7 @@ and reduces each to a canonical form of its partial order by the definition, in 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
@@ -65,9 +66,15 @@ class Explored:
     redundant: int = 0
     traces: dict[Trace, State] = field(default_factory=dict[Trace, State])
     states: set[State] = field(default_factory=set[State])
+    failures: set[Hashable] = field(default_factory=set[Hashable])
+    """Of the executions that a step has ended at once; their traces are not compared."""
 
-    def add(self, events: list[Event], state: State) -> None:
+    def add(self, events: list[Event], world: World) -> None:
         self.executions += 1
+        if world.failure is not None:
+            self.failures.add(world.failure)
+            return
+        state = world.state()
         trace = canonical(events)
         assert self.traces.setdefault(trace, state) == state, (
             "one trace, two final states: the dependence relation misses a conflict"
@@ -97,7 +104,7 @@ def brute_force(program: Program, limit: int = 1_000_000) -> Explored | None:
             pid = able[choose(len(able))]
             world.step(pid)
             events.append(Event(pid, world.accesses, world.wakes, world.draws))
-        explored.add(events, world.state())
+        explored.add(events, world)
         world.close()
         if explored.executions > limit:
             return None
@@ -116,6 +123,7 @@ def by_dpor(program: Program, limit: int = 1_000_000) -> Explored:
         world = World(search.draw)
         program(world)
         events: list[Event] = []
+        left: list[Pid] = []
         while able := world.runnable():
             scripted = len(events) < len(search.script)
             wanted = cast("list[Pid]", search.script)
@@ -124,13 +132,15 @@ def by_dpor(program: Program, limit: int = 1_000_000) -> Explored:
                 break
             pid = able[index]
             world.step(pid)
+            if world.failure is not None:
+                left = [other for other in able if other != pid]
             if not scripted:
                 search.ran(search.footprint(world.accesses), world.wakes, after_all=pid == CLOCK)
             events.append(Event(pid, world.accesses, world.wakes, world.draws))
         else:
-            explored.add(events, world.state())
+            explored.add(events, world)
         world.close()
-        search.end()
+        search.end(len(events), left)
         assert search.executions + search.redundant <= limit
     explored.redundant = search.redundant
     assert explored.executions == search.executions

@@ -92,10 +92,14 @@ class World:
         self.accesses: list[Use] = []
         self.wakes: list[Pid] = []
         self.box: dict[Pid, object] = {}
+        self.failure: Hashable = None
+        """With what a step has ended the run at once; None if none has."""
 
     # What the scheduler uses
 
     def runnable(self) -> list[Pid]:
+        if self.failure is not None:
+            return []
         able = [pid for pid, process in self.processes.items() if not process.parked]
         if not able and self.timers:
             return [CLOCK]
@@ -158,6 +162,10 @@ class World:
 
     def note(self, what: object) -> None:
         self.log.append((self.current, what))
+
+    def fail(self, what: object) -> None:
+        """The run ends with the step under way, whoever could go on."""
+        self.failure = self.failure or (self.current, what)
 
     def draw(self, alternatives: int) -> int:
         """A choice inside the step."""

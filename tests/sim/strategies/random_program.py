@@ -20,7 +20,7 @@ def random_program(random: Random, kinds: frozenset[str], threads: int, length: 
     Args:
         random: where the randomness comes from.
         kinds: of "cells", "branches", "locks", "channels", "events", "nurseries", "scopes", "time",
-            "draws".
+            "draws", "failures".
         threads: how many threads there are at the start.
         length: how many statements each has at most.
     """
@@ -56,6 +56,8 @@ def _act(random: Random, kinds: frozenset[str], cells: tuple[str, ...], level: i
         choices += [_several, _branch, _branch]
     if "draws" in kinds:
         choices += [_draw]
+    if "failures" in kinds:
+        choices += [_fail, _fail]
     if "locks" in kinds:
         choices += [_locked]
     if "channels" in kinds:
@@ -130,6 +132,22 @@ def _draw(random: Random, kinds: frozenset[str], cells: tuple[str, ...], level: 
 
     def act(world: World, variables: dict[str, object]) -> Thread:
         yield from alternatives[world.draw(len(alternatives))](world, variables)
+
+    return act
+
+
+def _fail(random: Random, kinds: frozenset[str], cells: tuple[str, ...], level: int) -> Act:
+    """A step that ends the run if it finds something, and may have changed something itself."""
+    wanted = {random.choice(cells): random.randint(0, 2) for _ in range(random.randint(1, 2))}
+    writes = random.choice((*cells, None, None))
+    value = random.randint(1, 2)
+
+    def act(world: World, variables: dict[str, object]) -> Thread:
+        if writes is not None:
+            world.write(writes, value)
+        if all(world.read(cell) == found for cell, found in wanted.items()):
+            world.fail(tuple(wanted.items()))
+        yield from world.checkpoint()
 
     return act
 

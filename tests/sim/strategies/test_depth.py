@@ -128,3 +128,29 @@ def test_random_programs_agree_with_every_interleaving_to_the_depth() -> None:
 @pytest.mark.torture
 def test_many_random_programs_agree_with_every_interleaving_to_the_depth(dose: Callable[[int], int]) -> None:
     random_programs_agree(1_000, dose(150), 1_500)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 6])
+def test_task_at_the_bound_is_not_to_go_on_in_place_of_a_step_that_breaks_a_promise(depth: int) -> None:
+    async def scenario() -> None:
+        count = sim.Shared(0)
+        sim.always(lambda: count.get() < 2, "count is less than 2")
+
+        async def go_far() -> None:
+            for _ in range(9):
+                await trio.lowlevel.checkpoint()
+
+        async def add() -> None:
+            for _ in range(2):
+                count.set(count.get() + 1)
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go_far)
+            nursery.start_soon(add)
+
+    result = sim.explore(
+        scenario, "dpor", max_executions=100, max_failures=100, shrink_failures=False, max_depth=depth
+    )
+    assert result.diverged is None
+    assert result.coverage == f"all 1 trace, 1 of them failing to a depth of {depth}"

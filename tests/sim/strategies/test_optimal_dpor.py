@@ -158,6 +158,7 @@ def check_against_brute_force(program: Program, limit: int, *, optimal: bool = T
     found = by_dpor(program)
     assert found.traces.keys() == everything.traces.keys()
     assert found.states == everything.states
+    assert found.failures == everything.failures
     if optimal:
         assert (found.executions, found.redundant) == (len(everything.traces), 0)
     return True
@@ -183,7 +184,7 @@ def random_programs_agree(first: int, count: int, limit: int, kinds: list[str]) 
         some = frozenset([*kinds, *random.sample(KINDS, random.randint(0, 2))])
         program = random_program(random, some, threads, length)
         try:
-            checked += check_against_brute_force(program, limit, optimal="draws" not in some)
+            checked += check_against_brute_force(program, limit, optimal=not some & {"draws", "failures"})
         except AssertionError as error:
             error.add_note(f"seed {seed}, kinds {sorted(some)}")
             raise
@@ -207,6 +208,36 @@ def test_steps_that_decide_by_what_they_find_what_to_use_next_cost_no_optimality
 
 def test_choices_inside_steps_lose_no_trace() -> None:
     random_programs_agree(0, 25, 500, ["draws"])
+
+
+@pytest.mark.parametrize(
+    ("seed", "kinds"),
+    [
+        # Without the plans that a step blocks which ends the run, and with plans that come after one.
+        (26, ("branches", "events", "failures", "locks")),
+        (579, ("branches", "failures", "time")),
+        # A step that draws is taken for one that does not conflict, as it did not with another outcome.
+        (111, ("branches", "draws", "events", "failures")),
+    ],
+)
+def test_steps_that_end_the_run_at_once_hide_no_trace_without_them(seed: int, kinds: tuple[str, ...]) -> None:
+    random = Random(seed)
+    threads, length = random.choice(((2, 3), (3, 2), (4, 1), (3, 3), (2, 4)))
+    random.sample(KINDS, random.randint(0, 2))
+    program = random_program(random, frozenset(kinds), threads, length)
+    assert check_against_brute_force(program, 4_000, optimal=False)
+
+
+def test_steps_that_end_the_run_at_once_lose_no_trace_and_no_failure() -> None:
+    random_programs_agree(0, 20, 500, ["failures", "branches"])
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("kind", ["branches", "draws", "events", "scopes", "time"])
+def test_many_programs_whose_steps_end_the_run_agree_with_brute_force(
+    kind: str, dose: Callable[[int], int]
+) -> None:
+    random_programs_agree(1_000, dose(200), 1_500, ["failures", kind])
 
 
 @pytest.mark.torture
