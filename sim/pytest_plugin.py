@@ -20,7 +20,9 @@ Needs the package `pytest`, which loads this by itself where the project is inst
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 NAME = "sim"
 """What ``-p no:sim`` calls this."""
 
+
+# Standard error as it is while nothing is captured.
+_STDERR: Final = pytest.StashKey[int]()
 
 # Set on the tests that are explored.
 _EXPLORED: Final = "_sim_explored"
@@ -61,9 +66,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.unregister(sys.modules[__name__])
         return
     config.pluginmanager.register(_pytest_fixtures, "sim-fixtures")
+    with contextlib.suppress(OSError):  # there is none
+        config.stash[_STDERR] = os.dup(2)
     config.addinivalue_line(
         "markers", "sim(strategy=, max_executions=, ...): explore the async test with sim.explore"
     )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _STDERR in config.stash:
+        os.close(config.stash[_STDERR])
+        del config.stash[_STDERR]
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -140,6 +153,7 @@ def _explored(
     import trio
 
     from sim._exploration.database import FailuresOf
+    from sim._kernel.watchdog import Console
     from sim._public import WrongUse, explore, replay
     from sim._world.logs import heard_by
 
@@ -182,6 +196,7 @@ def _explored(
         path = chosen.pop("database", _file_of_failures(config))
         if path is not None:
             chosen["database"] = FailuresOf(path, nodeid)
+        Console.descriptor = config.stash.get(_STDERR, Console.descriptor)
         explore(scenario, **chosen).check()
 
     return explored

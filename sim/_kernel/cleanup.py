@@ -49,13 +49,20 @@ def cancel_everything(
     runner.deadlines = deadlines()
 
 
-def close_by_force(runner: Any) -> None:
+def close_by_force(runner: Any, scheduler: Scheduler, findings: Findings) -> None:
     """Throw GeneratorExit into what does not end by itself, and never touch again what catches that too."""
+    steps = scheduler.steps
     for task in list(runner.tasks):
         # It was told to end and did not; whatever it raises now comes too late to matter.
         RUN_CONTEXT.task = task
-        with contextlib.suppress(BaseException):
-            task.coro.close()
+        # A step like any other to who watches over them, but one in which no thread makes another.
+        scheduler.steps = max(scheduler.steps, scheduler.max_steps) + 1
+        scheduler.others = len(runner.runq)
+        try:
+            with findings.closed(), contextlib.suppress(BaseException):
+                task.coro.close()
+        finally:
+            scheduler.others = -1
         if task.coro.cr_frame is not None:
             _keep_for_ever(task.coro)
     for task in list(runner.tasks):
@@ -66,6 +73,7 @@ def close_by_force(runner: Any) -> None:
             parent._children.discard(task)
     runner.runq = []
     runner.tasks = set()
+    scheduler.steps = steps
 
 
 def _keep_for_ever(coroutine: Any) -> None:

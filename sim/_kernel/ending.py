@@ -160,4 +160,4 @@ class End:
         # What is called between two executions comes from the finalizers of what the last one has left.
         self.callbacks.done = True
         if runner.tasks:
-            close_by_force(runner)
+            close_by_force(runner, self._scheduler, self._findings)

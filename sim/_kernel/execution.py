@@ -20,7 +20,7 @@ import gc
 import math
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from outcome import Error
 
@@ -38,12 +38,13 @@ from sim._kernel.order import Order
 from sim._kernel.outer_nurseries import OuterNurseries
 from sim._kernel.recursion import RecursionRoom
 from sim._kernel.scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
+from sim._kernel.step_ender import StepEnder
 from sim._kernel.takeover import renew, taken_over
-from sim._kernel.watchdog import Watchdog
+from sim._kernel.watchdog import CALLERS, Watchdog
 from sim._run.choices import ChoiceLog
 from sim._run.cycle import described, find_cycle
 from sim._run.draws import Active as Draws
-from sim._run.errors import StepBudgetExceeded, WrongUse
+from sim._run.errors import Escape, StepBudgetExceeded, WrongUse
 from sim._run.strategy import ChoiceKind, RepetitionDiverged, Strategy
 from sim._run.trace import Trace
 from sim._trio import RUN_CONTEXT
@@ -52,8 +53,11 @@ from sim._world.escapes import guarded
 from sim._world.locks import Tasks
 from sim._world.logs import gathered
 from sim._world.threads import THREADS, ThreadSimulation
-from sim._world.worker import Watch
+from sim._world.worker import Watch, current_worker
 from sim.faults import FaultKind, FaultPlan
+
+# How many refusals a step may catch before it is taken for one that tries again for ever.
+_REFUSALS: Final = 1_000
 
 
 class Kernel:
@@ -81,9 +85,17 @@ class Kernel:
         )
         self._end = End(runner, self._scheduler, self._findings, self._threads, self._nurseries)
         self._recursion = RecursionRoom()
-        self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts, self._watch)
+        self._ender = StepEnder(CALLERS)
+        self._watchdog = Watchdog(self._scheduler, self._findings, self._interrupts, self._watch, self._ender)
         self._inner_steps = InnerSteps(
-            runner, self._scheduler, self._findings, self._threads, recorder, self._interrupts.pending
+            runner,
+            self._scheduler,
+            self._findings,
+            self._threads,
+            recorder,
+            self._interrupts.pending,
+            self._ender,
+            self._watchdog,
         )
 
     @property
@@ -198,6 +210,7 @@ class Kernel:
         self._findings.begin()
         self._nurseries.begin()
         self._threads.begin_execution()
+        self._ender.begin()
         scheduler.begin(strategy, trace)
         if scheduler.faults is not None:
             scheduler.faults.begin_execution()
@@ -255,6 +268,12 @@ class Kernel:
             self._scheduler.drew(f"the fault {kind.value}")
         return kind, faults.seconds
 
+    def _refuse(self, escape: Escape) -> None:
+        """Note an escape, which is about to be raised."""
+        self._findings.escaped(escape)
+        if current_worker() is None and self._scheduler.others >= 0:
+            self._ender.raises(self._scheduler.steps, _REFUSALS)
+
     # The life of the kernel.
 
     @contextlib.contextmanager
@@ -307,7 +326,7 @@ class Kernel:
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:
         """Take the place of the runner's loop, and give it back."""
-        scheduler, refuse = self._scheduler, self._findings.escaped
+        scheduler, refuse = self._scheduler, self._refuse
         with taken_over(self._runner, scheduler.clock, NoInput(refuse), self._nurseries, self._order):
             Draws.choose = scheduler.draw
             Tasks.side = self._inner_steps

@@ -14,7 +14,7 @@ import math
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from outcome import Error, Outcome, Value
 
@@ -22,8 +22,10 @@ from sim._dependence.footprint import Recorder
 from sim._kernel.findings import Findings
 from sim._kernel.on_trio import RESUME
 from sim._kernel.scheduler import Scheduler
+from sim._kernel.step_ender import StepEnder
 from sim._kernel.time import expire
 from sim._kernel.waits import describe_waits
+from sim._kernel.watchdog import Watchdog
 from sim._run.errors import Deadlock, Escape, StepBudgetExceeded
 from sim._run.step import Operation
 from sim._run.strategy import ChoiceKind
@@ -34,6 +36,8 @@ from sim._world.locks import RunIsOver, ThreadLock
 from sim._world.threads import THREADS, ThreadSimulation
 
 _STEPPING: Final = Scheduler.step_until_idle.__code__
+# How often code that cleans up after itself may wait again once the run is over, before its step is ended.
+_CAUGHT: Final = 100
 
 
 class InnerSteps:
@@ -44,6 +48,8 @@ class InnerSteps:
         threads: which tasks are threads.
         recorder: notes what the steps touch, if anybody wants to know.
         interrupted: whether Ctrl-C was pressed.
+        ender: is told of what is raised to end a step.
+        watchdog: calls off steps that last too long.
     """
 
     def __init__(
@@ -54,6 +60,8 @@ class InnerSteps:
         threads: ThreadSimulation,
         recorder: Recorder | None,
         interrupted: Callable[[], bool],
+        ender: StepEnder,
+        watchdog: Watchdog,
     ) -> None:
         self._runner = runner
         self._scheduler = scheduler
@@ -61,6 +69,8 @@ class InnerSteps:
         self._threads = threads
         self._recorder = recorder
         self._interrupted = interrupted
+        self._ender = ender
+        self._watchdog = watchdog
         # A thread is in its turn, inside of a task's step.
         self._inside = False
 
@@ -97,7 +107,9 @@ class InnerSteps:
     def _let_run(
         self, ready: Callable[[], bool], until: float = math.inf, lock: ThreadLock | None = None
     ) -> None:
-        scheduler = self._scheduler
+        scheduler, watchdog = self._scheduler, self._watchdog
+        if watchdog.called_off == scheduler.steps:
+            watchdog.call_off()
         while True:
             self._note()
             runnable = self._runnable()
@@ -109,8 +121,9 @@ class InnerSteps:
                 self._step(runnable[chosen - can_go_on])
             elif not self._let_time_pass(until):
                 assert lock is not None
-                self._findings.find(self._deadlock(lock))
-                raise RunIsOver
+                if self._findings.first is None:
+                    self._findings.find(self._deadlock(lock))
+                self._end()
 
     def _note(self) -> None:
         """Note that the step sees which threads there are and can run."""
@@ -137,6 +150,11 @@ class InnerSteps:
         if recorder is not None and recorder.noting:
             # Whatever else anybody does comes before or after.
             recorder.cancelled_all(scheduler.ids)
+        if scheduler.steps + scheduler.inner_steps >= scheduler.max_steps:
+            # A task that waits again whenever its time is up.
+            self._findings.find(StepBudgetExceeded(scheduler.max_steps, RUN_CONTEXT.task.name))
+            self._end()
+        scheduler.inner_steps += 1
         scheduler.time.move(moment)
         return True
 
@@ -150,7 +168,7 @@ class InnerSteps:
         scheduler, runner, recorder = self._scheduler, self._runner, self._recorder
         if scheduler.steps + scheduler.inner_steps >= scheduler.max_steps:
             self._findings.find(StepBudgetExceeded(scheduler.max_steps, thread.name))
-            raise RunIsOver
+            self._end()
         scheduler.inner_steps += 1
         scheduler.drew(f"{short_name(thread.name)} to go on inside of the step")
         host = RUN_CONTEXT.task
@@ -168,9 +186,14 @@ class InnerSteps:
                 recorder.task = host
         expire(runner.deadlines, scheduler.clock.now)
         if self._findings.first is not None:
-            raise RunIsOver
+            self._end()
         if self._interrupted():
             raise KeyboardInterrupt
+
+    def _end(self) -> NoReturn:
+        """End the step that is under way."""
+        self._ender.raises(self._scheduler.steps, _CAUGHT)
+        raise RunIsOver
 
     def _resume(self, thread: Any) -> None:
         """What the scheduler does with a task, its place in the run queue kept."""

@@ -59,13 +59,19 @@ class Interrupts:
     def noted(self) -> Generator[None]:
         """Note what the handler of the signal raises, until the block ends."""
         handler = signal.getsignal(signal.SIGINT)
-        # Only the main thread is interrupted, and only it may set a handler.
-        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        # Only the main thread is interrupted, and only it may set a handler. None is one set in C.
+        if threading.current_thread() is not threading.main_thread() or handler is None:
             yield
             return
 
         def note(signum: int, frame: FrameType | None) -> None:
             if self.taken(frame):
+                return
+            if not callable(handler):
+                # Ctrl-C is ignored, as in the background, or ends the process.
+                if handler == signal.SIG_DFL:
+                    signal.signal(signum, handler)
+                    signal.raise_signal(signum)
                 return
             self.noticed()
             # Where nothing may be raised, Trio queues a callback, which would start a task of the execution

@@ -31,6 +31,7 @@ from sim._run import arguments
 from sim._run.errors import ScenarioFailure
 from sim._run.step import CONFLICTING, ROOT, Access, Operation, TaskId
 from sim._trio import running_task
+from sim._world.locks import RunIsOver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -231,12 +232,14 @@ class Invariants:
     Attributes:
         watched: the conditions of this execution; while it is empty there is nothing to ask.
         outdated: as `sim._run.strategy.Execution.outdated`, of this execution.
+        looking: a condition, which is code of the program, is being looked at.
     """
 
     def __init__(self, now: Callable[[], float], ids: Callable[[], Mapping[Any, TaskId]]) -> None:
         self.now = now
         self.watched: list[_Watched] = []
         self.outdated = False
+        self.looking = False
         self._ids = ids
         # What `sometimes` has named in any execution -> whether it was ever true.
         self._named: dict[str, bool] = {}
@@ -295,7 +298,7 @@ class Invariants:
                 continue
             try:
                 holds = self._look(watched)
-            except Exception as error:  # noqa: BLE001 - the finding of the run
+            except (Exception, RunIsOver) as error:  # noqa: BLE001 - the finding of the run
                 error.add_note(f"raised by the condition of {watched.kind}: {watched.what}")
                 return error
             if watched.kind == _ALWAYS:
@@ -318,7 +321,7 @@ class Invariants:
             if not watched.settled:
                 try:
                     matters = bool(self._look(watched)) is not (watched.kind == _ALWAYS)
-                except Exception:  # noqa: BLE001 - if it does so after the next step, that is the finding
+                except (Exception, RunIsOver):  # noqa: BLE001 - if it does so after the next step, that is the finding
                     matters = True
                 if matters:
                     watched.unseen.update(self._ids())
@@ -348,14 +351,18 @@ class Invariants:
 
     def _look(self, watched: _Watched) -> object:
         recorder, reads = Footprint.recorder, watched.reads
-        if recorder is None or reads is None:
-            return watched.condition()
-        with recorder.aside() as accesses:
-            try:
+        self.looking = True
+        try:
+            if recorder is None or reads is None:
                 return watched.condition()
-            finally:
-                if reads.add(accesses()):
-                    self.outdated = True
+            with recorder.aside() as accesses:
+                try:
+                    return watched.condition()
+                finally:
+                    if reads.add(accesses()):
+                        self.outdated = True
+        finally:
+            self.looking = False
 
 
 def _recording() -> Recorder | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import ctypes
+import os
 import signal
 import sys
 import threading
@@ -17,11 +19,14 @@ from collections.abc import Callable, Generator
 from time import clock_gettime as _clock_gettime
 from time import monotonic as _real_seconds
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
+from sim._kernel.cleanup import close_by_force
 from sim._kernel.findings import Findings
 from sim._kernel.interrupts import Interrupts
+from sim._kernel.invariants import Invariants
 from sim._kernel.scheduler import Scheduler
+from sim._kernel.step_ender import MACHINERY, StepEnder, module_of_frame
 from sim._run.errors import TaskBlocked
 from sim._run.trace import place, short_name
 from sim._trio import RUN_CONTEXT
@@ -30,14 +35,38 @@ from sim._world.worker import GRACE, IDLE, LOOK, PATIENCE, Watch, Worker, waits_
 
 _new_lock: Final = _thread.allocate_lock
 _start_thread: Final = _thread.start_new_thread
-_stderr_write: Final = sys.__stderr__
+_exit_process: Final = os._exit
 
-_STEPPING: Final = Scheduler.step_until_idle.__code__
+# What calls code of the program: its steps, what is thrown into them at the end, and conditions.
+CALLERS: Final = frozenset(
+    function.__code__
+    for function in (
+        Scheduler.step_until_idle,
+        close_by_force,
+        Invariants.after_step,
+        Invariants.after_time,
+    )
+)
 # Whoever is in one of these waits for a person.
 _DEBUGGERS: Final = frozenset({"bdb", "pdb", "cmd", "code", "IPython", "pydevd", "_pydevd_bundle", "debugpy"})
-_MACHINERY: Final = frozenset({"sim", "trio", "outcome"})
-# Looks after the signal without an effect, until the stack is written where it can be seen.
+# Looks after the signal without an effect, until the stack is written where it can be seen, and until the
+# process is ended.
 _IN_VAIN: Final = 10
+_LAST: Final = 60
+# How many exceptions that are to end it a step may catch.
+_CAUGHT: Final = 2
+_EXIT_BLOCKED: Final = 2
+_EXIT_INTERRUPTED: Final = 130
+
+
+class Console:
+    """Where the watchdog says what can be said in no result.
+
+    Attributes:
+        descriptor: of the file; that of standard error unless who captures it gives another.
+    """
+
+    descriptor: int = 2
 
 
 class Watchdog:
@@ -48,20 +77,34 @@ class Watchdog:
         findings: are told of a step that was ended.
         interrupts: whether Ctrl-C was pressed, and can be heard.
         watch: knows when the time is up; is told of a step that was ended.
+        ender: is told of what is raised to end a step.
+
+    Attributes:
+        called_off: the number of the step that is to end as soon as it uses a lock; -1 if none is.
     """
 
     def __init__(
-        self, scheduler: Scheduler, findings: Findings, interrupts: Interrupts, watch: Watch
+        self,
+        scheduler: Scheduler,
+        findings: Findings,
+        interrupts: Interrupts,
+        watch: Watch,
+        ender: StepEnder,
     ) -> None:
         self._scheduler = scheduler
         self._findings = findings
         self._interrupts = interrupts
         interrupts.taken = self.took
         self._watch = watch
+        self._ender = ender
+        self.called_off = -1
+        # That of the simulator's thread.
+        self._context: dict[str, Any] = vars(RUN_CONTEXT)
         self._identity, self._native = threading.get_ident(), threading.get_native_id()
         # Why the signal was sent that is under way: to a step that is blocked, or to one that is overdue.
         self._sent: bool | None = None
         self._in_vain = 0
+        self._console: int | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:
@@ -70,6 +113,9 @@ class Watchdog:
         stop.acquire()
         stopped.acquire()
         clock = time.pthread_getcpuclockid(self._identity)
+        # The scenario may close its own.
+        with contextlib.suppress(OSError):
+            self._console = os.dup(Console.descriptor)
 
         def look_on() -> None:
             try:
@@ -83,6 +129,9 @@ class Watchdog:
         finally:
             stop.release()
             stopped.acquire()
+            if self._console is not None:
+                os.close(self._console)
+                self._console = None
 
     def _look_on(self, clock: int, over: Callable[[], bool]) -> None:
         step: tuple[int, int] | None = None
@@ -99,9 +148,11 @@ class Watchdog:
             used = now_used
 
     def _step(self) -> tuple[int, int] | None:
-        """Which step is under way, if one of a task is."""
+        """Which step is under way, if the program is in one, or in a condition that is looked at."""
         scheduler = self._scheduler
-        return None if scheduler.others < 0 else (scheduler.steps, scheduler.inner_steps)
+        if scheduler.others < 0 and not scheduler.invariants.looking:
+            return None
+        return scheduler.steps, scheduler.inner_steps
 
     def _judge(self, idle: int, now: float, began: float) -> None:
         """What to do about a step that was under way at the last look too."""
@@ -111,23 +162,56 @@ class Watchdog:
         if not (blocked or overdue or self._interrupts.pending()):
             return
         frame = sys._current_frames().get(self._identity)
-        if frame is None or not _is_of_program(frame):
+        if frame is None or _is_in_worker(frame):
+            return
+        if not _is_of_program(frame):
+            # Nothing may be raised here. What calls this again and again will hear of it.
+            self.called_off = self._scheduler.steps
             return
         if (blocked and waits_for_disk(self._native)) or any(
-            _module(one) in _DEBUGGERS for one in _up(frame)
+            module_of_frame(one) in _DEBUGGERS for one in _up(frame)
         ):
             return
-        self._sent = blocked
         self._in_vain += 1
-        if self._interrupts.heard:
-            signal.pthread_kill(self._identity, signal.SIGINT)
         if self._in_vain == _IN_VAIN:
-            lines = "".join(f"\n    {line}" for line in _stack(frame))
-            print(
-                f"sim: a step of a task is in a call that cannot be interrupted; its stack:{lines}",
-                file=_stderr_write,
-                flush=True,
-            )
+            self._say(f"a step of a task is in a call that cannot be interrupted; its stack:{_listed(frame)}")
+        elif self._in_vain == _LAST:
+            self._end_process(frame)
+        if self._interrupts.heard:
+            self._sent = blocked
+            signal.pthread_kill(self._identity, signal.SIGINT)
+        else:
+            self._raise_from_outside(frame, blocked)
+
+    def _say(self, text: str) -> None:
+        if self._console is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._console, f"sim: {text}\n".encode(errors="backslashreplace"))
+
+    def _end_process(self, frame: FrameType) -> None:
+        """Nothing else ends the step, and so the exploration."""
+        interrupted = self._interrupts.pending()
+        why = "Ctrl-C was pressed" if interrupted else "it would hang"
+        self._say(
+            "this process ends here, without a result: a step of a task is still in a call that cannot be "
+            f"interrupted, and {why}; replace that call in the scenario. Its stack:{_listed(frame)}"
+        )
+        _exit_process(_EXIT_INTERRUPTED if interrupted else _EXIT_BLOCKED)
+
+    def _raise_from_outside(self, frame: FrameType, blocked: bool) -> None:
+        """Raise in the simulator's thread, in which no handler of a signal is called."""
+        self._find(frame, blocked)
+        ender, step = self._ender, self._scheduler.steps
+
+        class Insisting(RunIsOver):
+            """Made in the thread in which it is raised."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                ender.raises(step, 0)
+
+        kind = RunIsOver if self._in_vain <= _CAUGHT else Insisting
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._identity), ctypes.py_object(kind))
 
     def took(self, frame: FrameType | None) -> bool:
         """Called by the handler of the signal, in the simulator's thread.
@@ -146,38 +230,60 @@ class Watchdog:
         blocked, self._sent = self._sent, None
         if blocked is None or frame is None:
             return False
-        if self._scheduler.others < 0 or not _is_of_program(frame):
+        if self._step() is None or not _is_of_program(frame):
             # It has come on meanwhile.
             return True
+        self._raise(frame, blocked)
+        return True
+
+    def call_off(self) -> None:
+        """Called where a task uses a lock in a step that is `called_off`.
+
+        Raises:
+            TaskBlocked, RunIsOver, KeyboardInterrupt: as by `took`.
+        """
+        self.called_off = -1
+        self._raise(sys._getframe(1), blocked=False)
+
+    def _raise(self, frame: FrameType, blocked: bool) -> None:
+        self._ender.raises(self._scheduler.steps, _CAUGHT)
         if self._interrupts.pending():
             raise KeyboardInterrupt
+        error = self._find(frame, blocked)
+        if error is None:
+            raise RunIsOver
+        raise error
+
+    def _find(self, frame: FrameType, blocked: bool) -> TaskBlocked | None:
+        """What is found; None if something was before."""
         self._watch.found = True
         if self._findings.first is not None:
-            raise RunIsOver
-        error = TaskBlocked(short_name(RUN_CONTEXT.task.name), blocked, _stack(frame))
+            return None
+        error = TaskBlocked(short_name(self._context["task"].name), blocked, _stack(frame))
         self._findings.find(error)
-        raise error
+        return error
 
 
 def _is_of_program(frame: FrameType) -> bool:
-    """Whether it is the program that is at work, and not a thread of the run in its turn, which is watched
-    apart, or what starts and ends those."""
-    return _module(frame) not in _MACHINERY and all(
-        one.f_globals.get("__name__") != Worker.__module__ for one in _up(frame)
-    )
+    """Whether it is the program that is at work."""
+    return module_of_frame(frame) not in MACHINERY and not _is_in_worker(frame)
+
+
+def _is_in_worker(frame: FrameType) -> bool:
+    """Whether a thread of the run has its turn, which is watched apart, or is being started or ended."""
+    return any(one.f_globals.get("__name__") == Worker.__module__ for one in _up(frame))
 
 
 def _up(frame: FrameType | None) -> Generator[FrameType]:
     """The frames of a task's step, innermost first."""
-    while frame is not None and frame.f_code is not _STEPPING:
+    while frame is not None and frame.f_code not in CALLERS:
         yield frame
         frame = frame.f_back
 
 
 def _stack(frame: FrameType) -> list[str]:
-    return [place(one, one.f_lineno) for one in _up(frame) if _module(one) not in _MACHINERY][::-1]
+    return [place(one, one.f_lineno) for one in _up(frame) if module_of_frame(one) not in MACHINERY][::-1]
 
 
-def _module(frame: FrameType) -> str:
-    name: str = frame.f_globals.get("__name__", "")
-    return name.partition(".")[0]
+def _listed(frame: FrameType) -> str:
+    return "".join(f"\n    {line}" for line in _stack(frame))
