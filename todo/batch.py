@@ -24,7 +24,7 @@ from typing import Any, Final
 from .errors import OperationRefused, StorageError
 from .list import TodoList
 from .operations import AddEntries, DeleteEntry, Note, Operation, ReplaceEntry
-from .rows import COLUMNS, row_of
+from .rows import COLUMNS, MAX_ID, row_of
 
 __all__ = ["PUT_NOTE", "BatchWriter"]
 
@@ -40,7 +40,6 @@ _UPDATE: Final = (
     f"UPDATE entries SET {', '.join(f'{column} = ?' for column in COLUMNS[1:])} WHERE list_id = ? AND id = ?"
 )
 _NO_SUCH_ENTRY: Final = "the list has no entry of that id"
-_MAX_ID: Final = 2**63 - 1
 _A_STATEMENT: Final = 1000
 """So many rows at most, as Python's lock is held while their JSON is written."""
 # What can be wrong with an operation, and not with the file. The first names what it contradicts.
@@ -100,7 +99,9 @@ class BatchWriter:
         with self._transaction():
             for name, todo_list in lists:
                 list_id = self._connection.execute(
-                    "INSERT INTO lists (name, next_entry_id) VALUES (?, ?)", (name, todo_list.next_id)
+                    "INSERT INTO lists (name, next_entry_id) VALUES (?, ?)",
+                    # One above the highest number there is has no place, and follows from the entry.
+                    (name, min(todo_list.next_id, MAX_ID)),
                 ).lastrowid
                 self._insert_rows((list_id, *row_of(entry)) for entry in todo_list)
                 written += len(todo_list)
@@ -145,9 +146,9 @@ class BatchWriter:
         """One statement for each `_A_STATEMENT` of `rows`, which are of the list and the columns."""
         iterator = iter(rows)
         while some := list(islice(iterator, _A_STATEMENT)):
-            if any(row[1] > _MAX_ID for row in some):
+            if any(row[1] > MAX_ID for row in some):
                 # In JSON, it would become a floating-point number.
-                raise OverflowError(f"an id is above {_MAX_ID}")
+                raise OverflowError(f"an id is above {MAX_ID}")
             self._connection.execute(_INSERT, (json.dumps(some, ensure_ascii=False),))
 
     def _write_one(self, operation: Operation) -> StorageError | None:

@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from trio_genserver import stable_hash
-
 from .errors import FolderInUse, NewerVersion, StorageError, StorageFailed
 from .folder import Folder
 from .sqlite_errors import is_of_the_file
@@ -70,12 +68,7 @@ def _look_at(folder: Folder, index: int) -> ShardReport:
     try:
         with folder.open_shard(index) as shard:
             problems += shard.check()
-            for summary in shard.lists():
-                belongs = stable_hash(summary.name) % workers
-                if belongs != index:
-                    problems.append(
-                        f"the list {summary.name!r} is in this shard, and is looked for in number {belongs}"
-                    )
+            problems += shard.unreachable(index, workers)
     except (NewerVersion, FolderInUse) as error:
         return ShardReport(path, problems, str(error))
     except StorageFailed as error:

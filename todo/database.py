@@ -25,8 +25,9 @@ from trio_genserver import (
 
 from .database_worker import DatabaseWorker, OpenShard
 from .entry import check_list_name
-from .errors import BadInput, StorageError
+from .errors import BadInput, StorageError, StorageFailed
 from .shard import Found, ListSummary
+from .shard_queries import BAD_ROW
 from .text import MAX_WORDS, has_forms, searched_words
 
 __all__ = ["Database", "database_spec", "stored_name"]
@@ -88,6 +89,28 @@ class Database:
             returned. None: the first such error is raised.
         """
         return list(heapq.merge(*await self._ask_all(DatabaseWorker.lists(), failed)))
+
+    async def unreachable(self) -> list[StorageError]:
+        """For each shard with entries that are in no list that can be asked for, an error that says so;
+        also for one that cannot be read. `todo check` names the rows.
+        """
+        found: list[StorageError] = []
+        workers = self.workers
+        requests = [
+            worker.send_request(DatabaseWorker.unreachable(index, len(workers)))
+            for index, worker in enumerate(workers)
+        ]
+        for request in requests:
+            try:
+                path, problems = await request.wait()
+            except StorageError as error:
+                found.append(error)
+                continue
+            found += [
+                StorageFailed(path, "reading all lists", ValueError(problem), advice=BAD_ROW)
+                for problem in problems
+            ]
+        return found
 
     async def search(
         self, words: str, limit: int = 100, *, failed: list[StorageError] | None = None

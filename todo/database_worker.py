@@ -111,6 +111,11 @@ class DatabaseWorker(GenServer):
         self._enqueue((cast("From[Any]", from_), None, Shard.lists))
 
     @handle_call(noreply=True)
+    def unreachable(self, from_: From[tuple[Path, list[str]]], index: int, workers: int) -> None:
+        """The file, and what `Shard.unreachable` says of it."""
+        self._enqueue((cast("From[Any]", from_), None, partial(_unreachable, index, workers)))
+
+    @handle_call(noreply=True)
     def has_list(self, from_: From[bool], name: str) -> None:
         """See `Shard.has_list`."""
         self._enqueue((cast("From[Any]", from_), None, partial(_has_list, name)))
@@ -235,6 +240,10 @@ def _load(name: str, shard: Shard) -> TodoList:
 
 def _next_id(name: str, shard: Shard) -> int:
     return shard.next_id(name)
+
+
+def _unreachable(index: int, workers: int, shard: Shard) -> tuple[Path, list[str]]:
+    return shard.path, shard.unreachable(index, workers)
 
 
 def _has_list(name: str, shard: Shard) -> bool:

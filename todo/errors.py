@@ -65,13 +65,7 @@ class InvalidEntry(BadInput):
     """
 
     def __init__(self, field: str, value: object, wanted: str) -> None:
-        try:
-            shown = repr(value)
-        except RecursionError:
-            shown = f"a deeply nested {type(value).__name__}"
-        if len(shown) > 80:
-            shown = f"{shown[:60]}... ({len(shown)} characters)"
-        super().__init__(f"the {field} of an entry must be {wanted}, not {shown}")
+        super().__init__(f"the {field} of an entry must be {wanted}, not {shortened(value)}")
         self.field = field
         self.value = value
 
@@ -84,10 +78,7 @@ class InvalidListName(BadInput):
     """
 
     def __init__(self, name: object, why: str) -> None:
-        shown = repr(name)
-        if len(shown) > 80:
-            shown = f"{shown[:60]}..."
-        super().__init__(f"{shown} cannot be the name of a list: {why}")
+        super().__init__(f"{shortened(name)} cannot be the name of a list: {why}")
         self.name = name
 
 
@@ -277,10 +268,29 @@ class OperationRefused(StorageError):
 
 
 class ReshardFailed(StorageError):
-    """A folder could not be rewritten; it is as it was."""
+    """A folder could not be rewritten; it is as it was.
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} was not rewritten and is as it was: {why}", path)
+    Attributes:
+      why: what kept it from being rewritten.
+      left: a part of the copy that could not be deleted; None: there is none.
+    """
+
+    def __init__(self, path: Path, why: str, *, left: Path | None = None) -> None:
+        text = f"{path} was not rewritten and is as it was: {why}"
+        if left is not None:
+            text += f". Delete {left}: it is a part of the copy, which nothing uses"
+        super().__init__(text, path)
+        self.why = why
+        self.left = left
+
+
+def shortened(value: object) -> str:
+    """``repr(value)`` for an error's text: the beginning of it, if it is long."""
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = f"a deeply nested {type(value).__name__}"
+    return shown if len(shown) <= 80 else f"{shown[:60]}... ({len(shown)} characters)"
 
 
 def _restored(

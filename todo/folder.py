@@ -296,15 +296,38 @@ class Folder:
         path = unfinished(self.path, description.generation) / f"{index}.db"
         return Shard.open(path, identity=description.identity(index))
 
-    def commit_rewrite(self, description: Description) -> None:
-        """Have the shards of `description` count from now on, and remove those that they replace.
+    def put_in_force(self, description: Description) -> None:
+        """Have the shards of `description` count from now on.
 
-        Only after the new ones were compared with the old ones.
+        Only after they were compared with those that they replace.
         """
-        before, count = finished(self.path, self.description.generation), self.description.workers
         _put_in_force(self.path, description, unfinished(self.path, description.generation))
         self.description = description
-        remove_shards(before, count)
+
+    def remove_replaced(self, generation: int, workers: int) -> None:
+        """Delete the shards of a generation that a verified copy has replaced."""
+        remove_shards(finished(self.path, generation), workers)
+
+    def is_as_described(self) -> bool:
+        """Whether `todo.json` is certainly as it was when this folder was opened."""
+        try:
+            return read_description(self.path) == self.description
+        except (OSError, StorageError):
+            return False
+
+    def discard_rewrite(self, description: Description) -> Path | None:
+        """Delete the shards that `write_shards` has written and that do not count.
+
+        Returns:
+          what could not be deleted; None: all could.
+        """
+        shards = unfinished(self.path, description.generation)
+        try:
+            if shards.exists():
+                remove_shards(shards)
+            return shards if shards.exists() else None
+        except OSError:
+            return shards
 
 
 class Backup:

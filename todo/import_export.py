@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import trio
 
 from .entry import Entry, check_list_name
-from .errors import BadLine, InvalidListName, NoSuchList, StorageError
+from .errors import BadLine, InvalidListName, NoSuchList, StorageError, TodoError
 from .formats import DEFAULT_LIST, Listed
 from .formats.listed import Placed
 from .import_notes import ImportNotes
+from .rows import wrong_list_name
 from .server import TodoServer
 from .system import System
 
@@ -134,9 +136,10 @@ async def _import(
 
     before = sum(notes.stored(name) for name in lists)
     progress(before)
-    async with trio.open_nursery() as nursery:
-        for name, entries in lists.items():
-            nursery.start_soon(add, name, entries)
+    with _first_of_ours():
+        async with trio.open_nursery() as nursery:
+            for name, entries in lists.items():
+                nursery.start_soon(add, name, entries)
     await notes.finish()
     done = Import(sum(map(len, lists.values())), sorted(lists), bad, before)
     tell(done)
@@ -158,23 +161,23 @@ async def export_lists(
     Args:
       system: where they are.
       names: of the lists; None: all.
-      failed: the errors of lists that cannot be read are put in here, and the others returned. None: the
-        first such error is raised.
+      failed: the errors of lists that cannot be read are put in here, and the others returned; with all
+        lists, also those of entries that are in none. None: the first such error is raised.
 
     Raises:
       NoSuchList: one of `names` is the name of no list.
       StorageError: one cannot be read.
     """
     if names is None:
-        names = [summary.name for summary in await system.database.lists(failed=failed)]
+        names = await _all_names(system, failed)
     else:
         for name in names:
             await require_list(system, name)
-    limit = trio.CapacityLimiter(_AT_A_TIME)
+    slots = trio.Semaphore(_AT_A_TIME)
     found: dict[str, Sequence[Entry]] = {}
 
     async def load(name: str) -> None:
-        async with limit:
+        async with slots:
             try:
                 found[name] = await system.call(name, TodoServer.entries())
             except StorageError as error:
@@ -183,7 +186,37 @@ async def export_lists(
                 failed.append(error)
                 found[name] = ()
 
-    async with trio.open_nursery() as nursery:
-        for name in dict.fromkeys(names):
-            nursery.start_soon(load, name)
+    with _first_of_ours():
+        async with trio.open_nursery() as nursery:
+            for name in dict.fromkeys(names):
+                nursery.start_soon(load, name)
     return [Listed(name, entry) for name in dict.fromkeys(names) for entry in found[name]]
+
+
+async def _all_names(system: System, failed: list[StorageError] | None) -> list[str]:
+    """The names of all lists; for `failed`, see `export_lists`."""
+    lost = await system.database.unreachable()
+    unread: list[StorageError] = []
+    summaries = await system.database.lists(failed=unread)
+    told = {error.path for error in lost}
+    lost += [error for error in unread if error.path not in told]
+    if failed is not None:
+        failed += lost
+    elif lost:
+        raise lost[0]
+    return [summary.name for summary in summaries if wrong_list_name(summary.name) is None]
+
+
+@contextlib.contextmanager
+def _first_of_ours() -> Generator[None]:
+    """Raise the first error of a nursery by itself if all of its errors are of this package."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, rest = group.split(TodoError)
+        if ours is None or rest is not None:
+            raise
+        first: BaseException = ours
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from first.__cause__

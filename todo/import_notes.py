@@ -19,7 +19,7 @@ from .errors import StorageError
 from .operations import Note
 from .rows import row_of
 from .shard import Shard
-from .shard_notes import read_notes, take_notes
+from .shard_notes import FINISHED, read_notes, take_notes
 from .text import has_forms
 
 __all__ = ["ImportNotes", "copy_notes"]
@@ -95,7 +95,7 @@ class ImportNotes:
         """
         if not self._lists:
             return
-        answers = await self._database.ask_each(DatabaseWorker.take_notes([Note(self._finished, "yes")]))
+        answers = await self._database.ask_each(DatabaseWorker.take_notes([Note(self._finished, FINISHED)]))
         failed = [answer for answer in answers if answer is not None]
         if len(failed) == len(answers):
             raise failed[0]
@@ -123,7 +123,7 @@ def copy_notes(sources: Sequence[Shard], targets: Sequence[Shard]) -> None:
     for shard in sources:
         for key, value in read_notes(shard, _PREFIX).items():
             before = found.get(key)
-            found[key] = value if before is None or not value.isdecimal() else _larger(before, value)
+            found[key] = value if before is None or FINISHED in (before, value) else _larger(before, value)
     for target in targets:
         take_notes(target, [Note(key, value) for key, value in found.items()])
 

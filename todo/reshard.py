@@ -2,8 +2,9 @@
 
 The new shards are written beside the old ones, synced, and compared with them list by list; then the
 description of the folder is replaced by a rename, and that is the moment from which they count. Only then
-are the old ones deleted. Killed before it, the folder is as it was, and the next reshard writes over what was
-begun; killed after it, the folder is as it shall be.
+are the old ones deleted. If it fails before that moment, what it has written is deleted; killed before it,
+the folder is as it was, and what was begun stays until somebody deletes it (`todo check` names it; the next
+reshard takes another name). Killed after it, the folder is as it shall be.
 
 What `Shard.load` cannot reach would not be copied, and is as good as deleted with its file: entries of a list
 that is gone, tables and columns that somebody else has added. So a shard in which `todo check` finds damage
@@ -20,7 +21,7 @@ from typing import Final
 
 from trio_genserver import stable_hash
 
-from .errors import ReshardFailed, StorageError
+from .errors import ReshardFailed, StorageError, StorageFailed
 from .folder import Description, Folder
 from .import_notes import copy_notes
 from .list import TodoList
@@ -46,26 +47,56 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
       BadInput: `workers` is no number of workers.
       NotAFolder: there is no folder.
       ReshardFailed: a shard is damaged, or holds what would not be copied, or could not be read or written;
-        the folder is as it was.
+        the folder is as it was, and what was copied is deleted again.
+      StorageFailed: the new shards count, and the old ones could not be deleted.
       StorageError: the folder cannot be opened; which class it is says why.
     """
     with Folder.open(path, create=False) as folder:
         before = folder.description.workers
+        before_generation = folder.description.generation
         description = folder.begin_rewrite(workers)
         try:
-            with ExitStack() as stack:
-                # Only to be read: whatever comes of it, they stay as they are.
-                old = [stack.enter_context(folder.read_shard(index)) for index in range(before)]
-                for shard in old:
-                    _refuse_damage(folder, shard)
-                folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
-                written = _compare(folder, description, old)
-        except ReshardFailed:
+            written = _copy(folder, description)
+            folder.put_in_force(description)
+        except BaseException as error:
+            if not folder.is_as_described():
+                # The description names the new shards, so they count, and the old ones are not deleted.
+                raise _not_finished(folder, workers, error) from error
+            left = folder.discard_rewrite(description)
+            if isinstance(error, ReshardFailed):
+                raise ReshardFailed(folder.path, error.why, left=left) from error.__cause__
+            if isinstance(error, StorageError | OSError):
+                raise ReshardFailed(folder.path, str(error), left=left) from error
             raise
-        except (StorageError, OSError) as error:
-            raise ReshardFailed(folder.path, str(error)) from error
-        folder.commit_rewrite(description)
+        try:
+            folder.remove_replaced(before_generation, before)
+        except OSError as error:
+            raise _not_finished(folder, workers, error) from error
     return before, written
+
+
+def _not_finished(folder: Folder, workers: int, error: BaseException) -> StorageFailed:
+    advice = (
+        f"the folder has {workers} workers now, and all entries; "
+        "`todo check` names the shards that it had before, which can be deleted"
+    )
+    return StorageFailed(folder.path, "finishing the reshard", error, advice=advice)
+
+
+def _copy(folder: Folder, description: Description) -> int:
+    """Write the shards of `description` and compare them with those that count.
+
+    Returns:
+      how many entries there are.
+    """
+    with ExitStack() as stack:
+        # Only to be read: whatever comes of it, they stay as they are.
+        old = [stack.enter_context(folder.read_shard(index)) for index in range(folder.description.workers)]
+        for shard in old:
+            _refuse_damage(folder, shard)
+        workers = description.workers
+        folder.write_shards(description, [_lists_of(old, index, workers) for index in range(workers)])
+        return _compare(folder, description, old)
 
 
 def _refuse_damage(folder: Folder, shard: Shard) -> None:

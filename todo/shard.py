@@ -24,10 +24,10 @@ from .batch import BatchWriter
 from .before_opening import check_permission, look_before
 from .beside import refuse_log_alone
 from .description import sync
-from .errors import NotADatabase, StorageError, StorageFailed, WrongShard
+from .errors import NotADatabase, StorageError, StorageFailed, WrongShard, shortened
 from .list import TodoList
 from .operations import Operation
-from .rows import QUALIFIED, entry_of
+from .rows import QUALIFIED, any_text, entry_of, is_text, next_id_of
 from .shard_files import PART
 from .shard_queries import Found, ListSummary, ShardQueries
 from .sqlite_errors import failure, is_of_the_file
@@ -254,6 +254,10 @@ class Shard:
         """See `ShardQueries.name_like`."""
         return self._queries.name_like(name)
 
+    def unreachable(self, index: int, workers: int) -> list[str]:
+        """See `ShardQueries.unreachable`."""
+        return self._queries.unreachable(index, workers)
+
     def check(self, *, index: bool = True) -> list[str]:
         """What is wrong with the file, in words; empty if nothing is. Reads all of it.
 
@@ -264,6 +268,8 @@ class Shard:
           StorageFailed: the machine did not let it be read: no room, no right, no memory.
         """
         problems: list[str] = []
+        text_factory = self._connection.text_factory
+        any_text(self._connection)
         try:
             for (text,) in self._connection.execute("PRAGMA integrity_check"):
                 if text != "ok":
@@ -272,17 +278,23 @@ class Shard:
                 problems.append(f"row {key} of {table} refers to a row of {parent} that is not there")
             problems += self._check_index() if index else []
             for key, name, next_id in self._connection.execute("SELECT id, name, next_entry_id FROM lists"):
-                if not (isinstance(name, str) and isinstance(next_id, int)):
-                    problems.append(f"row {key} of lists is no list: {name!r}, {next_id!r}")
+                try:
+                    if not is_text(name):
+                        raise TypeError(f"its name must be UTF-8 text, not {shortened(name)}")
+                    next_id_of(next_id, None)
+                except (ValueError, TypeError) as error:
+                    problems.append(f"row {key} of lists is not a list: {error}")
             for key, *row in self._connection.execute(f"SELECT key, {QUALIFIED} FROM entries"):
                 try:
                     entry_of(row)
                 except (ValueError, TypeError) as error:
-                    problems.append(f"row {key} of entries is no entry: {error}")
+                    problems.append(f"row {key} of entries is not an entry: {error}")
         except sqlite3.Error as error:
             if not is_of_the_file(error):
                 raise failure(self.path, "checking", error) from error
             problems.append(f"it cannot be read to its end: {error}")
+        finally:
+            self._connection.text_factory = text_factory
         return problems
 
     def _check_index(self) -> list[str]:

@@ -7,30 +7,53 @@ passes over them.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Generator, Iterable
+from typing import Final
 
 from .batch import PUT_NOTE
+from .errors import StorageFailed, shortened
 from .operations import Note
+from .rows import any_text, is_text
 from .shard import Shard
 from .sqlite_errors import failure
 
-__all__ = ["forget_notes", "read_notes", "take_notes"]
+__all__ = ["FINISHED", "forget_notes", "read_notes", "take_notes"]
 
+FINISHED: Final = "yes"
+"""The note of an import that is whole; while it is not, notes are numbers."""
+
+_VALUE: Final = re.compile(rf"{FINISHED}|[0-9]{{1,18}}")
+_BAD_NOTE: Final = (
+    "delete that row of the table shard with any SQLite tool; then the import that it is of adds anew"
+)
 _BEGINS = "substr(key, 1, length(:prefix)) = :prefix"
 
 
 def read_notes(shard: Shard, prefix: str) -> dict[str, str]:
-    """What is noted under keys that begin with `prefix`, by key.
+    """What is noted under keys that begin with `prefix`, by key: numbers, or `FINISHED`.
 
     Raises:
-      StorageError: the file cannot be read.
+      StorageError: the file cannot be read, or another program has written a note that is neither.
     """
-    with _doing(shard, "reading notes"):
-        rows = shard.database.conn.execute(
-            f"SELECT key, value FROM shard WHERE {_BEGINS}", {"prefix": prefix}
-        )
-        return {str(key): str(value) for key, value in rows}
+    connection = shard.database.conn
+    text_factory = connection.text_factory
+    any_text(connection)
+    try:
+        with _doing(shard, "reading notes"):
+            rows = connection.execute(
+                f"SELECT key, value FROM shard WHERE {_BEGINS}", {"prefix": prefix}
+            ).fetchall()
+    finally:
+        connection.text_factory = text_factory
+    for key, value in rows:
+        if not (is_text(key) and is_text(value) and _VALUE.fullmatch(value)):
+            wrong = ValueError(
+                f"the note {shortened(key)} must be a number or {FINISHED!r}, not {shortened(value)}"
+            )
+            raise StorageFailed(shard.path, "reading notes", wrong, advice=_BAD_NOTE)
+    return dict(rows)
 
 
 def take_notes(shard: Shard, notes: Iterable[Note]) -> None:

@@ -3,6 +3,8 @@ folder."""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,12 +12,15 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.todo.folder_states import files_of
-from todo import BadInput, Entry, FolderInUse, ReshardFailed, TodoList
+from todo import BadInput, Entry, FolderInUse, ReshardFailed, StorageFailed, TodoList
+from todo import folder as folder_module
 from todo.check import check
+from todo.description import read_description
 from todo.folder import Folder
 from todo.operations import AddEntries, DeleteEntry
 from todo.reshard import reshard
@@ -109,8 +114,8 @@ def a_column_of_their_own(connection: sqlite3.Connection) -> None:
     [
         (orphans, "refers to a row of lists that is not there"),
         (orphans_of_another_kind, "refers to a row of lists that is not there"),
-        (no_entry, "is no entry"),
-        (no_name, "is no list"),
+        (no_entry, "is not an entry"),
+        (no_name, "is not a list"),
         (a_table_of_their_own, r"notes\.text"),
         (a_column_of_their_own, r"entries\.colour"),
     ],
@@ -154,6 +159,87 @@ def test_an_index_that_does_not_fit_is_made_anew(tmp_path: Path) -> None:
     assert "index" in check(tmp_path / "db").shards[0].problems[0]
     reshard(tmp_path / "db", 2)
     assert contents(tmp_path / "db") == before
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Have the given call of what changes the disk fail."""
+    left = step
+
+    def failing(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, name in (
+        (folder_module, "_sync"),
+        (folder_module, "write_description"),
+        (folder_module, "remove_shards"),
+        (Path, "rename"),
+        (Path, "mkdir"),
+        (Path, "replace"),
+        (Shard, "restore"),
+        (Shard, "checkpoint"),
+        (os, "fsync"),
+    ):
+        monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.torture)])
+def test_where_a_step_fails_the_folder_is_as_it_was_or_rewritten_and_the_error_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
+) -> None:
+    whole = fill(tmp_path / "db", 2)
+    before = files_of(tmp_path / "db")
+    outcomes: list[str] = []
+    for step in range(0, STEPS, stride):
+        place = tmp_path / f"db {step}"
+        shutil.copytree(tmp_path / "db", place)
+        with monkeypatch.context() as patch:
+            failing_at(patch, step)
+            try:
+                reshard(place, 4)
+            except ReshardFailed:
+                outcomes.append("failed")
+            except StorageFailed as error:
+                outcomes.append("not finished" if "has 4 workers now" in str(error) else str(error))
+            else:
+                outcomes.append("done")
+        if outcomes[-1] == "failed":
+            assert files_of(place) == before
+        else:
+            assert read_description(place) != read_description(tmp_path / "db")
+        assert contents(place) == whole
+        # The next one copes, and leaves nothing behind that it has made.
+        reshard(place, 3)
+        assert contents(place) == whole
+        assert len(check(place).unused) == (outcomes[-1] == "not finished")
+        if outcomes[-1] == "done":
+            break
+    assert set(outcomes) <= {"failed", "not finished", "done"}
+    assert (outcomes[0], outcomes[-1]) == ("failed", "done")
+    if stride == 1:
+        assert "not finished" in outcomes
+
+
+def test_what_could_not_be_deleted_after_a_failure_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "db", 2)
+
+    def fails(*_: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Shard, "checkpoint", fails)
+    monkeypatch.setattr(folder_module, "remove_shards", fails)
+    with pytest.raises(ReshardFailed, match=r"Delete .*shards-2\.new") as caught:
+        reshard(tmp_path / "db", 4)
+    assert caught.value.left == tmp_path / "db" / "shards-2.new"
+    assert check(tmp_path / "db").unused == [caught.value.left]
 
 
 # Ends the process, as a kill does, at the given call of a function that changes what is on disk.
