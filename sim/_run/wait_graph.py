@@ -72,19 +72,19 @@ def _cycle(by_label: Mapping[str, WaitingTask]) -> list[WaitingTask]:
     """The shortest cycle of the graph, beginning at its task that comes first; [] if there is none."""
     shortest: list[WaitingTask] = []
     for start in by_label.values():
-        # Breadth first, so the first way back is a shortest one.
-        ways = [[start]]
+        # Breadth first, so the first path back is a shortest one.
+        paths = [[start]]
         seen = {start.label}
-        while ways:
-            way = ways.pop(0)
-            if shortest and len(way) >= len(shortest):
+        while paths:
+            path = paths.pop(0)
+            if shortest and len(path) >= len(shortest):
                 break
-            for label in way[-1].needs:
+            for label in path[-1].needs:
                 if label == start.label:
-                    shortest = way
-                    ways = []
+                    shortest = path
+                    paths = []
                     break
                 if label in by_label and label not in seen:
                     seen.add(label)
-                    ways.append([*way, by_label[label]])
+                    paths.append([*path, by_label[label]])
     return shortest
