@@ -315,7 +315,7 @@ def test_check_names_the_damaged_shard_and_what_is_wrong(todo: Todo) -> None:
     (todo.folder / "shards-1" / "1.db").write_bytes(b"\xff" * 5000)
     result = todo("check")
     assert result.exit_code == 1
-    assert "is no entry" in result.output
+    assert "is not an entry" in result.output
     assert "1.db: damaged" in result.output
     assert [len(report["problems"]) for report in json.loads(todo("check", "--json").stdout)].count(1) == 2
 
