@@ -219,9 +219,9 @@ def check_trio() -> None:
         missing.append(f"the variable {THREAD_REGISTER} in trio.to_thread.run_sync")
     if missing:
         raise UnsupportedTrio(
-            f"Trio {trio.__version__} (Python {sys.version.split()[0]}) is not one this release "
-            f"can control: it has no {', '.join(missing)}; install a release of Trio that this "
-            "one declares, or report it"
+            f"this release cannot control Trio {trio.__version__} (Python {sys.version.split()[0]}), "
+            f"which has no {', '.join(missing)}; install a version of Trio that this release "
+            "supports, or report it"
         )
 
 

@@ -126,7 +126,7 @@ def pytest_fixture_setup(
 
         error = WrongUse(
             f"{request.node.nodeid} is marked sim and uses the async fixture {fixturedef.argname}, which "
-            "would be made once, outside of its executions: make in the test what it makes, or await a "
+            "would run only once, outside the executions: create its value in the test, or await a "
             "function that does"
         )
         # As pytest keeps what a fixture has raised; without it the next test would fail, too.
@@ -160,7 +160,7 @@ def _explored(
     wrong: str | None = None
     options: dict[str, Any] = {}
     if not inspect.iscoroutinefunction(test):
-        wrong = f"{nodeid} is marked sim and is not async: there is no schedule to choose"
+        wrong = f"{nodeid} is marked sim but is not async: there is no schedule to choose; write `async def`"
     else:
         try:
             bound = inspect.signature(explore).bind(test, *marker.args, **marker.kwargs)
@@ -175,9 +175,9 @@ def _explored(
         for name, value in fixtures.items():
             if isinstance(value, trio.abc.Clock):
                 raise WrongUse(
-                    f"{nodeid} is marked sim and uses the fixture {name}, a clock that its executions do not "
-                    "go by: time is virtual in them and jumps by itself; trio.lowlevel.current_clock() is "
-                    "theirs"
+                    f"{nodeid} is marked sim and uses the fixture {name}, a clock that its executions "
+                    "ignore: their time is virtual and jumps by itself; their clock is "
+                    "trio.lowlevel.current_clock()"
                 )
         scenario: Scenario = partial(test, **fixtures)
         for value in fixtures.values():

@@ -234,7 +234,7 @@ def run_parallel(
     checks.whole_number("max_branches", max_branches)
     checks.flag("cancel", cancel)
     if max_branches < 2:
-        raise InvalidStateMachine("max_branches must be at least 2: with one, nothing is concurrent")
+        raise InvalidStateMachine("max_branches must be at least 2: one branch has no concurrency")
     calls = _calls(machine, max_operations)
     # At least one operation each: an empty branch is a smaller number of branches.
     branch = _calls(machine, max_operations, at_least=1)

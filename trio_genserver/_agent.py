@@ -39,9 +39,9 @@ else:
 class AgentRef(ServerRef[Any], Generic[T]):
     """A reference to an `Agent`, with what can be done with its state.
 
-    All functions run in the agent. One that raises crashes it: its caller gets `ServerCrashed` with the
-    exception as the ``__cause__``, and a supervisor starts the agent again, with its first state. One that
-    is to fail without that returns what went wrong.
+    All functions run in the agent. If one raises, the agent crashes: its caller gets `ServerCrashed` with the
+    exception as the ``__cause__``, and a supervisor restarts the agent with its first state. To fail without
+    a crash, return the error.
     """
 
     __slots__ = ()
@@ -107,7 +107,7 @@ class Agent(GenServer, Generic[T_any]):
         pair = fn(self.state)
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise TypeError(
-                f"get_and_update wants what to return and the new state, as a pair, not {show(pair)}"
+                f"the function of get_and_update must return a pair (result, new state), not {show(pair)}"
             )
         reply, self.state = pair
         return reply

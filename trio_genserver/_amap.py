@@ -1,14 +1,14 @@
 """Calling an async function with each of many items, a bounded number at a time.
 
 Elixir's ``Task.async_stream``. Both variants are blocks that give an async iterator, so that there is a
-place where the calls end: whichever way the block is left, none is running any more.
+place where the calls end: none is running after the block, however it ends.
 
 - `amap` gives the values. A call that fails fails the block, at once, as in a nursery.
 - `amap_nolink` gives each item with the outcome of its call, and no failure stops the others.
 
-What is bounded, by the same number: the calls that run, and the results that wait to be taken. So the items
-are read only as fast as the results are taken, and may be without end; and with order kept, one slow call
-lets as many others get ahead of it, and no more.
+The same number limits the calls that run and the results that wait to be taken. So the items, which may be
+endless, are read only as fast as the results are taken. If order is kept, one slow call lets at most that
+many others get ahead of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from outcome import Error, Outcome, Value
 
 from ._awaiting import await_callback
 from ._blocks import block, raise_alone
-from ._start import lone
+from ._start import sole_exception
 from ._text import name_of, show
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def amap(
       timeout: how many seconds one call may take.
 
     Raises:
-      ValueError: an argument makes no sense.
+      ValueError: an argument is invalid.
       trio.TooSlowError: a call took longer than `timeout`.
       Exception: what a call has raised; a group, if several have at once.
     """
@@ -117,9 +117,9 @@ def amap_nolink(
 
 def _check(max_concurrency: int, timeout: float) -> None:
     if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
-        raise ValueError(f"max_concurrency must be a whole number from 1, not {show(max_concurrency)}")
+        raise ValueError(f"max_concurrency must be a whole number of at least 1, not {show(max_concurrency)}")
     if not timeout > 0:
-        raise ValueError(f"timeout must be some seconds, more than 0, not {show(timeout)}")
+        raise ValueError(f"timeout must be a positive number of seconds, not {show(timeout)}")
 
 
 class _Slot(Generic[Out]):
@@ -153,7 +153,7 @@ class _Results(Generic[Out]):
             except trio.EndOfChannel:
                 raise StopAsyncIteration from None
             except trio.ClosedResourceError:
-                raise trio.ClosedResourceError("the block of this amap is over") from None
+                raise trio.ClosedResourceError("the block of this amap has ended") from None
         await slot.done.wait()
         self._next = None
         self._places.release()
@@ -199,10 +199,10 @@ async def _mapped(
                     yield _Results(receive, places)
                 except Exception as error:  # noqa: BLE001 - it is raised below; why, see open_server
                     raised = error
-                nursery.cancel_scope.cancel(reason="the block of an amap is over")
+                nursery.cancel_scope.cancel(reason="the block of an amap has ended")
     except BaseExceptionGroup as group:
-        # One failure comes out as itself: the nursery is no concern of the user's.
-        failure = lone(group, raised)
+        # One failure comes out as itself: the user need not know about the nursery.
+        failure = sole_exception(group, raised)
     else:
         if raised is None:
             return

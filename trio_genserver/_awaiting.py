@@ -1,9 +1,9 @@
-"""What is to be awaited: found out when it is declared, where that can be seen, else when it is there.
+"""Finds out what to await: when a handler is declared, if that shows, and otherwise from what it returns.
 
-A handler that looks like a plain function may be an async one all the same: a decorator's wrapper, a
-`functools.partial`, an object that is called, a function that returns another's coroutine. What it returns
-tells. A handler that can be seen to be async has its nursery beforehand, and is never run in its caller's
-step; the others run as plain functions do, and the server's own task awaits what they have returned.
+A handler that looks like a plain function may be async anyway: a decorator's wrapper, a `functools.partial`,
+an object that is called, a function that returns another's coroutine. Its return value tells. A handler that
+is visibly async gets its nursery beforehand and never runs in its caller's step. The others run like plain
+functions, and the server's task awaits what they return.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the machinery knows of a class of servers: its handlers, and what may be shown of it.
+"""The part of a server class that the machinery knows: its handlers, and how to show its state and messages.
 
-`GenServer`, far above, is the one that there is. What refers to a server, runs it or names it has to know
-this much of its class, and nothing of how a server is written.
+`GenServer`, far above, is the only subclass. The modules that refer to a server, run it or name it need to
+know this much of its class, and nothing about how a server is written.
 """
 
 from __future__ import annotations

@@ -49,13 +49,13 @@ class _Block(AbstractAsyncContextManager[T], Generic[T]):
             renamed = isinstance(error, StopIteration | StopAsyncIteration) and raised.__cause__ is error
             if raised is not error and not renamed:
                 raise
-            # As it left the block: the way through the generator is no concern of the user's.
+            # As it left the block: the user need not know about the way through the generator.
             error.__traceback__ = traceback
             return False
         finally:
             # This frame is in the traceback of what is raised here.
             del error, traceback, generator
-        raise RuntimeError("it does not end when its block has raised")
+        raise RuntimeError("the generator yielded again after its block raised")
 
 
 def block(function: Callable[P, AsyncGenerator[T]]) -> Callable[P, AbstractAsyncContextManager[T]]:

@@ -1,4 +1,4 @@
-"""What is a cancellation, and what a crash.
+"""Tells a cancellation from a crash.
 
 A callback that is cancelled while it has a nursery open does not raise `trio.Cancelled`: the nursery raises a
 group of them, one for each of its tasks. For whoever looks at how a callback ended, that is the same thing. A

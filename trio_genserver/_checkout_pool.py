@@ -4,12 +4,12 @@ For what cannot be shared from message to message: a connection with a transacti
 device. Where any message may go to any worker, the pools of `_pool` do, without anything in between.
 
 The pool is a server in the supervision tree, and the workers are its children. Taking a worker and bringing
-it back are no messages to it: they are synchronous, hence atomic in Trio, so a client of an idle pool waits
-for nothing, and one that gives up has nothing in flight that could come to nobody.
+it back are not messages: they are synchronous, hence atomic in Trio, so a client of an idle pool waits for
+nothing, and one that gives up leaves nothing in flight.
 
-What ends is replaced. A worker that dies makes room for a new one, which goes to the client that has
-waited longest. A worker that cannot be started fails the client that it would have gone to, with the reason;
-then the next one is tried, for the next client: no client waits for ever, nothing is retried in a hurry.
+The pool replaces workers that end. A worker that dies makes room for a new one, which goes to the client that
+has waited longest. If a worker fails to start, the client that would have got it gets the error, and the pool
+tries again for the next client: no client waits forever, and nothing is retried in a hurry.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class _Worker:
         return self.state == BUSY and not self.process.killed
 
     def ending(self, _: Process) -> None:
-        """It takes no messages any more, so nobody is to get it."""
+        """It takes no more messages, so no client may get it."""
         # While it starts, who starts it finds out.
         if self.state != STARTING:
             self.pool._idle.pop(self, None)
@@ -152,10 +152,10 @@ class CheckoutPoolRef(ServerRef[Any], Generic[S]):
           wait: whether to wait in turn when all workers are in use.
 
         Raises:
-          PoolFull: all workers are in use, and it is not to wait.
-          ServerNotRunning: the pool is not running (any more).
+          PoolFull: all workers are in use, and `wait` is false.
+          ServerNotRunning: the pool is not running.
           ServerStopped: the pool ended meanwhile.
-          Exception: what a new worker's start has failed with.
+          Exception: the error with which a new worker failed to start.
         """
         return self._checkout(wait)
 
@@ -176,10 +176,10 @@ class CheckoutPoolRef(ServerRef[Any], Generic[S]):
     def remove(self, worker: ServerRef[S]) -> None:
         """End a worker instead of giving it to another client; at once, or when it comes back.
 
-        It is no error if it has ended.
+        Does nothing if the worker has ended.
 
         Raises:
-          ServerNotRunning: the pool is not running (any more).
+          ServerNotRunning: the pool is not running.
         """
         pool = self._pool(f"remove({show(worker)})")
         for each in pool._workers:
@@ -192,7 +192,7 @@ class CheckoutPoolRef(ServerRef[Any], Generic[S]):
         """How many workers are idle and busy, and how many clients wait. Not a checkpoint.
 
         Raises:
-          ServerNotRunning: the pool is not running (any more).
+          ServerNotRunning: the pool is not running.
         """
         return self._pool("status()")._status()
 
@@ -221,7 +221,7 @@ class CheckoutPool(GenServer, Generic[S]):
         it, the worker is removed in any case. Put a time limit into it.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
 
     shutdown: ClassVar[Shutdown] = math.inf
@@ -248,7 +248,7 @@ class CheckoutPool(GenServer, Generic[S]):
         if order not in ("lifo", "fifo"):
             raise InvalidSpec("order", order, "'lifo' or 'fifo'", of=OF)
         if not isinstance(idle_timeout, int | float) or not idle_timeout > 0:
-            raise InvalidSpec("idle_timeout", idle_timeout, "seconds, more than 0", of=OF)
+            raise InvalidSpec("idle_timeout", idle_timeout, "a positive number of seconds", of=OF)
         self._order: CheckoutOrder = order
         self._lazy = lazy
         self._idle_timeout = idle_timeout
@@ -278,7 +278,7 @@ class CheckoutPool(GenServer, Generic[S]):
                     await worker.process.start(nursery)
                 except Exception as error:  # noqa: BLE001 - the first is raised below
                     errors.append(error)
-                    starting.cancel_scope.cancel(reason="another worker could not be started")
+                    starting.cancel_scope.cancel(reason="another worker failed to start")
                 else:
                     self._started(worker)
 
@@ -482,7 +482,7 @@ class CheckoutPool(GenServer, Generic[S]):
                     report(
                         self._process.ref,
                         "ping",
-                        "the ping of %s failed: %s; it is removed",
+                        "the ping of %s failed: %s; the worker is removed",
                         worker.ref.name,
                         show(error, LOGGED),
                     )
@@ -496,7 +496,7 @@ class CheckoutPool(GenServer, Generic[S]):
 
 def _whole(field: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidSpec(field, value, f"a whole number from {least}", of=OF)
+        raise InvalidSpec(field, value, f"a whole number of at least {least}", of=OF)
     return value
 
 
@@ -521,7 +521,7 @@ def checkout_pool_spec(
       name: what the pool is called in errors and logs; by default its id.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
     spec = checked_spec(
         CheckoutPool[S],
@@ -544,7 +544,7 @@ def open_checkout_pool(spec: ChildSpec[CheckoutPool[S]]) -> AbstractAsyncContext
     its `terminate`; all are gone when this is over.
 
     Raises:
-      InvalidSpec: one of the arguments makes no sense; the error names it.
-      Exception: what the start of a worker has failed with, unless `lazy`.
+      InvalidSpec: an argument is invalid; the error names it.
+      Exception: the error with which a worker failed to start, unless `lazy`.
     """
     return open_server(spec)

@@ -24,8 +24,8 @@ def child_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwarg
       args, kwargs: for its ``__init__``, at each start and restart.
 
     Raises:
-      TypeError: `server_class` is none.
-      InvalidSpec: an option that the class declares makes no sense.
+      TypeError: `server_class` is not one.
+      InvalidSpec: an option that the class declares is invalid.
     """
     return _spec(server_class, args, kwargs)
 
@@ -50,7 +50,7 @@ def _spec(server_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     server_class = unsubscripted(server_class)
     if not (isinstance(server_class, type) and issubclass(server_class, GenServer)):
         given = cast("Any", server_class)
-        raise TypeError(f"a subclass of GenServer is needed, not {show(given)}")
+        raise TypeError(f"expected a subclass of GenServer, not {show(given)}")
     if "_handlers" not in vars(server_class):
         # Some base has an `__init_subclass__` that does not call that of its own base.
         prepare(server_class)
@@ -96,10 +96,10 @@ def unsubscripted(server_class: Any) -> Any:
 def as_spec(
     server: ChildSpec[S] | Callable[..., S], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ChildSpec[Any]:
-    """What `open_server` and its like were given, as a specification."""
+    """The child spec for the argument of `open_server` and its like."""
     if isinstance(server, ChildSpec):
         if args or kwargs:
-            raise TypeError("a ChildSpec has its arguments already; give it alone")
+            raise TypeError("a ChildSpec already contains its arguments; pass none with it")
         return cast("ChildSpec[Any]", server)
     return _spec(server, args, kwargs)
 
@@ -118,6 +118,6 @@ def _check_not_frozen(server_class: type[GenServer]) -> None:
         raise InvalidServerClass(
             server_class.__qualname__,
             "frozen",
-            f"{server_class.__qualname__} is a frozen dataclass, and a {kind.__name__} has to change its "
-            f"attributes: leave out frozen=True",
+            f"{server_class.__qualname__} is a frozen dataclass, but a {kind.__name__} must change its "
+            f"attributes: remove frozen=True",
         )

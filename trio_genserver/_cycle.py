@@ -1,4 +1,4 @@
-"""Who waits for whom: a call that would wait for ever is refused before it waits.
+"""The graph of waits: a call that would wait forever fails before it waits.
 
 The graph is kept where it is used, not in a table beside it. Its nodes are *executions*: the main loop of
 a server (it handles one message at a time), and each child task that handles one request. An execution
@@ -17,9 +17,9 @@ somewhere, and then the call can be answered, or comes back to the caller, and t
 - Who waits for the start or the end of a server waits for that server as well: `open_server` in a handler,
   `stop`, `wait_stopped`, `Monitor.wait`, a supervisor, and one that is to have the name of another that ends.
 - A server that runs in a nursery of another, or below it, ends before that: it never sees the other's end.
-- A handler that waits for several calls at a time, in a nursery of its own, is taken to need all of them,
-  and one that waits with a time limit to wait for good. Either could be freed otherwise, by a cancellation;
-  but that is what a cycle looks like to those who run into one, and they are better told.
+- A handler that waits for several calls at a time, in a nursery of its own, is assumed to need all of them,
+  and one that waits with a time limit is assumed to wait for good. A cancellation could free either; but a
+  cycle looks the same to those who run into one, and an error tells them more.
 
 An edge appears only when somebody begins to wait, so looking there, each time, finds every cycle, and
 finds it in the call that closes it. A call from outside of any server cannot close one and costs one look
@@ -49,7 +49,7 @@ __all__ = [
 
 
 class Awaited(Protocol):
-    """What can be waited for: a `Request`."""
+    """Something to wait for: a `Request`."""
 
     message: object
     waiter: Any
@@ -133,7 +133,7 @@ def fail_waits_for(execution: Execution, awaited: Execution) -> None:
             for request in each.requests if isinstance(each, AnyOf) else (each,):
                 following = request.executor
                 if following is execution:
-                    # What stands for the wait for an end cannot be answered.
+                    # The stand-in for waiting for an end cannot be answered.
                     if request.unanswered and request.waiter is not None:
                         cycle = [*names, execution.name]
                         request.fail(CallCycle(request.process.name, request.message, cycle))

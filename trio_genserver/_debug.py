@@ -1,4 +1,4 @@
-"""What `trio_genserver.sys` switches on for one server: an instrument that counts, keeps and tells events."""
+"""The instrument behind `trio_genserver.sys`: it counts, keeps and reports the events of one server."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Debug(Instrument):
         if self.events is None and self.write is None and not self.functions:
             return
         process = self._process
-        # Who looks is told what there is, unless the class says itself what is to be seen of a message.
+        # Debug functions see the whole message, unless the class decides how to show it.
         shown = process.shown_message(message) if process.spec.server_class._formats_messages else message
         event = Event(kind, process.name, shown, detail, process.shown_state(), trio.current_time())
         if self.events is not None:

@@ -48,7 +48,7 @@ def check_declarations(server_class: type[Behaviour]) -> None:
                         server_class.__qualname__,
                         name,
                         f"{base.__qualname__}.{name} is the handler {declared!r} of another class: "
-                        f"inherit it, from that class or from a mixin, or declare another one",
+                        f"inherit it, from that class or from a mixin, or declare a new one",
                     )
                 _check_override(server_class, base, name, declared)
             elif _wraps_handler(declared) and _first(server_class, name)[1] is declared:
@@ -56,7 +56,7 @@ def check_declarations(server_class: type[Behaviour]) -> None:
                     server_class.__qualname__,
                     name,
                     f"{base.__qualname__}.{name} is {_kind(declared)} around a handler, so it is no "
-                    f"handler any more: write @handle_call or @handle_cast above all other decorators",
+                    f"longer a handler: put @handle_call or @handle_cast above all other decorators",
                 )
 
 
@@ -67,7 +67,7 @@ def resolve(server_class: type[Behaviour], handler: Handler) -> Handler | None:
     for base in server_class.__mro__:
         found = base.__dict__.get(handler.name)
         if found is not None:
-            # What may be called or cast may be called.
+            # A handler for calls and casts can take the place of one for calls.
             if isinstance(found, Handler) and issubclass(found.message_type, handler.message_type):
                 server_class._handlers[handler] = found
                 return found
@@ -84,8 +84,8 @@ def _check_override(server_class: type[Behaviour], base: type, name: str, handle
                 server_class.__qualname__,
                 name,
                 f"{owner.__qualname__}.{name} is declared with {_DECORATORS[found.message_type]} and "
-                f"overrides {base.__qualname__}.{name}, which is declared with {wanted}: who sends that "
-                f"message would find no handler; write {wanted}, or give it another name",
+                f"overrides {base.__qualname__}.{name}, which is declared with {wanted}: that message "
+                f"would find no handler; use {wanted}, or give it another name",
             )
         return
     verb = "overrides" if issubclass(owner, base) else f"in {server_class.__qualname__} hides"

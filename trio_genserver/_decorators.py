@@ -23,7 +23,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class _Declared:
-    """What decorators may get that stand above the handler's, which is `abc.abstractmethod` alone."""
+    """The types that a decorator above the handler's may get; only `abc.abstractmethod` may stand there."""
 
     if TYPE_CHECKING:
 
@@ -174,9 +174,9 @@ def handle_call(
     method other tasks run at its checkpoints, but no other message of this server.
 
     Args:
-      child: run the (async) method in a child task of the server, so that the mailbox goes on at once.
-        What it returns is the reply all the same. It may overlap with other handlers, and must not
-        rely on the state across its checkpoints.
+      child: run the (async) method in a child task of the server, so that the mailbox goes on at once. Its
+        return value is still the reply. It may overlap with other handlers, and must not rely on the state
+        across its checkpoints.
       max_children: how many of this handler run at a time; more wait their turn, in order.
       noreply: the method takes ``from_`` (a `From`) after self, and its return is not the reply:
         someone calls ``from_.reply(value)`` later, from any task (OTP's ``noreply``).
@@ -223,9 +223,11 @@ def _decorate(
     noreply: bool,
 ) -> Any:
     if child and noreply:
-        raise TypeError("a handler runs in a child task or answers by from_, not both")
+        raise TypeError(
+            "a handler has child=True (a child task) or noreply=True (a reply through from_), not both"
+        )
     if max_children is not None and not child:
-        raise TypeError("max_children bounds child tasks; say child=True as well")
+        raise TypeError("max_children limits child tasks, so it needs child=True")
 
     def decorate(function: Callable[..., Any]) -> Handler:
         return Handler(function, message_type, in_child=child, max_children=max_children, noreply=noreply)

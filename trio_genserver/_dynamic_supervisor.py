@@ -41,7 +41,8 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="GenServer")
 
 if TYPE_CHECKING:
-    # What `DynamicSupervisorRef` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    # The meaning of a bare `DynamicSupervisorRef`. At run time, where Python 3.11 has no defaults, it does
+    # not matter.
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     T_co = TypeVarWithDefault("T_co", bound="DynamicSupervisor", covariant=True, default="DynamicSupervisor")
@@ -89,14 +90,14 @@ class DynamicSupervisorRef(BaseSupervisorRef[T_co]):
         """End a child, and forget it; one that is being restarted as well.
 
         Raises:
-          ChildNotFound: it is none of this supervisor's (any more).
-          TypeError: it is no reference. The children of a dynamic supervisor have no ids.
+          ChildNotFound: it is not a child of this supervisor.
+          TypeError: it is not a reference. The children of a dynamic supervisor have no ids.
           ServerError: as `ServerRef.call`.
         """
         if not isinstance(child, ServerRef):
             raise TypeError(
                 f"{self.name} is a dynamic supervisor: its children have no ids; "
-                f"give terminate_child the reference that start_child returned, not {show(child)}"
+                f"pass terminate_child the reference that start_child returned, not {show(child)}"
             )
         await self.call(DynamicSupervisor.terminate_child(child))
 
@@ -110,7 +111,7 @@ class DynamicSupervisor(BaseSupervisor):
       max_restarts, max_seconds: as for `Supervisor`; of all children together.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = DynamicSupervisorRef
@@ -132,13 +133,12 @@ class DynamicSupervisor(BaseSupervisor):
         if max_children is not None and (
             isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0
         ):
-            raise InvalidSpec("max_children", max_children, "a whole number from 0, or None", of=OF)
+            raise InvalidSpec("max_children", max_children, "a whole number of at least 0, or None", of=OF)
         self._extra_arguments = _arguments(extra_arguments)
         self._max_children = max_children
         self._window = RestartWindow(max_restarts, max_seconds)
 
-    # Messages; `DynamicSupervisorRef` sends them. What went wrong is the caller's, and no crash of this
-    # server.
+    # Messages; `DynamicSupervisorRef` sends them. An error goes to the caller and does not crash this server.
 
     @handle_call
     async def start_child(self, spec: ChildSpec[Any]) -> ServerRef[Any]:
@@ -169,7 +169,7 @@ class DynamicSupervisor(BaseSupervisor):
         await process.stop_child(found)
         self._child_finished(found)
 
-    # What to do when a child has ended.
+    # Decides what to do when a child has ended.
 
     def _child_finished(self, child: Child) -> None:
         self._tree.table.pop(child.ref, None)
@@ -204,7 +204,7 @@ def dynamic_supervisor_spec(
       name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
     spec = checked_spec(
         DynamicSupervisor,
@@ -226,7 +226,7 @@ def open_dynamic_supervisor(
     same time, each with its own `shutdown`, and gone when this is over.
 
     Raises:
-      InvalidSpec: one of the arguments makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
       RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
     """
     return open_server(spec)

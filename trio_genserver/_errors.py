@@ -1,4 +1,4 @@
-"""What can go wrong between a caller and a server, one class for each way.
+"""Errors between a caller and a server, one class for each kind.
 
 Every error carries what a program needs to decide what to do next (the server's name, the request, the
 reason), and a text that a person can act on. `ServerError` is the base of them all, so that
@@ -83,7 +83,7 @@ class ServerStopped(ServerError):
 
 
 class ServerCrashed(ServerError):
-    """The server crashed before it answered. What it crashed with is the ``__cause__``."""
+    """The server crashed before it answered. Its exception is the ``__cause__``."""
 
     def __init__(self, server: str, request: object, cause: BaseException) -> None:
         super().__init__(
@@ -95,7 +95,7 @@ class ServerCrashed(ServerError):
 
 
 class CallCycle(ServerError):
-    """The call would wait for ever: who is to answer it waits, over some calls, for the caller.
+    """The call would wait forever: who is to answer it waits, over some calls, for the caller.
 
     Attributes:
       cycle: the names of the servers, each waiting for the next; the last is the first again.
@@ -109,10 +109,10 @@ class CallCycle(ServerError):
         advice = (
             "a server cannot call itself; call the method on self instead"
             if len(cycle) <= 2
-            else "let one of them cast, or answer later from a child task"
+            else "let one of them cast, or reply later from a child task"
         )
         super().__init__(
-            f"calling {brief(request)} would wait for ever: {waits} ({advice})",
+            f"calling {brief(request)} would wait forever: {waits} ({advice})",
             server=server,
             request=request,
         )
@@ -130,8 +130,8 @@ class MailboxFull(ServerError):
 
     def __init__(self, server: str, request: object, capacity: float) -> None:
         super().__init__(
-            f"the mailbox of {server} is full ({capacity} messages), {brief(request)} was not taken; "
-            f"wait with `await ref.cast(...)`, or raise its mailbox_size",
+            f"the mailbox of {server} is full ({capacity} messages), so {brief(request)} was rejected; "
+            f"to wait for room, use `await ref.cast(...)`; for more room, raise its mailbox_size",
             server=server,
             request=request,
         )
@@ -151,8 +151,8 @@ class AlreadyReplied(ServerError):
 
     def __init__(self, server: str, request: object, first: object, second: object) -> None:
         super().__init__(
-            f"{brief(request)} to {server} was answered with {brief(first)} already, "
-            f"the second answer {brief(second)} reaches nobody",
+            f"{brief(request)} to {server} already has the reply {brief(first)}, "
+            f"so the second reply {brief(second)} is dropped; reply to a call once",
             server=server,
             request=request,
         )
@@ -161,7 +161,7 @@ class AlreadyReplied(ServerError):
 
 
 class NeverReplied(ServerError):
-    """Nobody can answer any more: the handler left the reply to others, and the last `From` was dropped.
+    """The reply can never come: the handler left it to others, and the last reference to its `From` is gone.
 
     It comes at once where Python counts references; where the `From` is part of a reference cycle, when the
     garbage collector finds it.
@@ -169,8 +169,8 @@ class NeverReplied(ServerError):
 
     def __init__(self, server: str, request: object) -> None:
         super().__init__(
-            f"{server} dropped its `from_` for {brief(request)} and so will never reply; keep it until "
-            f"from_.reply(...) is called, or raise Refuse",
+            f"{server} dropped its `from_` for {brief(request)}, so it will never reply; keep it "
+            f"until you call from_.reply(...), or raise Refuse",
             server=server,
             request=request,
         )
@@ -198,7 +198,7 @@ class BadReturnValue(ServerError):
 
     def __init__(self, server: str, callback: str, request: object, value: object) -> None:
         super().__init__(
-            f"{callback} of {server} must return None, it returned {brief(value)}",
+            f"{callback} of {server} must return None, but it returned {brief(value)}",
             server=server,
             request=request,
         )
@@ -215,8 +215,8 @@ class CallbackNotAsync(BadReturnValue, TypeError):
     def __init__(self, server: str, callback: str, value: object) -> None:
         ServerError.__init__(
             self,
-            f"{callback} of {server} must be an async function, write `async def`; "
-            f"it returned {brief(value)}, which cannot be awaited",
+            f"{callback} of {server} must be an async function (`async def`), "
+            f"but it returned {brief(value)}, which cannot be awaited",
             server=server,
         )
         self.value = value
@@ -234,7 +234,7 @@ class UnhandledMessage(ServerError):
 
 
 class InitIgnored(ServerError):
-    """`init` raised `Ignore`: there is no server, and that is no failure (OTP's ``ignore``)."""
+    """`init` raised `Ignore`: there is no server, which is not a failure (OTP's ``ignore``)."""
 
     def __init__(self, server: str) -> None:
         super().__init__(f"{server} chose not to start", server=server)
@@ -273,7 +273,7 @@ class NotRegistered(ServerError):
 
 
 class TaskStopped(ServerError):
-    """A task was ended before it had finished: by `Task.shutdown`, or with its supervisor.
+    """A task was ended before it finished: by `Task.shutdown`, or with its supervisor.
 
     Attributes:
       reason: why its supervisor ended; ``"shutdown"`` if it did not.
@@ -283,7 +283,7 @@ class TaskStopped(ServerError):
 
     def __init__(self, server: str, request: object, reason: object) -> None:
         super().__init__(
-            f"the task {show(request)} was stopped ({show(reason)}) before it had finished",
+            f"the task {show(request)} was stopped ({show(reason)}) before it finished",
             server=server,
             request=request,
         )

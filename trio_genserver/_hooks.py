@@ -1,4 +1,4 @@
-"""Where instruments are told of what happens to servers.
+"""Tells instruments about the events of servers.
 
 The machinery tells (`Hooks.tell`), by the name of a method; what an instrument is, and what those methods are
 given, is declared far above, in `_instrument`, since it is about references, messages and tasks.

@@ -1,7 +1,7 @@
-"""What is known of a server and of a reference by what is below both.
+"""The parts of a server and of a reference that the modules below both know.
 
-A request, a record in the log or a child task has to do with a server without being a part of it. What it
-needs of it is said here, so that each can be read without what runs a server, and that can be made of them.
+A request, a record in the log or a child task has to do with a server without being a part of it. These
+protocols say what they need, so that each can be read without the process, which is built from them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Execution", "Host", "Reference"]
 
 
 class Reference(Protocol):
-    """What refers to a server: a `ServerRef`.
+    """A reference to a server: a `ServerRef`.
 
     Attributes:
       name: what the server is called in errors and logs.
@@ -82,7 +82,7 @@ class Execution:
 
 
 class Host(Execution):
-    """What runs a server: a `Process`, as far as a request, an execution and a record in the log know one.
+    """The process of a server, as far as requests, executions and log records know it.
 
     What its members are is said there.
 

@@ -1,9 +1,9 @@
-"""What happens to servers, told to whoever wants to see it.
+"""Observing servers: instruments are told of each event.
 
 The one interface on which logging, tracing, a live page and a simulation stand, after the pattern of
 `trio.abc.Instrument`: a class with empty methods, of which a subclass overrides those that it wants. Only
-what is overridden is ever called, so an instrument that looks at crashes costs nothing at each message,
-and none installed costs one test of a flag.
+overridden methods are ever called, so an instrument that looks at crashes costs nothing at each message, and
+none installed costs one test of a flag.
 
 Instruments belong to a Trio run, not to the process: two runs in two threads do not see each other's.
 """
@@ -55,7 +55,7 @@ class Instrument:
 
     @left_empty
     def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        """The handler of a message has ended, in the main task or in a child task, and was no crash.
+        """The handler of a message has ended, in the main task or in a child task, and did not crash.
 
         Comes after `message_replied` for a call that is answered by what its handler returns, possibly
         before it for one that is answered later. It does not come for a handler that crashed or was
@@ -116,12 +116,12 @@ class Instrument:
 
 @installed_by_default
 class LoggingInstrument(Instrument):
-    """Records of what went wrong, through the standard `logging`; installed by default.
+    """Logs failures through the standard `logging` module; installed by default.
 
-    A crash, a restart, a restart that failed, a task that crashed, and an end for a reason that is no orderly
-    one leave a record each, in the logger ``trio_genserver``. They carry what they are about as attributes as
-    well, so that a structured formatter needs no parsing: ``server``, and ``message_handled``, ``state``,
-    ``reason``, ``restarts``, ``task``. A value that would make a long text is there as that text, cut short.
+    A crash, a restart, a restart that failed, a task that crashed, and an end for an abnormal reason each
+    leave a record, in the logger ``trio_genserver``. They also carry their data as attributes, so that a
+    structured formatter needs no parsing: ``server``, and ``message_handled``, ``state``, ``reason``,
+    ``restarts``, ``task``. A value that would make a long text is there as that text, cut short.
 
     All of it is bounded. Of each kind, a server has at most 10 records within 10 seconds of Trio's clock, and
     the children of one supervisor have 50 together; how many more there were is logged afterwards, with the

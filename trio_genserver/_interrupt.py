@@ -1,4 +1,4 @@
-"""Ctrl-C (SIGINT): it may strike what users write, and nothing of what the library does for them.
+"""Ctrl-C (SIGINT): it may interrupt the users' code, and never the library's own.
 
 An interrupt may come between any two steps. Were it raised in the middle of a message's way, the message
 would be lost, or the server left in a state in which nobody wakes it. So what senders call, and the tasks of

@@ -1,4 +1,4 @@
-"""What is kept of an exception that is raised somewhere.
+"""Copies of raised exceptions, for keeping.
 
 An exception has its traceback, that its frames, and those their variables: what was sent, who sent it, and
 whoever has a reference to the server. Were the server, or a request, to keep the exception that a caller

@@ -71,7 +71,7 @@ class Window:
 def admits(server: Reference, kind: str) -> bool:
     """Whether there is to be a record of this kind about `server`, which `report` then makes.
 
-    What is left out is counted. Asked first, since the texts may take long to make.
+    Records left out are counted. Asked first, since the texts may take long to make.
     """
     if not logger.isEnabledFor(KINDS[kind][1]):
         return False

@@ -36,7 +36,7 @@ class Mailbox(Generic[Item]):
 
     Args:
       capacity: how many messages may wait; `math.inf` for no bound.
-      is_withdrawn: whether the sender of a message that waits does not want it handled any more.
+      is_withdrawn: whether the sender of a message that waits has withdrawn it.
 
     Attributes:
       ready: how many messages `take` can give, withdrawn ones that `sweep` has not taken out included.

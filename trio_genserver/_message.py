@@ -63,11 +63,11 @@ class Handler:
         if isinstance(function, _NO_METHODS):
             name = getattr(function, "__name__", function)
             raise TypeError(
-                f"the handler {name} is a {type(function).__name__}, and must be a method: "
-                f"it runs in one server, on that server's state"
+                f"the handler {name} is a {type(function).__name__}, but it must be a method, "
+                f"because it works on the state of one server"
             )
         if not callable(function):
-            raise TypeError(f"a handler is a method of a GenServer, not {show(function)}")
+            raise TypeError(f"a handler must be a method of a GenServer, not {show(function)}")
         self.function = function
         self.run = interruptible(function)
         self.runs_coroutine = inspect.iscoroutinefunction(self.run)
@@ -87,7 +87,7 @@ class Handler:
         self.plain = not (self.is_async or self.special)
         self.__doc__ = function.__doc__
         if in_child and not self.is_async:
-            raise TypeError(f"{self.name} is to run in a child task, so it must be an async function")
+            raise TypeError(f"{self.name} has child=True, so it must be an async function")
         if max_children is not None and max_children < 1:
             raise ValueError(f"max_children of {self.name} must be at least 1, not {max_children}")
         self._build = _builder(self)
@@ -117,7 +117,7 @@ def _declared_handler(owner: type, name: str) -> Handler:
     """The handler that is declared under `name`, for messages that come back from a pickle."""
     handler = inspect.getattr_static(owner, name)
     if not isinstance(handler, Handler):
-        raise TypeError(f"{owner.__qualname__}.{name} is not a handler any more")
+        raise TypeError(f"{owner.__qualname__}.{name} is no longer a handler")
     return handler
 
 

@@ -1,9 +1,9 @@
 """Monitors: hearing that a server has ended, without being bound to it.
 
-Who has a reference and depends on what is behind it can watch it and go on living: exactly one `Down`
-comes, whatever ends the server and whenever one asks. A monitor is on the incarnation that runs now. The
-reference may come back to life under its supervisor; the `Down` of the old incarnation comes all the same,
-and the new one wants a monitor of its own.
+With a monitor, the holder of a reference is told when the server ends, without ending itself: exactly one
+`Down` comes, whatever ends the server and whenever the monitor was made. A monitor is on the incarnation that
+runs now. The reference may come back to life under its supervisor; the `Down` of the old incarnation comes
+all the same, and the new one wants a monitor of its own.
 
 There are two ways to hear it. A task waits for it (``await monitor(ref).wait()``). A server that monitors
 (`GenServer.monitor`) gets it as a message, in its `handle_info`, in order: after everything that the ended
@@ -104,7 +104,7 @@ class Monitor:
             self._changed.set()
 
     def demonitor(self, *, flush: bool = True) -> None:
-        """Watch no more. Not a checkpoint. It is no error if the server has ended, or to do it twice.
+        """Watch no more. Not a checkpoint. Does nothing if the server has ended, or the second time.
 
         Args:
           flush: a `Down` that waits in the monitoring server's mailbox is not handled either. Without it,

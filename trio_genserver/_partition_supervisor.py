@@ -1,7 +1,7 @@
 """`PartitionSupervisor`: the same server several times over, each key always served by the same one.
 
-What one server would be a bottleneck for is split by a key: shards of a database, caches, counters. Who calls
-finds the partition of a key himself (`PartitionSupervisorRef.worker_for`), so that nothing stands between
+Splits work by key where one server would be a bottleneck: shards of a database, caches, counters. The caller
+itself finds the partition of a key (`PartitionSupervisorRef.worker_for`), so that nothing stands between
 caller and server.
 """
 
@@ -51,7 +51,7 @@ class NoPartitions(ChildError):
 
     def __init__(self, server: str, key: object) -> None:
         super().__init__(
-            f"{server} has no partitions at present, so none for {show(key)}; resize it",
+            f"{server} has no partitions now, so none for {show(key)}; resize it first",
             server=server,
             child=key,
         )
@@ -67,7 +67,7 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
         """How many partitions there are. They are numbered from 0, and that is their id.
 
         Raises:
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         self._table("partitions")
         return self._supervisor.partitions
@@ -77,7 +77,7 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
 
         Raises:
           ChildNotFound: there is no such partition.
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         return cast("ServerRef[S]", self.child(partition))
 
@@ -88,7 +88,7 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
 
         Raises:
           NoPartitions: there are none, after a `resize` to 0.
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         table = self._table("worker_for", key)
         partitions = self._supervisor.partitions
@@ -126,7 +126,7 @@ class PartitionSupervisor(Supervisor, Generic[S_any]):
       max_restarts, max_seconds: as for `Supervisor`.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = PartitionSupervisorRef
@@ -144,7 +144,7 @@ class PartitionSupervisor(Supervisor, Generic[S_any]):
         max_seconds: float = 5.0,
     ) -> None:
         if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1:
-            raise InvalidSpec("partitions", partitions, "a whole number from 1", of=OF)
+            raise InvalidSpec("partitions", partitions, "a whole number of at least 1", of=OF)
         super().__init__(
             [_numbered(child, number) for number in range(partitions)],
             max_restarts=max_restarts,
@@ -160,8 +160,8 @@ class PartitionSupervisor(Supervisor, Generic[S_any]):
         if isinstance(partitions, bool) or not isinstance(partitions, int) or not 0 <= partitions <= most:
             raise Refuse(
                 ValueError(
-                    f"{self._tree.name} can have from 0 to {most} partitions, as many as it was started "
-                    f"with; not {show(partitions)}"
+                    f"{self._tree.name} was started with {most} partitions, so it can have 0 to {most}, "
+                    f"not {show(partitions)}"
                 )
             )
         while self.partitions > partitions:
@@ -203,7 +203,7 @@ def partition_supervisor_spec(
       name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
     spec = checked_spec(
         PartitionSupervisor[S], child, partitions, max_restarts=max_restarts, max_seconds=max_seconds
@@ -226,7 +226,7 @@ def open_partition_supervisor(
     It takes the arguments of `partition_supervisor_spec`.
 
     Raises:
-      InvalidSpec: one of the arguments makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
       ChildStartFailed: a partition could not be started; the ``__cause__`` says why.
       RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
     """

@@ -1,8 +1,8 @@
 """Spreading work over a fixed number of servers, in the caller: the pool is no bottleneck.
 
-None of these is a server. Each is a value over references, and says synchronously which one to use: by a
-key (`KeyedPool`), in turn (`RoundRobinPool`), or where the least waits (`LeastLoadedPool`). Where a worker is
-to be one client's alone for a while, it takes a `CheckoutPool`.
+None of these is a server. Each is a value over references, and says synchronously which one to use: by a key
+(`KeyedPool`), in turn (`RoundRobinPool`), or where the least waits (`LeastLoadedPool`). To give a worker to
+one client alone for a while, use a `CheckoutPool`.
 
 The hash behind a key is one that never changes, between runs, machines and versions of Python. Python's own
 ``hash()`` of a text differs in every process, so a worker chosen with it would be another one after each
@@ -39,7 +39,7 @@ def stable_hash(key: str | bytes | int) -> int:
     dict would have it, ``True`` is the key ``1``, while ``1``, ``"1"`` and ``b"1"`` are three.
 
     Raises:
-      TypeError: `key` is of no such type. There is no rule that would hold for any other.
+      TypeError: `key` has another type, for which no stable rule exists.
       UnicodeEncodeError: `key` is a text with a lone surrogate, which has no UTF-8.
     """
     if isinstance(key, str):
@@ -49,7 +49,7 @@ def stable_hash(key: str | bytes | int) -> int:
     elif isinstance(key, int):
         data = b"i%d" % key
     else:
-        raise TypeError(f"a key is a str, bytes or an int, not {show(key)}; make a str of what identifies it")
+        raise TypeError(f"a key must be a str, bytes or an int, not {show(key)}; convert it to a str")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
 
 
@@ -133,8 +133,9 @@ class RoundRobinPool(_Pool[S_co]):
 class LeastLoadedPool(_Pool[S_co]):
     """Servers of which the one is used that has the least to do: for requests of very different cost.
 
-    What counts is what waits in a mailbox, what is being handled, and what its child tasks do. Among equals,
-    they are used in turn. It looks at each server, so it is meant for tens of them, not for thousands.
+    The load of a server is its waiting messages, the message that it is handling, and its child tasks. Among
+    equals, they are used in turn. It looks at each server, so it is meant for tens of them, not for
+    thousands.
 
     Args:
       workers: the servers.

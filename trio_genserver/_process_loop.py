@@ -427,7 +427,7 @@ class Loop(Delivery):
             self.budget = budget
 
     def handled(self, item: Item) -> None:
-        """The handler of `item` has ended, and was no crash."""
+        """The handler of `item` has ended, and did not crash."""
         if self.hooks.message_handled and item.__class__ is not Cast:
             self.hooks.tell("message_handled", self.ref, item)
 

@@ -101,7 +101,7 @@ class ServerRef(Generic[S_co]):
           what the handler returned, or whoever has the ``from_`` replied.
 
         Raises:
-          ServerNotRunning: there is no server (any more).
+          ServerNotRunning: there is no server.
           ServerStopped: it stopped before it answered.
           ServerCrashed: it crashed before it answered; its exception is the ``__cause__``.
           MailboxFull: its mailbox is full, and its `overflow` is not ``"wait"``.
@@ -240,7 +240,7 @@ class ServerRef(Generic[S_co]):
             transient child. A reason alone is never raised.
 
         Raises:
-          ServerNotRunning: there is no server (any more).
+          ServerNotRunning: there is no server.
           ServerCrashed: it crashed before it had ended, or in its `terminate`.
           ServerStopped: something else ended it before, and for another reason that is not orderly.
           CallCycle: called by the server itself, where ``self.stop()`` does it, or by one below it, for

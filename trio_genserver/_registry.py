@@ -3,15 +3,14 @@
 Passing references along is the plain way for servers to know each other. A registry is for servers that
 come and go, one for each user or each list: who starts one gives it a key, who needs one looks it up.
 
-A registry is a plain object and no server. All that it does is synchronous, hence atomic in Trio, so there
+A registry is a plain object, not a server. Everything it does is synchronous, hence atomic in Trio, so there
 is nothing to serialise, nothing to wait for, and no message between the end of a server and the end of its
 entries. It belongs to whoever makes it; there is no table that all programs share.
 
-An entry belongs to one incarnation of a server. It goes in the very step in which the server takes no
-messages any more, so whoever looks up a key gets a server that, at that moment, runs. A *unique* key is
-given back a little later, when `terminate` has run too: until then nobody finds it and nobody may take it,
-so that two servers under one name never use the same file. Starting a server under such a name waits
-for it.
+An entry belongs to one incarnation of a server. It goes in the very step in which the server stops taking
+messages, so a lookup always finds a server that is running at that moment. A *unique* key is given back a
+little later, when `terminate` has run too: until then nobody finds it and nobody may take it, so that two
+servers under one name never use the same file. Starting a server under such a name waits for it.
 """
 
 from __future__ import annotations
@@ -119,7 +118,7 @@ class _KeyLock:
 
 
 class BaseRegistry(Generic[S]):
-    """What `Registry` and `DuplicateRegistry` have in common.
+    """The common base of `Registry` and `DuplicateRegistry`.
 
     Iterating gives each `Entry`, in the order of registration, as they were when the iteration began; so
     ``[entry for entry in registry if ...]`` is the way to search, and entries may be removed in the loop.
@@ -181,7 +180,7 @@ class BaseRegistry(Generic[S]):
         self._insert(_Item(key, process, value))
 
     def unregister(self, key: Hashable, ref: ServerRef[Any]) -> None:
-        """Remove what this server has under `key`, and nothing else. It is no error if there is nothing."""
+        """Remove the entries of this server under `key`, and nothing else. Does nothing if there are none."""
         self._remove(item for item in self._by_process.get(ref._process, ()) if item.key == key)
 
     def unregister_all(self, ref: ServerRef[Any]) -> None:
@@ -222,7 +221,7 @@ class BaseRegistry(Generic[S]):
             self._listeners.append(listener)
 
     def unlisten(self, listener: Listener) -> None:
-        """Tell `listener` nothing any more. It is no error if it does not listen."""
+        """Stop telling `listener`. Does nothing if it does not listen."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
@@ -470,7 +469,7 @@ class ServerName(ServerRef[S_co], Name):
         try:
             hash(key)
         except TypeError:
-            raise TypeError(f"the key of a registry must be hashable, {show(key)} is not") from None
+            raise TypeError(f"the key of a registry must be hashable, but {show(key)} is not") from None
         super().__init__(str(key) or repr(key))
         self.registry = registry
         self.key = key

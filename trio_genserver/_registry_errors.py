@@ -1,4 +1,4 @@
-"""What can go wrong with a name, and says who has it."""
+"""Errors about names; each has the server that owns the name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class AlreadyRegistered(ServerError):
     ref: ServerRef[Any]
 
     def __init__(self, server: str, key: Hashable, ref: ServerRef[Any]) -> None:
-        super().__init__(f"{server} cannot have the key {show(key)}, {show(ref)} has it", server=server)
+        super().__init__(
+            f"{server} cannot have the key {show(key)}, because {show(ref)} has it", server=server
+        )
         self.key = key
         self.ref = ref
 

@@ -49,7 +49,7 @@ REPLIED = 2
 FAILED = 3
 GIVEN_UP = 4  # nobody waits for the reply any more
 
-# In place of an answer, while there is none: nobody has the `From` any more.
+# In place of a reply, while there is none: no `From` is left.
 DROPPED: Any = object()
 
 
@@ -72,7 +72,7 @@ class Info(Envelope):
     """What `ServerRef.send` sends: any object, for `GenServer.handle_info`.
 
     Attributes:
-      withdrawn: its sender does not want it handled any more.
+      withdrawn: its sender has withdrawn it.
     """
 
     __slots__ = ("withdrawn",)
@@ -102,7 +102,7 @@ class Request(Envelope, Generic[R]):
         self.label = label
         # The server's own handler, if the sender has looked for it already.
         self.handler: Handler | None = None
-        # Who works on it, or will: what a call cycle is found by. None: nobody knows, a `From` is out.
+        # What works on it, or will; call cycles are found by this. None: unknown, because a `From` is out.
         self.executor: Execution | None = process
         self.state = QUEUED
         self._answer: Any = None
@@ -172,7 +172,8 @@ class Request(Envelope, Generic[R]):
         hold_no_frames(error)
 
     def take_error(self) -> BaseException:
-        """What it has failed with, to be raised; each time another, as who raises it may hold the request."""
+        """The exception to raise for a failed request; a new copy each time, because the frame that raises it
+        may hold the request."""
         error = cast("BaseException", self._answer)
         self._answer = kept(error)
         return error
@@ -237,7 +238,7 @@ class Request(Envelope, Generic[R]):
             try:
                 each(self)
             except Exception as error:  # noqa: BLE001 - the client's; the server that answers is not to stumble
-                emit(logging.ERROR, "what was to be called when %s is done raised", show(self), error=error)
+                emit(logging.ERROR, "a callback for the end of %s raised", show(self), error=error)
         if self.state != REPLIED and isinstance(self.waiter, Countdown):
             self.waiter.fail(self)
 
@@ -303,8 +304,7 @@ class Request(Envelope, Generic[R]):
     def on_done(self, notify: Notify) -> None:
         """Have ``notify(self)`` called once, as soon as the request is `done`.
 
-        It is called where the answer is given, and should do no more than tell somebody. What it raises is
-        logged.
+        It is called where the reply is given, and should only pass the news on. If it raises, that is logged.
         """
         if self._notify is None:
             self._notify = []
@@ -319,7 +319,7 @@ class Request(Envelope, Generic[R]):
     def abandon(self) -> None:
         """Give the request up: not handled if it was not begun, its reply dropped if it was.
 
-        Who waits gets `RequestAbandoned`. Abandoning what is answered already does nothing.
+        A task that waits gets `RequestAbandoned`. Abandoning an answered request does nothing.
         """
         if self.state > BEGUN:
             return
@@ -338,7 +338,7 @@ class Request(Envelope, Generic[R]):
 
 
 def wait_of(process: Host, what: object) -> Request[Any]:
-    """What stands for a wait that is no call, as one for an end, in `waiting_for`: nobody answers it."""
+    """A stand-in in `waiting_for` for a wait that is not a call, such as one for an end: it gets no reply."""
     return Request(process, what)
 
 
@@ -389,7 +389,7 @@ class Countdown:
             self.requests = ()
 
     def _forget(self) -> None:
-        """Nobody waits any more: leave no trace in those that are still in flight, and no cycle with them."""
+        """The wait is over: leave no trace in the requests still in flight, and no cycle with them."""
         for request in self.requests:
             if request.waiter is self:
                 request.waiter = None
@@ -479,7 +479,7 @@ class From(Generic[R_contra]):
         """
         self._check_thread()
         if not isinstance(error, BaseException):
-            raise TypeError(f"reply_error takes an exception, not {show(error)}; use reply")
+            raise TypeError(f"reply_error takes an exception, not {show(error)}; pass a value to reply")
         self._request.fail(error)
 
     @property

@@ -43,21 +43,21 @@ class RestartWindow:
       max_seconds: more than 0; `math.inf` means that nothing is ever forgotten.
 
     Raises:
-      InvalidSpec: one of the two makes no sense; the error names it.
+      InvalidSpec: one of the two is invalid; the error names it.
     """
 
     __slots__ = ("_times", "max_restarts", "max_seconds")
 
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
         if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
-            raise InvalidSpec("max_restarts", max_restarts, "a whole number from 0", of="a supervisor")
+            raise InvalidSpec("max_restarts", max_restarts, "a whole number of at least 0", of="a supervisor")
         if (
             isinstance(max_seconds, bool)
             or not isinstance(max_seconds, int | float)
             or not max_seconds > 0
             or math.isnan(max_seconds)
         ):
-            raise InvalidSpec("max_seconds", max_seconds, "seconds, more than 0", of="a supervisor")
+            raise InvalidSpec("max_seconds", max_seconds, "a positive number of seconds", of="a supervisor")
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
         # Never more than max_restarts + 1 of them.

@@ -1,8 +1,8 @@
 """`GenServer`, the class to subclass: state, handlers, and the callbacks around them.
 
-What is here is what a server's author sees. The machinery that runs one is `Process`; an instance
-holds it in one private slot, so that every other attribute name is free for the state, and a subclass needs
-no ``super().__init__()``.
+This module is what the author of a server sees. `Process` runs a server; an instance holds it in one private
+slot, so that every other attribute name is free for the state, and a subclass needs no
+``super().__init__()``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class GenServer(Behaviour):
 
     _process: Process
     _plain_spec: ClassVar[ChildSpec[Any] | None] = None
-    # What runs a server of this class and what refers to it, if it is more than the usual.
+    # The classes that run a server of this class and refer to it, if they are not the usual ones.
     _process_class: ClassVar[type[Process] | None] = None
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = None
 
@@ -73,8 +73,8 @@ class GenServer(Behaviour):
         Raise `Stop` or `Ignore` to have no server, any other exception to fail; the starter gets it. For work
         that nobody should wait for, call `continue_with` here.
 
-        A nursery or cancel scope that is entered in a callback must be left in it, as Trio's nest. What is to
-        be open as long as the server runs belongs into a task: `start_task`.
+        A nursery or cancel scope that is entered in a callback must be left in it, as Trio's nest. To keep
+        one open for as long as the server runs, use a task: `start_task`.
         """
 
     async def handle_continue(self, argument: Any) -> None:
@@ -105,9 +105,9 @@ class GenServer(Behaviour):
 
         It runs shielded from cancellation. A server that ends by itself has all the time it needs; a
         supervisor that ends it, or a cancellation, leaves it as long as `shutdown` says. No child task of the
-        server is left then, and no call is taken any more; callers that wait hear of the end after it. What
-        it raises is the reason from then on. With ``shutdown="brutal_kill"``, a supervisor that ends the
-        server does not have it called.
+        server is left then, and no call is taken any more; callers that wait hear of the end after it. If it
+        raises, that becomes the reason. With ``shutdown="brutal_kill"``, a supervisor that ends the server
+        does not have it called.
 
         Args:
           reason: ``"normal"`` or what `stop` was given; ``"shutdown"`` if the nursery or the supervisor ended
@@ -115,7 +115,7 @@ class GenServer(Behaviour):
         """
 
     def format_status(self, state: dict[str, Any]) -> object:
-        """What to show of the state in logs and in `sys.get_status`: the place to hide secrets.
+        """The state as logs and `sys.get_status` show it; override this to hide secrets.
 
         A class that has one is taken to have secrets in its messages as well; see `format_message`.
 
@@ -125,7 +125,7 @@ class GenServer(Behaviour):
         return state
 
     def format_message(self, message: object) -> object:
-        """What to show of a message in logs, and in the events of `sys`: the place to hide secrets.
+        """A message as logs and the events of `sys` show it; override this to hide secrets.
 
         Unless overridden, it is the message; but in logs, where `format_status` is overridden, what the
         message carries is left out, and ``Login.enter(...)`` is shown. Errors have no server to ask: where
@@ -151,9 +151,9 @@ class GenServer(Behaviour):
     def continue_with(self, argument: Any) -> None:
         """Have `handle_continue` called with `argument` after this callback, before the next message.
 
-        It is a part of the callback: no stop comes between the two. Who ends the server by cancelling it (its
-        supervisor, its nursery) cancels what has begun, and `handle_continue` begins all the same. A callback
-        that raises, `Stop` as well, is not continued.
+        It is a part of the callback: no stop comes between the two. A cancellation of the server (by its
+        supervisor or nursery) cancels a running callback, and `handle_continue` starts anyway. A callback
+        that raises, even `Stop`, is not continued.
         """
         self._process.continue_with(argument)
 

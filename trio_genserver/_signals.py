@@ -1,4 +1,4 @@
-"""What a callback raises to say what is to become of its server: no failures, and no crash."""
+"""Signals that a callback raises to decide about its server; they are not failures and do not crash it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Refuse(PortableError, Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         if not isinstance(error, Exception):
-            raise TypeError(f"Refuse takes the exception that the caller is to get, not {show(error)}")
+            raise TypeError(f"Refuse takes the exception to raise in the caller, not {show(error)}")
         self.error = error
 
 
 class Ignore(PortableError, Exception):
-    """Raised in `GenServer.init`: there is to be no server, and that is no failure."""
+    """Raise this in `GenServer.init` to start no server, without a failure."""

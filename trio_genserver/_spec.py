@@ -1,4 +1,4 @@
-"""How a server is to be made, run and ended: one value, for `open_server` and for supervisors alike.
+"""The child spec: how to start, run and end a server; one value for `open_server` and for supervisors.
 
 OTP's child specification. A class carries its own defaults (class attributes of `GenServer`), a use may
 override them with `ChildSpec.replace`, and nothing else takes options. That keeps ``open_server(Counter,
@@ -66,7 +66,7 @@ class Name:
 
 
 class InvalidSpec(PortableError, ValueError):
-    """A child specification, or a supervisor, has an option that makes no sense.
+    """A child specification, or a supervisor, has an invalid option.
 
     Attributes:
       field: which one.
@@ -81,8 +81,7 @@ class InvalidSpec(PortableError, ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ChildSpec(Generic[S_co]):
-    """A server that is not started yet. Made by `child_spec`, changed by `replace`; never one that makes no
-    sense.
+    """A server that is not started yet. Made by `child_spec`, changed by `replace`; never an invalid one.
 
     Attributes:
       server_class, args, kwargs: what to call for a new instance, at each start.
@@ -119,7 +118,7 @@ class ChildSpec(Generic[S_co]):
 
         Raises:
           TypeError: there is no such field.
-          InvalidSpec: a value makes no sense; the error names the field.
+          InvalidSpec: a value is invalid; the error names the field.
         """
         if "name" in changes:
             if changes["name"] is None:
@@ -138,11 +137,11 @@ class ChildSpec(Generic[S_co]):
         if shutdown != "brutal_kill" and not (
             isinstance(shutdown, int | float) and shutdown >= 0 and not math.isnan(shutdown)
         ):
-            raise InvalidSpec("shutdown", shutdown, "seconds from 0, math.inf or 'brutal_kill'")
+            raise InvalidSpec("shutdown", shutdown, "seconds (at least 0), math.inf or 'brutal_kill'")
         if self.overflow not in OVERFLOWS:
             raise InvalidSpec("overflow", self.overflow, f"one of {', '.join(OVERFLOWS)}")
         if not isinstance(self.name, str) or not self.name:
-            raise InvalidSpec("name", self.name, "a text that is not empty")
+            raise InvalidSpec("name", self.name, "a str that is not empty")
         if not isinstance(self.significant, bool):
             raise InvalidSpec("significant", self.significant, "True or False")
         if self.significant and self.restart == "permanent":
@@ -159,7 +158,7 @@ class ChildSpec(Generic[S_co]):
             check_capacity(self.mailbox_size)
         except ValueError:
             raise InvalidSpec(
-                "mailbox_size", self.mailbox_size, "a whole number from 1, or math.inf"
+                "mailbox_size", self.mailbox_size, "a whole number of at least 1, or math.inf"
             ) from None
 
 
@@ -167,8 +166,8 @@ def check_capacity(capacity: float) -> float:
     """`capacity` if it can bound a mailbox.
 
     Raises:
-      ValueError: it is not `math.inf` and not a whole number from 1.
+      ValueError: it is not `math.inf` and not a whole number of at least 1.
     """
     if capacity == math.inf or (isinstance(capacity, int) and capacity >= 1):
         return capacity
-    raise ValueError(f"mailbox_size must be a whole number from 1, or math.inf, not {show(capacity)}")
+    raise ValueError(f"mailbox_size must be a whole number of at least 1, or math.inf, not {show(capacity)}")

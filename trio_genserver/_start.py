@@ -84,7 +84,7 @@ async def run_server(
         async with trio.open_nursery() as nursery:
             task_status.started(await start_server(nursery, server, *args))
     except BaseExceptionGroup as group:
-        failure = lone(group)
+        failure = sole_exception(group)
     if failure is not None:
         try:
             raise_alone(failure)
@@ -138,7 +138,7 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
                 if process.state != ENDED:
                     await process.wait_ended_awaited("the end of its block")
     except BaseExceptionGroup as group:
-        failure = lone(group, raised)
+        failure = sole_exception(group, raised)
     else:
         failure = raised
     raised = None
@@ -150,8 +150,10 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
             del failure
 
 
-def lone(group: BaseExceptionGroup[BaseException], raised: Exception | None = None) -> BaseException:
-    """The one exception in `group`, if there is only one; the nursery is no concern of the user's.
+def sole_exception(
+    group: BaseExceptionGroup[BaseException], raised: Exception | None = None
+) -> BaseException:
+    """The one exception in `group`, if there is only one; the user need not know about the nursery.
 
     Args:
       raised: what the block raised, which was kept from the nursery.

@@ -1,4 +1,4 @@
-"""What a server class says of its references to type checkers. Nothing here runs.
+"""What type checkers learn about a server class's references. Nothing here runs.
 
 A supervisor's reference has `child`, a pool's has `checkout`: each kind of server has a class of its own for
 its references. So that ``open_server(Storage)``, a supervisor's `child` and its `start_child` have the type

@@ -1,4 +1,4 @@
-"""What all supervisors share: children in a nursery of their own, and what to do when one ends.
+"""The base of all supervisors: children in a nursery of their own, and the reaction when one ends.
 
 A supervisor is a `GenServer`: what is asked of it are messages, handled one by one, and nesting needs nothing
 special. Three things make its `Process` more than the usual one.
@@ -7,7 +7,7 @@ special. Three things make its `Process` more than the usual one.
 below the supervisor, a cancelled tree would end in no order at all. So they live in a nursery that is
 shielded, which a second task of the supervisor (`SupervisorProcess._keep`) holds open; the cancellation
 reaches only the supervisor's main task, and that ends the children, in order, before it ends itself. The
-shield is no way to be left behind: the supervisor ends them in its own end, whichever way that comes.
+shield leaves no child behind: the supervisor ends them when it ends, however that comes about.
 
 **Who hears of an end.** The end of a child is told to `Child.exited`, in the child's last step, before anyone
 who waits for that end goes on. It is put into `SupervisorProcess.exits`, which is looked at before the
@@ -149,7 +149,7 @@ class Child:
 
     def exited(self, process: Process, reason: object) -> None:
         """Called in the last step of an incarnation."""
-        # Whoever starts or stops it waits for it, and needs not be told.
+        # The task that starts or stops it waits for it, and need not be told.
         if self.status == "running" and process is self.process:
             self.status = "exited"
             self.supervisor.exits.append(self)
@@ -167,7 +167,7 @@ class Child:
 
 
 class SupervisorProcess(Process):
-    """What runs one supervisor.
+    """The process of one supervisor.
 
     Attributes:
       table: the children by what they are known by, in the order of their first start.
@@ -313,7 +313,7 @@ class SupervisorProcess(Process):
     def _waits_for(self, child: Child, what: str) -> Generator[None]:
         assert child.process is not None
         if self.ending:
-            # Who calls it now is told that it is not running, and waits for nothing.
+            # A call now fails because it is not running, and does not wait.
             yield
             return
         request: Request[None] = Request(child.process, what)
@@ -426,7 +426,7 @@ class SupervisorProcess(Process):
 class BaseSupervisorRef(ServerRef[S_co]):
     """A reference to a supervisor of any kind: what can be seen of its children.
 
-    That is answered at once, also while the supervisor is busy, and is no message.
+    The answer comes at once, even while the supervisor is busy; this is not a message.
     """
 
     __slots__ = ()
@@ -435,7 +435,7 @@ class BaseSupervisorRef(ServerRef[S_co]):
         """All children, in the order of their first start.
 
         Raises:
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         return [child.info() for child in self._table("which_children").values()]
 
@@ -443,7 +443,7 @@ class BaseSupervisorRef(ServerRef[S_co]):
         """How many children there are.
 
         Raises:
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         children = self._table("count_children").values()
         active = sum(child.status == "running" for child in children)
@@ -458,7 +458,7 @@ class BaseSupervisorRef(ServerRef[S_co]):
 
 
 class BaseSupervisor(GenServer):
-    """What `Supervisor` and `DynamicSupervisor` have in common. Not to be subclassed by users."""
+    """The common base of `Supervisor` and `DynamicSupervisor`. Not to be subclassed by users."""
 
     shutdown: ClassVar[Any] = math.inf
     mailbox_size: ClassVar[float] = math.inf

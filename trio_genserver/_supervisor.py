@@ -1,8 +1,8 @@
 """`Supervisor`: servers that are started in order, ended in reverse, and started again when they fail.
 
-Let it crash: a server whose state is in doubt is thrown away and made anew from its specification, and the
-code inside it needs no defence against its own errors. What is left to decide is what else depends on that
-state, and that is the strategy:
+Let it crash: if the state of a server is in doubt, the supervisor discards the server and starts a new one
+from its child spec, so the code inside needs no defence against its own errors. The strategy decides what
+else depends on that state:
 
 - ``"one_for_one"``: nothing does. Only the child that ended is started again.
 - ``"one_for_all"``: everything does. All others are ended, in reverse, and all are started, in order; also
@@ -59,7 +59,8 @@ S = TypeVar("S", bound="GenServer")
 S_co = TypeVar("S_co", bound="GenServer", covariant=True)
 
 if TYPE_CHECKING:
-    # What `SupervisorRef` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    # The meaning of a bare `SupervisorRef`. At run time, where Python 3.11 has no defaults, it does not
+    # matter.
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     T_co = TypeVarWithDefault("T_co", bound="Supervisor", covariant=True, default="Supervisor")
@@ -67,7 +68,7 @@ else:
     T_co = TypeVar("T_co", bound="Supervisor", covariant=True)
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
-"""Who is started again when one child fails; see `Supervisor`."""
+"""Which children restart when one fails; see `Supervisor`."""
 
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 """When a supervisor ends because its significant children have: never, with the first, with the last."""
@@ -110,7 +111,7 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
 
         Raises:
           ChildNotFound: there is no such child.
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
           TypeError: the child is of another class.
         """
         table = self._table("child", child_id)
@@ -121,7 +122,7 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
         if server_class is not None and not issubclass(child.spec.server_class, server_class):
             raise TypeError(
                 f"the child {show(child_id)} of {self.name} is a {child.spec.server_class.__name__}, "
-                f"no {server_class.__name__}"
+                f"not a {server_class.__name__}"
             )
         return child.ref
 
@@ -129,8 +130,8 @@ class ChildrenByIdRef(BaseSupervisorRef[S_co]):
 class SupervisorRef(ChildrenByIdRef[T_co]):
     """A reference to a `Supervisor`, with what can be asked of it.
 
-    What only looks (`child`, `which_children`, `count_children`) is answered at once, also while the
-    supervisor is busy; what changes something is a message, and handled in turn.
+    Methods that only look (`child`, `which_children`, `count_children`) answer at once, even while the
+    supervisor is busy; methods that change something send a message, which is handled in turn.
     """
 
     __slots__ = ()
@@ -160,7 +161,7 @@ class SupervisorRef(ChildrenByIdRef[T_co]):
     async def terminate_child(self, child_id: object) -> None:
         """End a child; it is not restarted. Its specification is kept, unless it is temporary.
 
-        Ending one that does not run is no error; ending one that is being restarted gives that up.
+        Does nothing if the child is not running; cancels the restart if it is being restarted.
 
         Raises:
           ChildNotFound: there is no such child.
@@ -211,7 +212,7 @@ class Supervisor(BaseSupervisor):
         themselves.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
 
     _ref_class: ClassVar[type[ServerRef[Any]] | None] = SupervisorRef
@@ -241,7 +242,7 @@ class Supervisor(BaseSupervisor):
         for spec in self._first_children:
             if spec.id in ids:
                 raise InvalidSpec(
-                    "children", spec.id, "of different ids each (child_spec(...).replace(id=...))", of=OF
+                    "children", spec.id, "given different ids (child_spec(...).replace(id=...))", of=OF
                 )
             ids.add(spec.id)
 
@@ -270,7 +271,7 @@ class Supervisor(BaseSupervisor):
             except InitIgnored:
                 self._ignored(child)
 
-    # Messages; `SupervisorRef` sends them. What went wrong is the caller's, and no crash of this server.
+    # Messages; `SupervisorRef` sends them. An error goes to the caller and does not crash this server.
 
     @handle_call
     async def start_child(self, spec: ChildSpec[Any]) -> ServerRef[Any]:
@@ -337,7 +338,7 @@ class Supervisor(BaseSupervisor):
             raise Refuse(error) from error
         return child.ref
 
-    # What to do when a child has ended.
+    # Decides what to do when a child has ended.
 
     def _forget(self, child: Child) -> None:
         self._tree.table.pop(child.spec.id, None)
@@ -400,7 +401,7 @@ def supervisor_spec(
       name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
     spec = checked_spec(
         Supervisor,
@@ -422,7 +423,7 @@ def open_supervisor(spec: ChildSpec[Supervisor]) -> AbstractAsyncContextManager[
     over.
 
     Raises:
-      InvalidSpec: one of the arguments makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
       ChildStartFailed: a child could not be started; the ``__cause__`` says why.
       RestartIntensityExceeded: the supervisor gave up; the block is cancelled.
     """

@@ -1,4 +1,4 @@
-"""What can go wrong between a supervisor and who administers it, one class for each answer of OTP's."""
+"""Errors of a supervisor's administration, one class for each of OTP's answers."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class ChildAlreadyStarted(ChildError):
 
     def __init__(self, server: str, child: object, ref: ServerRef[Any]) -> None:
         super().__init__(
-            f"{server} has a child {show(child)} that runs already; use `child({show(child)})`, or give the "
-            f"new one another id: child_spec(...).replace(id=...)",
+            f"{server} has a child {show(child)} that is already running; use "
+            f"`child({show(child)})`, or give the new one another id: child_spec(...).replace(id=...)",
             server=server,
             child=child,
         )
@@ -89,7 +89,9 @@ class ChildRunning(ChildError):
 
     def __init__(self, server: str, child: object) -> None:
         super().__init__(
-            f"the child {show(child)} of {server} runs; terminate_child ends it", server=server, child=child
+            f"the child {show(child)} of {server} is running; end it with terminate_child",
+            server=server,
+            child=child,
         )
 
 
@@ -98,7 +100,7 @@ class ChildRestarting(ChildError):
 
     def __init__(self, server: str, child: object) -> None:
         super().__init__(
-            f"the child {show(child)} of {server} is being restarted already; terminate_child gives that up",
+            f"the child {show(child)} of {server} is already being restarted; terminate_child cancels that",
             server=server,
             child=child,
         )
@@ -115,7 +117,7 @@ class MaxChildrenReached(ChildError):
 
     def __init__(self, server: str, child: object, max_children: int) -> None:
         super().__init__(
-            f"{server} has {max_children} children, its max_children; {show(child)} was not started",
+            f"{server} already has max_children={max_children} children, so it did not start {show(child)}",
             server=server,
             child=child,
         )
@@ -144,7 +146,7 @@ class RestartIntensityExceeded(ChildError):
     ) -> None:
         super().__init__(
             f"{server} gave up: {show(child)} ended ({show(reason)}) after {max_restarts} restarts within "
-            f"{max_seconds:g} s, which is all that max_restarts allows",
+            f"{max_seconds:g} s, the limit that max_restarts sets",
             server=server,
             child=child,
         )

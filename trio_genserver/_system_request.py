@@ -30,7 +30,7 @@ class SystemRequest(Request[R]):
         self._function = function
 
     def serve(self) -> None:
-        """What the server's task does about it."""
+        """How the server's task serves it."""
         if not self.unanswered:
             return
         try:

@@ -1,9 +1,8 @@
 """Tasks: a handle to the result of work that ends (Elixir's ``Task``).
 
-A `Task` is a `Request`: the slot in which a result arrives, with its guarantees. It ends; any number may
-wait for it; a wait that is cancelled leaves it alone; and waiting for a task that waits, over some calls,
-for the server that waits, is refused with `CallCycle`. What runs it is a child task of a
-`TaskSupervisor`.
+A `Task` is a `Request`: the slot in which a result arrives, with its guarantees. It ends; any number may wait
+for it; a wait that is cancelled leaves it alone; and waiting for a task that waits, over some calls, for the
+server that waits, is refused with `CallCycle`. It runs in a child task of a `TaskSupervisor`.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ callers_var: ContextVar[tuple[str, ...]] = ContextVar("trio_genserver.callers", 
 
 
 class _Work(Execution):
-    """What a task does, as one that may wait for servers, and be waited for."""
+    """A task in the graph of waits: it may wait for servers, and others for it."""
 
     __slots__ = ("_is_never_cancelled", "_name", "_process")
 
@@ -86,9 +85,9 @@ class Task(Request[R]):
     """A handle for one task; comes from `TaskSupervisorRef.start` and `TaskSupervisorRef.start_nolink`.
 
     ``await task.wait()`` gives what its function returned, and raises what that raised, or `TaskStopped` if
-    it was ended before. For a time limit, put the wait into a cancel scope: the task goes on, and its
-    result may be collected later, or never; it reaches nobody else. What takes requests takes tasks: `check`
-    and `done`, `wait_all` for several, `as_completed` for each as it ends.
+    it was ended before. For a time limit, put the wait into a cancel scope: the task goes on, and its result
+    may be collected later, or never; it reaches nobody else. Functions that take requests also take tasks:
+    `check` and `done`, `wait_all` for several, `as_completed` for each as it ends.
 
     Attributes:
       name: what it is called in errors and logs.
@@ -118,7 +117,7 @@ class Task(Request[R]):
         self._forget = forget
         self._shutdown = 0.0 if isinstance(shutdown, str) else shutdown
         self.executor = _Work(self.name, process, is_never_cancelled=self._shutdown == math.inf)
-        # Who is to go on for a while in the end must not be reached by a cancellation of everything.
+        # A cancellation of everything must not reach a task that may continue for a while at the end.
         self._scope = trio.CancelScope(shield=self._shutdown > 0)
         # Not `done`, which says that there is an answer: one that is ignored runs on.
         self._runs = False
@@ -189,7 +188,7 @@ class Task(Request[R]):
     def ignore(self) -> Outcome[R] | None:
         """Let it run on, and want nothing of it: its result is dropped, its failure is only logged.
 
-        Who waits for it gets `RequestAbandoned`.
+        A task that waits for it gets `RequestAbandoned`.
 
         Returns:
           its `outcome`, if it has ended already.
@@ -231,7 +230,7 @@ class Task(Request[R]):
             raise
 
     async def _run_out(self) -> None:
-        """Wait until nothing of it runs any more, also if it is ignored. A checkpoint."""
+        """Wait until nothing of it is running, even if it is ignored. A checkpoint."""
         if not self._runs:
             await trio.lowlevel.checkpoint()
             return
@@ -300,7 +299,7 @@ class Task(Request[R]):
         # An interrupt from the keyboard is nobody's to keep.
         ends_all = self.is_linked or not isinstance(error, Exception)
         if self.unanswered:
-            # What the supervisor raises is not to be in a cycle with a task that somebody holds.
+            # The exception of the supervisor must not be in a cycle with a task that the program holds.
             self.fail(kept(error) if ends_all else error)
         if ends_all:
             process.crashed(error, self.message)

@@ -4,12 +4,12 @@ A nursery runs tasks and throws their results away; and one that fails takes all
 is for state that is kept. Between the two is work of which the result is wanted, later, by whoever has the
 handle, and whose failure may or may not concern the others.
 
-What runs a `Task` is a child task of a `TaskSupervisor`, a server, so tasks are a part of the supervision
+A `Task` runs in a child task of a `TaskSupervisor`, which is a server, so tasks are part of the supervision
 tree and end with it.
 
-Linked or not: where Elixir links the task to its caller, Trio has the block. The failure of a task
-that was started with `TaskSupervisorRef.start` is the failure of the supervisor and so of the block that
-opened it; one started with `start_nolink` concerns only those who wait for it.
+Linked or not: where Elixir links the task to its caller, Trio has the block. The failure of a task that was
+started with `TaskSupervisorRef.start` is the failure of the supervisor and so of the block that opened it;
+the failure of one started with `start_nolink` only reaches the tasks that wait for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ._process_state import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown
-from ._start import lone, open_server, takes_arguments_of
+from ._start import open_server, sole_exception, takes_arguments_of
 from ._supervisor_errors import MaxChildrenReached
 from ._task import Job, Task, callers_var, end_by, not_run
 from ._text import show
@@ -78,8 +78,8 @@ class TaskSupervisorRef(ServerRef[T_co]):
 
         Raises:
           MaxChildrenReached: there are as many as there may be.
-          ServerNotRunning: the supervisor is not running (any more). While it is ending, the task is
-            stopped at once instead, as in a cancelled nursery.
+          ServerNotRunning: the supervisor is not running. While it is ending, the task is stopped at once
+            instead, as in a cancelled nursery.
         """
         return self._start(async_fn, args, is_linked=True, shutdown=shutdown)
 
@@ -89,7 +89,7 @@ class TaskSupervisorRef(ServerRef[T_co]):
         *args: *Ts,
         shutdown: Shutdown | None = None,
     ) -> Task[R]:
-        """`start`, but its failure concerns only those who wait for it; it is logged all the same."""
+        """Like `start`, but its failure only reaches the tasks that wait for it; it is logged anyway."""
         return self._start(async_fn, args, is_linked=False, shutdown=shutdown)
 
     def _start(
@@ -108,7 +108,7 @@ class TaskSupervisorRef(ServerRef[T_co]):
         """The tasks that run, in the order of their start.
 
         Raises:
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         return list(self._supervisor("tasks")._tasks)
 
@@ -116,7 +116,7 @@ class TaskSupervisorRef(ServerRef[T_co]):
         """Wait until no task runs. A checkpoint.
 
         Raises:
-          ServerNotRunning: the supervisor is not running (any more).
+          ServerNotRunning: the supervisor is not running.
         """
         try:
             supervisor = self._supervisor("wait_idle")
@@ -143,7 +143,7 @@ class TaskSupervisor(GenServer):
         cancellation from outside reaches it before.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
 
     shutdown: ClassVar[Shutdown] = math.inf
@@ -157,7 +157,7 @@ class TaskSupervisor(GenServer):
         if max_children is not None and (
             isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0
         ):
-            raise InvalidSpec("max_children", max_children, "a whole number from 0, or None", of=OF)
+            raise InvalidSpec("max_children", max_children, "a whole number of at least 0, or None", of=OF)
         self._max_children = max_children
         self._task_shutdown: Shutdown = _check_shutdown(task_shutdown)
         # An ordered set of those that run, who waits for the last of them, and whether there may be more.
@@ -231,7 +231,7 @@ class TaskSupervisor(GenServer):
 def _check_shutdown(shutdown: Shutdown) -> Shutdown:
     seconds = isinstance(shutdown, int | float) and not isinstance(shutdown, bool) and shutdown >= 0
     if not seconds and shutdown != "brutal_kill":
-        raise InvalidSpec("task_shutdown", shutdown, "seconds from 0, math.inf or 'brutal_kill'", of=OF)
+        raise InvalidSpec("task_shutdown", shutdown, "seconds (at least 0), math.inf or 'brutal_kill'", of=OF)
     return shutdown
 
 
@@ -251,7 +251,7 @@ def task_supervisor_spec(
       name: what the supervisor is called in errors and logs; by default its id.
 
     Raises:
-      InvalidSpec: one of these makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
     """
     spec = checked_spec(TaskSupervisor, max_children=max_children, task_shutdown=task_shutdown)
     return identified(spec, id, name)
@@ -266,7 +266,7 @@ def open_task_supervisor(spec: ChildSpec[TaskSupervisor]) -> AbstractAsyncContex
     `TaskSupervisorRef.start`, they are ended as `task_shutdown` says. None is left when this is over.
 
     Raises:
-      InvalidSpec: one of the arguments makes no sense; the error names it.
+      InvalidSpec: an argument is invalid; the error names it.
       Exception: what a task failed with that was started with `TaskSupervisorRef.start`.
     """
     return _open(spec)
@@ -283,7 +283,7 @@ async def _open(spec: ChildSpec[TaskSupervisor]) -> AsyncGenerator[TaskSuperviso
                 await supervisor._wait_idle()
     except BaseExceptionGroup as group:
         # The same failure comes twice if the block waited for the task: from the wait, and from the task.
-        failure = lone(group)
+        failure = sole_exception(group)
         if failure is group:
             raise
     else:

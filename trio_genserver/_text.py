@@ -1,8 +1,8 @@
-"""What people are shown of a value, in errors and in the log: its `repr`, cut where it gets long.
+"""The text of a value for errors and logs: its `repr`, cut where it gets long.
 
 Two things hold for every text that is made here. It has a bound, in characters, whatever the value is: ten
 megabytes in a message do not get into a log. And it is made in any case: the value is the user's, and so is
-its `repr`; what that raises is not to take the place of what is being reported.
+its `repr`; an error in it must not hide the one being reported.
 
 A value whose `repr` is short is shown by that, to the letter. Containers, texts, numbers and exceptions are
 gone through here and left when there is no room, so that nobody makes the whole of them. `reprlib` cuts each

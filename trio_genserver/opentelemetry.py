@@ -41,8 +41,8 @@ BUCKETS = (0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2
 _HANDLED = context.create_key(f"{NAME}.message")
 
 
-class _Way:
-    """One message on its way.
+class _InFlight:
+    """One message on its flight.
 
     Attributes:
       name: the handler's, as ``Counter.increment``.
@@ -124,7 +124,7 @@ class OpenTelemetryInstrument(Instrument):
         )
         self._handler_time = _seconds(meter, "messaging.process.duration", "Time that a handler took")
         self._wait_time = _seconds(
-            meter, f"{NAME}.mailbox.wait", "Time from the sending of a message to the begin of its handler"
+            meter, f"{NAME}.mailbox.wait", "Time from the sending of a message to the start of its handler"
         )
         self._dropped = meter.create_counter(
             f"{NAME}.messages.dropped", "{message}", "Messages not handled, and replies not wanted"
@@ -134,62 +134,64 @@ class OpenTelemetryInstrument(Instrument):
         self._servers = meter.create_up_down_counter(f"{NAME}.servers", "{server}", "Servers that run")
         self._running: set[ServerRef[Any]] = set()
         # What each server handles now: ended with it, if nothing has ended it before.
-        self._handling: dict[ServerRef[Any], dict[_Way, None]] = {}
+        self._handling: dict[ServerRef[Any], dict[_InFlight, None]] = {}
 
     # A message.
 
     def message_sent(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        way = self._way(envelope)
+        flight = self._flight(envelope)
         is_call = _is_call(envelope)
         span = self._tracer.start_span(
-            f"{way.operation} {way.name}",
+            f"{flight.operation} {flight.name}",
             kind=SpanKind.CLIENT if is_call else SpanKind.PRODUCER,
-            attributes=_attributes(server, way, "send"),
+            attributes=_attributes(server, flight, "send"),
         )
-        way.context = trace.set_span_in_context(span)
-        way.sent = trio.current_time()
-        self._sent.add(1, self._metric(server, way.operation))
+        flight.context = trace.set_span_in_context(span)
+        flight.sent = trio.current_time()
+        self._sent.add(1, self._metric(server, flight.operation))
         if is_call:
-            way.sender = span
+            flight.sender = span
         else:
             span.end()
 
     def message_received(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        way = self._way(envelope)
+        flight = self._flight(envelope)
         is_call = _is_call(envelope)
-        way.received = trio.current_time()
-        way.outer = context.get_current()
-        attributes = self._metric(server, way.operation)
+        flight.received = trio.current_time()
+        flight.outer = context.get_current()
+        attributes = self._metric(server, flight.operation)
         self._consumed.add(1, attributes)
-        if way.sent is not None:
-            self._wait_time.record(way.received - way.sent, attributes)
-        way.ref = server
-        way.server = self._tracer.start_span(
-            f"process {way.name}",
-            context=way.context,
+        if flight.sent is not None:
+            self._wait_time.record(flight.received - flight.sent, attributes)
+        flight.ref = server
+        flight.server = self._tracer.start_span(
+            f"process {flight.name}",
+            context=flight.context,
             kind=SpanKind.SERVER if is_call else SpanKind.CONSUMER,
-            attributes=_attributes(server, way, "process"),
+            attributes=_attributes(server, flight, "process"),
         )
-        self._handling.setdefault(server, {})[way] = None
-        context.attach(context.set_value(_HANDLED, way, trace.set_span_in_context(way.server, way.context)))
+        self._handling.setdefault(server, {})[flight] = None
+        context.attach(
+            context.set_value(_HANDLED, flight, trace.set_span_in_context(flight.server, flight.context))
+        )
 
     def message_handled(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        self._processed(self._way(envelope))
+        self._processed(self._flight(envelope))
 
     def message_replied(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        way = self._way(envelope)
+        flight = self._flight(envelope)
         request: Any = envelope
         error = request._answer if request.state == FAILED else None
-        self._answered(server, way, error)
-        if error is not None and way.operation == "start":
+        self._answered(server, flight, error)
+        if error is not None and flight.operation == "start":
             # The task was cancelled, or has raised; neither is handled.
-            self._processed(way, error)
+            self._processed(flight, error)
 
     def message_abandoned(self, server: ServerRef[Any], envelope: Envelope) -> None:
-        self._answered(server, self._way(envelope), "abandoned")
+        self._answered(server, self._flight(envelope), "abandoned")
 
     def message_dropped(self, server: ServerRef[Any], envelope: Envelope, why: str) -> None:
-        self._dropped.add(1, self._metric(server, self._way(envelope).operation) | {f"{NAME}.reason": why})
+        self._dropped.add(1, self._metric(server, self._flight(envelope).operation) | {f"{NAME}.reason": why})
 
     # A server.
 
@@ -201,57 +203,57 @@ class OpenTelemetryInstrument(Instrument):
         self, server: ServerRef[Any], error: BaseException, message: object, state: object
     ) -> None:
         self._crashes.add(1, self._metric(server) | {"error.type": _type_name(error)})
-        way = context.get_value(_HANDLED)
-        if isinstance(way, _Way) and way.ref is server:
+        flight = context.get_value(_HANDLED)
+        if isinstance(flight, _InFlight) and flight.ref is server:
             # Not one of the server that started this one, whose context it inherits.
-            self._processed(way, error)
+            self._processed(flight, error)
 
     def task_crashed(self, task: Task[Any], error: BaseException) -> None:
         server = ref_of(task.process)
         self._crashes.add(1, self._metric(server) | {"error.type": _type_name(error)})
-        self._processed(self._way(task), error)
+        self._processed(self._flight(task), error)
 
     def server_restarted(self, server: ServerRef[Any], reason: object, restarts: int) -> None:
         self._restarts.add(1, self._metric(server))
 
     def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
-        for way in list(self._handling.get(server, ())):
-            self._processed(way, "cancelled")
+        for flight in list(self._handling.get(server, ())):
+            self._processed(flight, "cancelled")
         if server in self._running:
             self._running.remove(server)
             self._servers.add(-1, self._metric(server))
 
     # How they come about.
 
-    def _way(self, envelope: Envelope) -> _Way:
+    def _flight(self, envelope: Envelope) -> _InFlight:
         if envelope.data is None:
             envelope.data = {}
-        way = envelope.data.get(self)
-        if way is None:
-            way = envelope.data[self] = _Way(envelope)
-        return way
+        flight = envelope.data.get(self)
+        if flight is None:
+            flight = envelope.data[self] = _InFlight(envelope)
+        return flight
 
-    def _answered(self, server: ServerRef[Any], way: _Way, error: BaseException | str | None) -> None:
+    def _answered(self, server: ServerRef[Any], flight: _InFlight, error: BaseException | str | None) -> None:
         """A call has ended for its caller."""
-        span, way.sender = way.sender, None
-        if span is None or way.sent is None:
+        span, flight.sender = flight.sender, None
+        if span is None or flight.sent is None:
             return
-        attributes = self._metric(server, way.operation) | _end(span, error)
-        self._call_time.record(trio.current_time() - way.sent, attributes)
+        attributes = self._metric(server, flight.operation) | _end(span, error)
+        self._call_time.record(trio.current_time() - flight.sent, attributes)
 
-    def _processed(self, way: _Way, error: BaseException | str | None = None) -> None:
+    def _processed(self, flight: _InFlight, error: BaseException | str | None = None) -> None:
         """A message has been handled, or has ended its server, or has been ended by it."""
-        span, server = way.server, way.ref
-        if span is None or server is None or way.received is None:
+        span, server = flight.server, flight.ref
+        if span is None or server is None or flight.received is None:
             return
-        way.server = way.ref = None
-        if way.outer is not None and context.get_value(_HANDLED) is way:
-            context.attach(way.outer)
-        way.outer = None
-        attributes = self._metric(server, way.operation) | _end(span, error)
-        self._handler_time.record(trio.current_time() - way.received, attributes)
+        flight.server = flight.ref = None
+        if flight.outer is not None and context.get_value(_HANDLED) is flight:
+            context.attach(flight.outer)
+        flight.outer = None
+        attributes = self._metric(server, flight.operation) | _end(span, error)
+        self._handler_time.record(trio.current_time() - flight.received, attributes)
         handling = self._handling[server]
-        del handling[way]
+        del handling[flight]
         if not handling:
             del self._handling[server]
 
@@ -272,14 +274,14 @@ def _is_call(envelope: object) -> bool:
     return isinstance(envelope, Request)
 
 
-def _attributes(server: ServerRef[Any], way: _Way, kind: str) -> dict[str, str]:
+def _attributes(server: ServerRef[Any], flight: _InFlight, kind: str) -> dict[str, str]:
     return {
         "messaging.system": NAME,
-        "messaging.operation.name": way.operation if kind == "send" else kind,
+        "messaging.operation.name": flight.operation if kind == "send" else kind,
         "messaging.operation.type": kind,
         "messaging.destination.name": server.name,
         "messaging.destination.template": _class_name(server),
-        f"{NAME}.message": way.name,
+        f"{NAME}.message": flight.name,
     }
 
 

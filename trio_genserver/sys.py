@@ -156,10 +156,10 @@ async def replace_state(
         new: object = function(dict(old))
         if not isinstance(new, dict):
             raise TypeError(
-                f"the function given to replace_state must return the attributes in a dict, not {show(new)}"
+                f"the function passed to replace_state must return the attributes in a dict, not {show(new)}"
             )
         if "_process" in new:
-            raise AttributeError("'_process' is no part of a server's state")
+            raise AttributeError("'_process' is not part of a server's state")
         try:
             _set_attributes(instance, new)
         except BaseException:
@@ -242,7 +242,7 @@ async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
       reason: as for `ServerRef.stop`.
 
     Raises:
-      ServerNotRunning: there is no server (any more).
+      ServerNotRunning: there is no server.
       ServerCrashed, ServerStopped: as `ServerRef.stop`.
       CallCycle: as `ServerRef.call`.
     """
@@ -315,13 +315,13 @@ async def start_log(ref: ServerRef[Any], size: int = 10) -> None:
     """Keep the last `size` events of the server, from now on.
 
     Raises:
-      ValueError: `size` is not a whole number from 1.
+      ValueError: `size` is not a whole number of at least 1.
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
 
     def start(debug: Debug) -> None:
         if not isinstance(size, int) or size < 1:
-            raise ValueError(f"size is a number of events, from 1, not {show(size)}")
+            raise ValueError(f"size must be a whole number of at least 1, not {show(size)}")
         debug.events = deque(debug.events or (), maxlen=size)
 
     await ask_debug(ref, f"start_log({show(size)})", start)
@@ -337,7 +337,7 @@ async def log(ref: ServerRef[Any]) -> list[Event]:
 
 
 async def stop_log(ref: ServerRef[Any]) -> None:
-    """Keep no events any more, and forget those that were kept.
+    """Stop keeping events, and forget those kept so far.
 
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
@@ -367,7 +367,7 @@ async def start_trace(ref: ServerRef[Any], write: Callable[[str], object] = prin
 
 
 async def stop_trace(ref: ServerRef[Any]) -> None:
-    """Write no lines any more.
+    """Stop writing lines.
 
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.

@@ -265,7 +265,7 @@ def _other_choices(log: ChoiceLog, ended: Ended, again: _Run) -> tuple[int, str,
         choice += 1
     step = again.trace.step_of(choice)
     one, other = (
-        f"a choice among {made[choice][1]}" if choice < len(made) else "no choice any more" for made in pairs
+        f"a choice among {made[choice][1]}" if choice < len(made) else "no further choice" for made in pairs
     )
     return step, f"after it, {one}", f"after it, {other}: {again.trace.steps[step]}"
 

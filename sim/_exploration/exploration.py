@@ -179,7 +179,7 @@ class Exploration:
                 coverage += ", with fair turns"
         if complete and self.unseen:
             places = ", ".join(sorted(self.unseen))
-            coverage += f", but for locks of before the run that cannot be replaced, in {places}"
+            coverage += f", except for locks made before the run that cannot be replaced, in {places}"
         return coverage
 
     def _check_names(self) -> None:

@@ -112,18 +112,21 @@ def explore(
         arguments.file_path("database", database)
     if sweep is not None:
         if faults is not None or strategy != "random":
-            raise WrongUse("a sweep has faults and a strategy of its own: give sweep alone")
+            raise WrongUse("a sweep brings its own faults and strategy: leave out faults and strategy")
         faults, strategy = sweep, "sweep"
     elif strategy == "sweep" and faults is None:
-        raise WrongUse("a sweep needs to know of what: sweep='cancel' or sweep='crash'")
+        raise WrongUse("a sweep must name its fault: sweep='cancel' or sweep='crash'")
     try:
         plan = None if faults is None else FaultPlan.of(faults)
     except ValueError as error:
         raise WrongUse(str(error)) from None
     if schedules is not None and strategy != "sweep":
-        raise WrongUse("schedules are those of a sweep: give sweep, or leave out schedules")
+        raise WrongUse("schedules needs a sweep: add sweep, or leave out schedules")
     if plan is not None and FaultKind.EXPIRE in plan.kinds and strategy == "dpor":
-        raise WrongUse("the fault expire moves the clock, which dpor takes to stand still between steps")
+        raise WrongUse(
+            "the fault expire moves the clock, but dpor assumes that it stands still between steps; "
+            "use another strategy"
+        )
     chosen: Strategy
     if isinstance(strategy, str):
         name = strategy
@@ -143,7 +146,9 @@ def explore(
     if not max_seconds > 0:
         raise WrongUse(f"max_seconds must be more than 0, not {max_seconds}")
     if jobs != 1 and name.partition(":")[0] not in SAMPLING:
-        raise WrongUse(f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can be divided")
+        raise WrongUse(
+            f"{jobs} jobs of the strategy {name}: only {', '.join(SAMPLING)} can run in several processes"
+        )
     options = Options(
         strategy=name,
         seed=seed,

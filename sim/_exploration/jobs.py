@@ -118,7 +118,7 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> tuple[lis
         SimError: a process has failed; with what it said.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
-        raise WrongUse("several jobs need a system that can fork a process; leave out jobs")
+        raise WrongUse("several jobs need a system that can fork processes; leave out jobs")
     context: Any = multiprocessing.get_context("fork")
     stop = context.Event()
     processes: list[Any] = []

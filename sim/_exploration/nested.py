@@ -26,7 +26,7 @@ def run_nested(exploration: Exploration, stopped: Callable[[], bool] | None = No
     """
     if trio.lowlevel.in_trio_run():
         raise WrongUse(
-            "explore() and replay() start a Trio run themselves: call them from a plain function, "
+            "explore() and replay() start their own Trio run: call them from a plain function, "
             "not from a task"
         )
     check_trio()

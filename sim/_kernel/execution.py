@@ -201,7 +201,7 @@ class Kernel:
             return self._runner.spawn_impl(scenario, (), self._nurseries.main, None)
         except Exception as error:
             raise WrongUse(
-                "calling the scenario gave no coroutine, so that there is nothing to run: "
+                "calling the scenario returned no coroutine, so there is nothing to run: "
                 f"{type(error).__name__}: {error}"
             ) from error
 

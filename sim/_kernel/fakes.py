@@ -193,7 +193,7 @@ class NoInput:
             del args
             escape = Escape(
                 f"trio.lowlevel.{name}",
-                "use trio.testing.memory_stream_pair or a memory channel in its place",
+                "use trio.testing.memory_stream_pair or a memory channel instead",
             )
             self._refuse(escape)
             raise escape

@@ -170,7 +170,7 @@ class InnerSteps:
             self._findings.find(StepBudgetExceeded(scheduler.max_steps, thread.name))
             self._end()
         scheduler.inner_steps += 1
-        scheduler.drew(f"{short_name(thread.name)} to go on inside of the step")
+        scheduler.drew(f"{short_name(thread.name)} to run inside the step")
         host = RUN_CONTEXT.task
         RUN_CONTEXT.task = thread
         if recorder is not None:

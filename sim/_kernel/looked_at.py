@@ -280,7 +280,7 @@ def _of_trio(value: Any) -> str | None:
     if is_a(value, trio.CancelScope):
         return f"a cancel scope that is {'' if value._cancel_called else 'not '}cancelled"
     if is_a(value, (trio.Lock, trio.StrictFIFOLock)):
-        return "a lock that nobody holds" if value._owner is None else "a lock that somebody holds"
+        return "a lock that is free" if value._owner is None else "a lock that is held"
     if is_a(value, trio.Semaphore):
         return f"a semaphore at {value._value}"
     if is_a(value, (trio.MemorySendChannel, trio.MemoryReceiveChannel)):

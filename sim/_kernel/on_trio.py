@@ -122,7 +122,7 @@ def threads_replaced(start: Callable[..., object]) -> Generator[None]:
             raise refused(
                 Escape(
                     "trio.run in a thread of the run",
-                    "its time and files would be real; start tasks with trio.from_thread or with a portal",
+                    "its time and files would be real; start tasks with trio.from_thread or a portal",
                 )
             )
         return set_up_really(*args, **kwargs)

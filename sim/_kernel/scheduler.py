@@ -103,7 +103,7 @@ class Scheduler:
         self.begin_inside()
 
     def close(self) -> None:
-        """Make no choice any more by the strategy, and note nothing in the trace."""
+        """Make no further choice by the strategy, and note nothing in the trace."""
         self.strategy = self.reports.strategy = self._trace = self.watch = None
         self.fairness.release(self._runner.runq)
 
@@ -311,8 +311,8 @@ class Scheduler:
                         runner.reschedule(
                             task,
                             TypeError(
-                                f"the task yielded {message!r}, which is nothing that Trio knows; "
-                                "is it a coroutine of another async library?"
+                                f"the task yielded {message!r}, which Trio does not know; "
+                                "it may be a coroutine of another async library"
                             ),
                         )
                         task._next_send_fn = task.coro.throw

@@ -123,7 +123,7 @@ class TokenReader:
         self._token = token
         token, _, self.faults = token.partition(".")
         if not token.isascii() or not token.isalnum() or len(token) < 2 + _CHECK_LENGTH:
-            raise InvalidToken(token, "a token is made of digits and letters; was it cut off?")
+            raise InvalidToken(token, "a token consists of digits and letters; it may be cut off")
         if token[0] != VERSION:
             raise InvalidToken(
                 token,
@@ -140,7 +140,7 @@ class TokenReader:
             self._pairs = iter(list(_from_sparse(token, body)))
             self._zeros, self._after = next(self._pairs, (-1, 0))
         else:
-            raise InvalidToken(token, f"{code!r} is no code of this version")
+            raise InvalidToken(token, f"{code!r} is not a code of this version")
         self._seen: list[int] = []
         self._significant = 0
 
@@ -171,9 +171,9 @@ class TokenReader:
         left = self._number if self._pairs is None else self._zeros >= 0
         if left or _checksum(self._seen[: self._significant]) != self._check:
             raise ReplayDiverged(
-                f"the run had other choices than the token {self._token!r} was made with: the "
-                "program has changed since, or depends on something else, as on the order of a set "
-                "of strings (PYTHONHASHSEED)",
+                f"the choices of the run differ from those of the token {self._token!r}: the program "
+                "has changed since, or depends on something else, such as the order of a set of "
+                "strings (PYTHONHASHSEED)",
                 None,
             )
 
@@ -215,7 +215,7 @@ def _to_sparse(indices: Sequence[int]) -> str:
 def _from_sparse(token: str, body: str) -> Iterator[tuple[int, int]]:
     numbers = list(_unpack(token, body))
     if len(numbers) % 2:
-        raise InvalidToken(token, "its last choice is missing; was it cut off?")
+        raise InvalidToken(token, "its last choice is missing; the token may be cut off")
     yield from zip(numbers[::2], numbers[1::2], strict=True)
 
 
@@ -235,7 +235,7 @@ def _unpack(token: str, body: str) -> Iterator[int]:
         if value >= _SHORT:
             digits = body[position : position + value - _SHORT + 1]
             if len(digits) != value - _SHORT + 1:
-                raise InvalidToken(token, "a number in it is incomplete; was it cut off?")
+                raise InvalidToken(token, "a number in it is incomplete; the token may be cut off")
             position += len(digits)
             value = _to_number(digits)
         yield value

@@ -42,8 +42,9 @@ class ExplorationUnderWay(WrongUse):
 
     def __init__(self, other: str, thread: str) -> None:
         super().__init__(
-            f"the thread {other} explores already, so the thread {thread} cannot: what a run is given, as "
-            "the clock, is replaced for the whole process; explore one after the other, or in processes"
+            f"the thread {other} is already exploring, so the thread {thread} cannot: an exploration "
+            "replaces the clock and more for the whole process; explore one after the other, or in "
+            "separate processes"
         )
         self.other = other
         self.thread = thread
@@ -155,17 +156,17 @@ def _seen(error: StepBudgetExceeded, watched: int) -> Iterator[str]:
     if not watched:
         return
     if error.unchanged:
-        yield f"\n  what the loops look at and nobody has changed in the last {watched:,} steps:"
+        yield f"\n  what the loops look at and no task changed in the last {watched:,} steps:"
         yield from (f"\n    {line}" for line in error.unchanged)
     if error.changed:
         yield (
             "\n  what has changed in these:"
             if error.unchanged
-            else (f"\n  what the loops look at, all of it changed in the last {watched:,} steps:")
+            else (f"\n  what the loops look at; all of it changed in the last {watched:,} steps:")
         )
         yield from (f"\n    {line}" for line in error.changed)
     if not error.unchanged and not error.changed and error.cycle is not None:
-        yield "\n  no variable is seen that the loops look at"
+        yield "\n  none of the variables that the loops look at is visible"
 
 
 class LeakedTasks(ScenarioFailure):
@@ -208,9 +209,9 @@ class _Blocked(ScenarioFailure):
     def __init__(self, name: str, blocked: bool, stack: Sequence[str]) -> None:
         lines = "".join(f"\n    {line}" for line in stack)
         what = (
-            "waits for something outside the simulation, which stands still meanwhile"
+            "waits for something outside the simulation, which cannot continue meanwhile"
             if blocked
-            else "has not come back, and the time of the exploration is up"
+            else "is still running, and the time of the exploration is up"
         )
         super().__init__(
             f"the {self._who} {name} {what}; make what it waits for in the scenario, or replace it there\n"
@@ -274,7 +275,7 @@ class Nondeterminism(ScenarioFailure):
         which: of a run that was made again after others, which one it was.
     """
 
-    _what: ClassVar = "the same choices gave another run"
+    _what: ClassVar = "the same choices made a different run"
     _why: ClassVar = (
         "something the simulator does not control decides here: the order of a set of strings, or of objects "
         "hashed by their address, a module-level cache that survives an execution, a clock kept as an "
@@ -282,8 +283,8 @@ class Nondeterminism(ScenarioFailure):
     )
     # Said first where something was found that has changed, and added where nothing was.
     _if_changed: ClassVar = (
-        "what has changed may decide here: a scenario must build all of its state itself, for each run anew; "
-        "or "
+        "the state that has changed may decide here: a scenario must build all of its state itself, afresh "
+        "for each run; or "
     )
     _unless: ClassVar = ""
 
@@ -318,12 +319,12 @@ class Nondeterminism(ScenarioFailure):
 class StateOutlivesRun(Nondeterminism):
     """A run, made again after others, was another: they have left something behind."""
 
-    _what = "state outlives a run: {which} was made again after the others, and was another"
-    _why = "a scenario must build all of its state itself, for each run anew"
+    _what = "state outlives a run: {which} was repeated after the others, and differs"
+    _why = "a scenario must build all of its state itself, afresh for each run"
     _if_changed = ""
     _unless = (
-        "; if this one does, something decides here that the simulator does not control, as the order of a "
-        "set of objects hashed by their address"
+        "; if this one does, something decides here that the simulator does not control, such as the order "
+        "of a set of objects hashed by their address"
     )
 
 

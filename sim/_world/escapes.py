@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from sim._run.errors import Escape
 
-_MEMORY_STREAM: Final = "use trio.testing.memory_stream_pair, or replace the peer by a task"
-_NO_PROCESS: Final = "replace what it does by a task of the scenario"
+_MEMORY_STREAM: Final = "use trio.testing.memory_stream_pair, or replace the peer with a task"
+_NO_PROCESS: Final = "replace it with a task of the scenario"
 _REFUSED: Final = {
     "socket.__new__": _MEMORY_STREAM,
     "socket.bind": _MEMORY_STREAM,
@@ -64,7 +64,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         return
     if event == "open" and args[0] in _RANDOM_DEVICES:
         event = f"open({args[0]!r})"
-        advice = "use os.urandom or random, which are a function of the run's choices"
+        advice = "use os.urandom or random, which follow from the run's choices"
     elif event in _REFUSED:
         advice = _REFUSED[event]
     else:

@@ -122,7 +122,7 @@ class ThreadLock:
             if side is None or side.task() is None:
                 raise refused(
                     Escape(
-                        "a lock of threads that is waited for outside of tasks and threads",
+                        "waiting for a lock outside tasks and threads",
                         "only these take turns; look at a lock with acquire(blocking=False) in an invariant",
                     )
                 )
@@ -179,8 +179,8 @@ class ThreadLock:
             return False
         raise refused(
             Escape(
-                "a lock of threads that is held, but by nobody in the run,",
-                "make it in the scenario, and let who takes it be a thread or a task of the run",
+                "a lock that is held, but by no thread or task of the run,",
+                "make it in the scenario, and take it in a thread or a task of the run",
             )
         )
 

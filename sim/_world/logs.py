@@ -87,5 +87,5 @@ def _in_one_line(record: logging.LogRecord) -> str:
     try:
         message = record.getMessage()
     except Exception as wrong:  # noqa: BLE001 - of the program's; a handler would tell of it, and go on
-        message = f"{text_of(record.msg)}, of which the message could not be made: {text_of(wrong)}"
+        message = f"{text_of(record.msg)}, whose message could not be formatted: {text_of(wrong)}"
     return f"{record.levelname} {record.name}: {message}{caused}"

@@ -315,7 +315,7 @@ def _submit(simulated: Simulated, submit: Callable[..., Any]) -> Callable[..., A
             raise refused(
                 Escape(
                     "an executor that was made before the run",
-                    "make it in the scenario, for its threads are real",
+                    "make it in the scenario: its threads are real",
                 )
             )
         return submit(self, fn, *args, **kwargs)

@@ -32,7 +32,7 @@ def load_scenario(name: str) -> Scenario:
         known = ", ".join(known_name for known_name, _ in scenarios(module)) or "none"
         raise WrongUse(f"there is no {function_name!r} in {module_name}; it has: {known}")
     if not inspect.iscoroutinefunction(scenario):
-        raise WrongUse(f"{name} is not an async function, and so no scenario")
+        raise WrongUse(f"{name} is not an async function, so it is not a scenario")
     return scenario
 
 

@@ -89,7 +89,7 @@ class _Sim(click.Group):
             _fail(str(error))
         except Exception as error:  # noqa: BLE001 - a traceback would exit with 1
             traceback.print_exc()
-            _fail(f"this is a fault of sim, not of the scenario: {type(error).__name__}")
+            _fail(f"this is a bug in sim, not in the scenario: {type(error).__name__}")
         raise SystemExit(code)
 
 
@@ -100,8 +100,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
         version = importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         raise WrongUse(
-            "it is run without having been installed, and only what is installed has a version: "
-            f"install {DISTRIBUTION} for {sys.executable}"
+            f"sim is not installed, so it has no version: install {DISTRIBUTION} for {sys.executable}"
         ) from None
     click.echo(f"sim, version {version}")
     ctx.exit(HELD)
@@ -157,12 +156,12 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> int:
 @click.option("--max-executions", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--max-failures", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--max-steps", type=click.IntRange(1), default=DEFAULT_MAX_STEPS, show_default=True)
-@click.option("--max-depth", type=click.IntRange(1), help="Let no task make more steps in a run.")
+@click.option("--max-depth", type=click.IntRange(1), help="Stop each task after this many steps in a run.")
 @click.option(
     "--max-seconds",
     type=click.FloatRange(0, min_open=True),
     default=math.inf,
-    help="Begin no run once so many seconds have passed.",
+    help="Start no run after this many seconds.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
@@ -170,9 +169,9 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> int:
     "--database",
     type=click.Path(dir_okay=False),
     envvar="SIM_DATABASE",
-    help="Keep failing runs in this file, and try those in it first.",
+    help="Save failing runs in this file, and try those in it first.",
 )
-@click.option("--fault", type=_FAULTS, help="Let one such fault strike, where the strategy chooses.")
+@click.option("--fault", type=_FAULTS, help="Let one fault of this kind strike, where the strategy chooses.")
 @click.option("--sweep", type=_FAULTS, help="Let one strike at every point, one execution for each.")
 @click.option("--fault-tasks", default="*", show_default=True, help="Names of tasks to strike.")
 @click.option("--fault-count", type=click.IntRange(1), default=1, show_default=True)
@@ -187,7 +186,7 @@ def list_command(modules: tuple[str, ...], as_json: bool) -> int:
     type=click.IntRange(1),
     help=f"Schedules of a sweep, from --seed on.  [default: {SCHEDULES}]",
 )
-@click.option("--self-check", is_flag=True, help="Make every run twice more, and compare.")
+@click.option("--self-check", is_flag=True, help="Repeat every run twice, and compare.")
 @_STRICT
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def explore_command(
@@ -265,14 +264,14 @@ def replay_command(
     options = _options_of_replay(max_steps, strict_exception_groups)
     code = _show(result, scenario, options, as_json, interrupted)
     if code == HELD:
-        _say(f"the run of {token} does not fail: the scenario is another than when it did, or is mended")
+        _say(f"the run of {token} does not fail: the scenario has changed since then, or is fixed")
     return code
 
 
 def _run(run: Callable[[], Result], as_json: bool) -> tuple[Result, bool]:
     """What an exploration has found, and whether Ctrl-C has ended it."""
     if not __debug__:
-        _say("Python runs with -O, so that no assert of the scenario checks anything")
+        _say("Python runs with -O, so the asserts of the scenario check nothing")
     with _program_output(as_json):
         try:
             return run(), False

@@ -105,9 +105,9 @@ class FaultPlan:
         if not self.kinds:
             raise ValueError("a fault plan needs at least one kind of fault")
         if self.at_most < 1:
-            raise ValueError(f"at most {self.at_most} faults is none: leave out the plan")
+            raise ValueError(f"a plan with at most {self.at_most} faults has none: leave out the plan")
         if self.seconds < 0.001:
-            raise ValueError(f"{self.seconds} seconds is no delay; it must be at least a millisecond")
+            raise ValueError(f"{self.seconds} seconds is too short for a delay; use at least a millisecond")
 
     @classmethod
     def of(cls, plan: str | FaultPlan) -> FaultPlan:
@@ -146,7 +146,7 @@ class FaultPlan:
         count, _, tasks = rest.partition(SEPARATOR)
         at_most, _, delay = count.removesuffix(ANYTIME).partition("x")
         if not at_most.isdecimal() or not (delay or "1").isdecimal():
-            raise ValueError(f"{count!r} is no number of faults")
+            raise ValueError(f"{count!r} is not a number of faults")
         seconds = int(delay or 1000) / 1000
         return cls(
             tuple(_kind(kind) for kind in kinds.split("+")),

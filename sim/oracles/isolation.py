@@ -94,7 +94,7 @@ class Interference:
         thing = f"a {self.what} that was sent in a message" if self.sent else f"a {self.what}"
         did = "and also" if self.both_changed else "while it was held"
         return (
-            f"{thing} was changed by {self.changed}, {did} by {self.other}; nothing orders the two:"
+            f"{thing} was changed by {self.changed}, {did} by {self.other}; the two are unordered:"
             " send a copy, or put it into sim.Shared"
         )
 

@@ -48,7 +48,7 @@ def describe_result(result: Result) -> str:
         lines.append(f"{result.abandoned:,} executions were abandoned half-way as redundant")
     if result.diverged is not None:
         lines.append(f"ended early: {result.diverged}")
-    lines.extend(f"never, in none of them: {what}" for what in result.never)
+    lines.extend(f"never, in no execution: {what}" for what in result.never)
     return "\n".join(lines)
 
 
@@ -139,7 +139,7 @@ def _table(steps: tuple[TracedStep, ...], width: int | None, cycle: Cycle | None
     if cycle is not None:
         if cycle.length > MAX_ROWS:
             rows.append(f"... {cycle.length - MAX_ROWS:,} more steps of these")
-        rows.append(f"... and so on, until it is given up after step {len(steps) - 1:,}")
+        rows.append(f"... and so on, until the run is abandoned after step {len(steps) - 1:,}")
     return rows
 
 

@@ -38,7 +38,7 @@ class _Bounded(DepthFirst):
         super().__init__(seed)
         arguments.whole_number("bound", bound)
         if bound < 0:
-            raise ValueError(f"a bound is 0 or more, not {bound}")
+            raise ValueError(f"a bound must be at least 0, not {bound}")
         self._bound = bound
         self._left = bound
         self._left_out = False

@@ -42,7 +42,7 @@ class DepthBounded(Strategy):
         arguments.instance("inner", inner, Strategy)
         arguments.whole_number("depth", depth)
         if depth < 1:
-            raise ValueError(f"a depth is at least 1, not {depth}")
+            raise ValueError(f"a depth must be at least 1, not {depth}")
         self._inner = inner
         self._bound = depth
         self._made: Counter[TaskId] = Counter()

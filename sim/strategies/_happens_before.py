@@ -28,7 +28,7 @@ _BLOCK: Final = 32
 
 
 @final
-class Line:
+class Timeline:
     """A process, in all executions of a search.
 
     Attributes:
@@ -89,7 +89,7 @@ class Event:
 
     def __init__(
         self,
-        line: Line,
+        line: Timeline,
         bit: int,
         footprint: Footprint,
         history: int,
@@ -97,7 +97,7 @@ class Event:
         races: tuple[Event, ...],
         draws: tuple[int, ...],
         waker: Event | None,
-        wakes: Sequence[Line],
+        wakes: Sequence[Timeline],
     ) -> None:
         self.process = line.process
         self.line = line
@@ -137,7 +137,7 @@ class HappensBefore:
         self.events: list[Event] = []
         self.processes: list[Process] = []
         self.present: dict[int, Event] = {}
-        self._lines: dict[Process, Line] = {}
+        self._lines: dict[Process, Timeline] = {}
         self._next_bit = 1
         # Of each full block of events: all that they use, and the bits of all events up to its end.
         self._blocks: list[tuple[int, int]] = []
@@ -316,10 +316,10 @@ class HappensBefore:
             end = start
         return past, nearest, races
 
-    def _line(self, process: Process) -> Line:
+    def _line(self, process: Process) -> Timeline:
         line = self._lines.get(process)
         if line is None:
-            line = self._lines[process] = Line(process, len(self._lines))
+            line = self._lines[process] = Timeline(process, len(self._lines))
         return line
 
 

@@ -38,7 +38,7 @@ class PCT(Strategy):
         arguments.whole_number("seed", seed)
         arguments.whole_number("depth", depth)
         if depth < 1:
-            raise ValueError(f"the depth of a bug is at least 1, not {depth}")
+            raise ValueError(f"the depth of a bug must be at least 1, not {depth}")
         self._random = Random(seed)
         self._faults = FaultSampler(self._random.random)
         self._depth = depth

@@ -36,7 +36,7 @@ class Sweep(Strategy):
         for name, number in (("schedules", schedules), ("at_most", at_most), ("budget", budget)):
             arguments.whole_number(name, number)
         if schedules < 1:
-            raise ValueError(f"a sweep is of at least 1 schedule, not {schedules}")
+            raise ValueError(f"a sweep needs at least 1 schedule, not {schedules}")
         self._seeds = range(seed, seed + schedules)
         self._at_most = at_most
         self._budget = budget

@@ -102,7 +102,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "models.Queue": (lambda: sim.models.Queue(given("0")), "capacity must be a number"),
     "find_interference": (
         lambda: sim.find_interference(given("scenario")),
-        "a scenario is an async function",
+        "a scenario must be an async function",
     ),
     "find_interference, executions": (
         lambda: sim.find_interference(scenario, executions=given(2.0)),

@@ -210,7 +210,7 @@ def test_lock_that_nobody_in_the_run_ever_gives_back_is_an_escape(in_thread: boo
 
     (failure,) = sim.explore(scenario).failures
     assert isinstance(failure.error, sim.Escape)
-    assert "by nobody in the run" in str(failure.error)
+    assert "by no thread or task of the run" in str(failure.error)
 
 
 def test_event_that_a_host_thread_sets_for_a_thread_of_the_run_is_an_escape() -> None:

@@ -277,7 +277,7 @@ def test_loop_that_looks_at_nothing_says_so() -> None:
 
     _, error = livelock(scenario)
     assert error.cycle == Cycle(1, 1, STEPS - 1)
-    assert "no variable is seen that the loops look at" in str(error)
+    assert "none of the variables that the loops look at is visible" in str(error)
 
 
 def test_run_that_repeats_nothing_is_not_said_to() -> None:

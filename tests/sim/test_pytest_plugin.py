@@ -111,7 +111,7 @@ def test_a_marked_test_that_is_not_async_fails_and_the_others_run(pytester: pyte
     )
     outcome = run(pytester)
     outcome.assert_outcomes(passed=1, failed=1)
-    outcome.stdout.fnmatch_lines(["*test_plain is marked sim and is not async*"])
+    outcome.stdout.fnmatch_lines(["*test_plain is marked sim but is not async*"])
 
 
 @pytest.mark.parametrize("wrong", ["tries=5", "'random', strategy='dfs'"])

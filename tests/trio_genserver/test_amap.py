@@ -126,7 +126,7 @@ async def test_leaving_early_leaves_no_call_behind(
         assert sleeper.running >= 2
     assert sleeper.running == 0
     assert trio.current_time() == 1
-    with pytest.raises(trio.ClosedResourceError, match="the block of this amap is over"):
+    with pytest.raises(trio.ClosedResourceError, match="the block of this amap has ended"):
         await anext(results)
 
 

@@ -197,7 +197,7 @@ without_types: Any = handle_call
         (lambda: without_types(child=True)(only_self), "must be an async function"),
         (lambda: without_types(no_self), "must take self first"),
         (lambda: without_types(noreply=True)(only_self), "must take self and from_ first"),
-        (lambda: without_types(5), "is a method"),
+        (lambda: without_types(5), "must be a method"),
         (lambda: without_types(max_children=3), "child=True"),
         (lambda: without_types(child=True, noreply=True), "not both"),
     ],

@@ -618,7 +618,7 @@ async def test_a_name_that_is_taken_elsewhere_fails_the_start_and_harms_nobody(w
 
 async def test_a_child_is_known_as_what_it_is(world: World) -> None:
     async with open_supervisor([worker(world, "a")]) as sup:
-        with pytest.raises(TypeError, match="no Plain"):
+        with pytest.raises(TypeError, match="not a Plain"):
             sup.child("a", Plain)
         with pytest.raises(ChildNotFound):
             sup.child("b")

@@ -468,7 +468,7 @@ async def test_the_last_events_are_kept() -> None:  # OTP 65
         ]
         await sys.stop_log(counter)
         assert await sys.log(counter) == []
-        with pytest.raises(ValueError, match="from 1"):
+        with pytest.raises(ValueError, match="of at least 1"):
             await sys.start_log(counter, 0)
 
 
