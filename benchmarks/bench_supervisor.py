@@ -21,13 +21,13 @@ import trio
 
 from trio_genserver import (
     GenServer,
-    KeyedPool,
     ServerCrashed,
     child_spec,
     handle_call,
     open_dynamic_supervisor,
     open_supervisor,
 )
+from trio_genserver.pools import KeyedPool
 
 from .harness import Row, interleave, machine, markdown
 

@@ -23,9 +23,7 @@ from sim._run.cycle import Cycle
 from sim._run.wait_graph import WaitingTask
 from sim.oracles import history
 from trio_genserver import (
-    ChildStartFailed,
     GenServer,
-    RestartIntensityExceeded,
     ServerCrashed,
     ServerError,
     ServerRef,
@@ -33,6 +31,7 @@ from trio_genserver import (
     handle_call,
     open_server,
 )
+from trio_genserver.supervision import ChildStartFailed, RestartIntensityExceeded
 
 PACKAGES = (trio_genserver, todo, sim)
 

@@ -12,7 +12,6 @@ import trio
 
 from trio_genserver import (
     GenServer,
-    LoggingInstrument,
     ServerCrashed,
     ServerNotRunning,
     ServerRef,
@@ -20,8 +19,8 @@ from trio_genserver import (
     handle_call,
     handle_cast,
     open_supervisor,
-    remove_instrument,
 )
+from trio_genserver.instruments import LoggingInstrument, remove_instrument
 
 CLIENTS = 4
 EACH = 6

@@ -21,10 +21,8 @@ import trio
 import trio.lowlevel
 
 from trio_genserver import (
-    ChildAlreadyStarted,
     ChildSpec,
     GenServer,
-    KeyedPool,
     Refuse,
     ServerError,
     ServerRef,
@@ -32,6 +30,8 @@ from trio_genserver import (
     child_spec,
     handle_call,
 )
+from trio_genserver.pools import KeyedPool
+from trio_genserver.supervision import ChildAlreadyStarted
 
 from .database import stored_name
 from .database_worker import DatabaseWorker

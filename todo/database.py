@@ -12,16 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from trio_genserver import (
-    Call,
-    ChildSpec,
-    KeyedPool,
-    ServerRef,
-    Supervisor,
-    SupervisorRef,
-    child_spec,
-    supervisor_spec,
-)
+from trio_genserver import Call, ChildSpec, ServerRef, Supervisor, SupervisorRef, child_spec, supervisor_spec
+from trio_genserver.pools import KeyedPool
 
 from .database_worker import DatabaseWorker, OpenShard
 from .entry import check_list_name

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any, Final, cast
 
-from trio_genserver import STABLE_HASH
+from trio_genserver.pools import STABLE_HASH
 
 from .errors import BadFolder, BadInput, NewerVersion
 from .shard_files import find_shard_folders, identity_of

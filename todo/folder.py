@@ -31,7 +31,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 from .description import (
     DESCRIPTION,

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 from .errors import ReshardFailed, StorageError, StorageFailed
 from .folder import Description, Folder

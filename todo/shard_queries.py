@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 from .entry import Entry
 from .errors import StorageFailed, shortened

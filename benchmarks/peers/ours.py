@@ -9,7 +9,6 @@ import trio
 
 from trio_genserver import (
     GenServer,
-    KeyedPool,
     ServerError,
     ServerRef,
     child_spec,
@@ -19,6 +18,7 @@ from trio_genserver import (
     open_supervisor,
     start_server,
 )
+from trio_genserver.pools import KeyedPool
 
 from .timing import BURST, Stopwatch, resident_bytes
 

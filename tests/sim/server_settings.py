@@ -12,24 +12,20 @@ import trio
 
 from tests.sim.served import Cell, Operation, calls, seen
 from trio_genserver import (
-    AutoShutdown,
     DynamicSupervisorRef,
-    KeyedPool,
-    LeastLoadedPool,
     Overflow,
     Restart,
-    RoundRobinPool,
     ServerRef,
-    Strategy,
     as_completed,
     child_spec,
     monitor,
     open_dynamic_supervisor,
-    open_partition_supervisor,
     open_server,
     open_supervisor,
     wait_all,
 )
+from trio_genserver.pools import KeyedPool, LeastLoadedPool, RoundRobinPool
+from trio_genserver.supervision import AutoShutdown, Strategy, open_partition_supervisor
 
 Ended: TypeAlias = dict[str, list[str]]
 """How each server has ended, by its name; each list has one writer."""

@@ -11,22 +11,11 @@ import trio
 
 from tests.sim.served import Cell, Operation, calls, seen
 from tests.sim.server_settings import Ended, Setting, prefixed
-from trio_genserver import (
-    CheckoutOrder,
-    DuplicateRegistry,
-    Registry,
-    Settled,
-    Task,
-    amap,
-    amap_nolink,
-    as_completed,
-    child_spec,
-    open_agent,
-    open_checkout_pool,
-    open_server,
-    open_task_supervisor,
-    poll_many,
-)
+from trio_genserver import as_completed, child_spec, open_server
+from trio_genserver.agents import open_agent
+from trio_genserver.pools import CheckoutOrder, open_checkout_pool
+from trio_genserver.registry import DuplicateRegistry, Registry
+from trio_genserver.tasks import Settled, Task, amap, amap_nolink, open_task_supervisor, poll_many
 
 ORDERS: tuple[CheckoutOrder, ...] = ("lifo", "fifo")
 

@@ -16,7 +16,6 @@ from trio_genserver import (
     CallCycle,
     ChildSpec,
     GenServer,
-    Registry,
     ServerError,
     ServerRef,
     SupervisorRef,
@@ -27,8 +26,9 @@ from trio_genserver import (
     open_supervisor,
     start_server,
     supervisor_spec,
-    task_supervisor_spec,
 )
+from trio_genserver.registry import Registry
+from trio_genserver.tasks import task_supervisor_spec
 
 Ask: TypeAlias = Callable[[], Awaitable[object]]
 

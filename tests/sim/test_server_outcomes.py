@@ -16,23 +16,21 @@ import trio.testing
 import trio_genserver
 from tests.sim.strategies.outcomes import Program, missed
 from trio_genserver import (
-    Entry,
     GenServer,
-    Registry,
-    RoundRobinPool,
     ServerError,
     as_completed,
     child_spec,
     handle_call,
     handle_cast,
     monitor,
-    open_checkout_pool,
     open_server,
     open_supervisor,
-    open_task_supervisor,
-    shared_state,
     wait_all,
 )
+from trio_genserver.instruments import shared_state
+from trio_genserver.pools import RoundRobinPool, open_checkout_pool
+from trio_genserver.registry import Entry, Registry
+from trio_genserver.tasks import open_task_supervisor
 
 
 class Base(GenServer):

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import sim
-from trio_genserver import Task, open_task_supervisor, poll_many
+from trio_genserver.tasks import Task, open_task_supervisor, poll_many
 
 
 async def lingers() -> None:

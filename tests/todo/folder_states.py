@@ -22,7 +22,7 @@ from todo.operations import AddEntries
 from todo.reading import open_for_reading
 from todo.reshard import reshard
 from todo.shard_files import remove_shards
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 __all__ = ["LISTS", "Contents", "bases", "contents_of", "files_of", "is_left_of_something", "mutilations"]
 

@@ -27,7 +27,8 @@ from todo import (
 from todo.cli import main
 from todo.folder import Folder
 from todo.shard import Shard
-from trio_genserver import Request, stable_hash
+from trio_genserver import Request
+from trio_genserver.pools import stable_hash
 
 WORKERS = 8
 NAMES = ["bob", "ann", "shopping", "list 7"]

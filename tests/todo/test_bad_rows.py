@@ -20,7 +20,7 @@ from todo.formats import Listed
 from todo.import_export import export_lists, import_listed
 from todo.reshard import reshard
 from todo.shard import Shard
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 pytestmark = pytest.mark.trio
 

@@ -21,7 +21,7 @@ from todo.folder import Folder
 from todo.operations import AddEntries
 from todo.shard import Shard
 from todo.sqlite_errors import failure
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 WORKERS = 3
 

@@ -27,7 +27,7 @@ from todo import (
 )
 from todo.folder import DEFAULT_WORKERS, MAX_WORKERS, Folder
 from todo.restore import restore
-from trio_genserver import STABLE_HASH
+from trio_genserver.pools import STABLE_HASH
 
 
 @pytest.fixture

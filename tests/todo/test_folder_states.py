@@ -22,7 +22,7 @@ from todo.folder import Folder
 from todo.operations import AddEntries
 from todo.reshard import reshard
 from todo.restore import restore
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 NAMES = ("bob", "eve", "work")
 

@@ -25,7 +25,7 @@ from todo.import_export import Import, import_listed
 from todo.reshard import reshard
 from todo.shard import Shard
 from todo.shard_notes import read_notes
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = {"long": 1300, "short": 2, "other": 600}

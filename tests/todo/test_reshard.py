@@ -25,7 +25,7 @@ from todo.folder import Folder
 from todo.operations import AddEntries, DeleteEntry
 from todo.reshard import reshard
 from todo.shard import Shard
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 NAMES = [f"list {number}" for number in range(40)]
 

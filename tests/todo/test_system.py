@@ -30,7 +30,8 @@ from todo import (
 )
 from todo.check import check
 from todo.shard import Shard
-from trio_genserver import ServerError, ServerNotRunning, ServerRef, handle_call, stable_hash
+from trio_genserver import ServerError, ServerNotRunning, ServerRef, handle_call
+from trio_genserver.pools import stable_hash
 
 DAY = datetime.date(2023, 12, 19)
 

@@ -13,7 +13,7 @@ from todo.cli import main
 from todo.folder import Folder
 from todo.operations import AddEntries
 from todo.text import MAX_WORDS
-from trio_genserver import stable_hash
+from trio_genserver.pools import stable_hash
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from trio_genserver import Envelope, Instrument, Request, ServerRef
+from trio_genserver import Request, ServerRef
+from trio_genserver.instruments import Envelope, Instrument
 
 
 class Balance(Instrument):

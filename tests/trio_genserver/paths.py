@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from trio_genserver import Envelope, Instrument, ServerRef, add_instrument, remove_instrument
+from trio_genserver import ServerRef
+from trio_genserver.instruments import Envelope, Instrument, add_instrument, remove_instrument
 
 __all__ = ["LongWay", "path"]
 

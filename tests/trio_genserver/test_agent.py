@@ -8,14 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import (
-    AgentRef,
-    ServerCrashed,
-    ServerNotRunning,
-    agent_spec,
-    open_agent,
-    open_supervisor,
-)
+from trio_genserver import ServerCrashed, ServerNotRunning, open_supervisor
+from trio_genserver.agents import AgentRef, agent_spec, open_agent
 
 
 async def test_an_agent_is_read_and_changed_by_functions() -> None:  # OTP 154

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from outcome import Error, Value
 
-from trio_genserver import Settled, amap, amap_nolink
+from trio_genserver.tasks import Settled, amap, amap_nolink
 
 Clock = trio.testing.MockClock
 

@@ -6,16 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import (
-    GenServer,
-    LeastLoadedPool,
-    RoundRobinPool,
-    ServerNotRunning,
-    ServerRef,
-    handle_call,
-    handle_cast,
-    start_server,
-)
+from trio_genserver import GenServer, ServerNotRunning, ServerRef, handle_call, handle_cast, start_server
+from trio_genserver.pools import LeastLoadedPool, RoundRobinPool
 
 
 class Worker(GenServer):

@@ -14,18 +14,17 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    AlreadyReplied,
     Call,
     From,
     GenServer,
     MailboxFull,
     ServerRef,
-    UnhandledMessage,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
 )
+from trio_genserver.errors import AlreadyReplied, UnhandledMessage
 
 from .desk import Desk, Stranger, started, tag
 

@@ -9,7 +9,6 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    BadReturnValue,
     Call,
     GenServer,
     ServerCrashed,
@@ -23,6 +22,7 @@ from trio_genserver import (
     open_server,
     start_server,
 )
+from trio_genserver.errors import BadReturnValue
 
 from .desk import Desk, quiet, started
 

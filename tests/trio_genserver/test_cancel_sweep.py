@@ -12,19 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import (
-    GenServer,
-    Registry,
-    amap,
-    amap_nolink,
-    child_spec,
-    handle_call,
-    monitor,
-    open_checkout_pool,
-    open_task_supervisor,
-    start_server,
-    wait_all,
-)
+from trio_genserver import GenServer, child_spec, handle_call, monitor, start_server, wait_all
+from trio_genserver.pools import open_checkout_pool
+from trio_genserver.registry import Registry
+from trio_genserver.tasks import amap, amap_nolink, open_task_supervisor
 
 STEPS = 200
 

@@ -19,13 +19,13 @@ from trio_genserver import (
     GenServer,
     ServerError,
     ServerRef,
-    add_instrument,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     start_server,
 )
+from trio_genserver.instruments import add_instrument
 
 from .balance import Balance
 

@@ -11,13 +11,11 @@ import trio.testing
 from trio.testing import MockClock
 
 from trio_genserver import (
-    BadReturnValue,
     GenServer,
     MailboxFull,
     ServerCrashed,
     ServerRef,
     Stop,
-    UnhandledMessage,
     child_spec,
     handle_call,
     handle_cast,
@@ -26,6 +24,7 @@ from trio_genserver import (
     sys,
 )
 from trio_genserver._process_loop import BATCH, STEP
+from trio_genserver.errors import BadReturnValue, UnhandledMessage
 
 
 def as_tuple(argument: Any) -> tuple[Any, ...]:

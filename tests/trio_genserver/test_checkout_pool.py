@@ -11,20 +11,17 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    CheckoutPoolRef,
     GenServer,
     InvalidSpec,
-    PoolFull,
     ServerCrashed,
     ServerNotRunning,
     ServerRef,
     ServerStopped,
-    checkout_pool_spec,
     child_spec,
     handle_call,
-    open_checkout_pool,
     open_supervisor,
 )
+from trio_genserver.pools import CheckoutPoolRef, PoolFull, checkout_pool_spec, open_checkout_pool
 
 Clock = trio.testing.MockClock
 

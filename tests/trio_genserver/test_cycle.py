@@ -15,16 +15,15 @@ from trio_genserver import (
     From,
     GenServer,
     ServerRef,
-    TaskSupervisorRef,
     as_completed,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
-    open_task_supervisor,
     start_server,
     wait_all,
 )
+from trio_genserver.tasks import TaskSupervisorRef, open_task_supervisor
 
 
 class Node(GenServer):

@@ -10,19 +10,18 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 
 from trio_genserver import (
-    CallbackNotAsync,
-    ChildStartFailed,
     From,
     GenServer,
-    InvalidServerClass,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     open_supervisor,
-    open_task_supervisor,
     sys,
 )
+from trio_genserver.errors import CallbackNotAsync, InvalidServerClass
+from trio_genserver.supervision import ChildStartFailed
+from trio_genserver.tasks import open_task_supervisor
 
 K = TypeVar("K")
 V = TypeVar("V")

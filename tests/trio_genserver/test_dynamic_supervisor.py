@@ -13,17 +13,12 @@ import trio.testing
 
 from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, not_ended, worker
 from trio_genserver import (
-    ChildNotFound,
-    ChildStartFailed,
     DynamicSupervisor,
     DynamicSupervisorRef,
     GenServer,
     InitIgnored,
     InitStopped,
     InvalidSpec,
-    LoggingInstrument,
-    MaxChildrenReached,
-    RestartIntensityExceeded,
     ServerCrashed,
     ServerNotRunning,
     Stop,
@@ -32,7 +27,13 @@ from trio_genserver import (
     handle_call,
     open_dynamic_supervisor,
     open_supervisor,
-    remove_instrument,
+)
+from trio_genserver.instruments import LoggingInstrument, remove_instrument
+from trio_genserver.supervision import (
+    ChildNotFound,
+    ChildStartFailed,
+    MaxChildrenReached,
+    RestartIntensityExceeded,
 )
 
 

@@ -24,21 +24,19 @@ from trio_genserver import (
     ChildSpec,
     From,
     GenServer,
-    LoggingInstrument,
     MailboxFull,
     Overflow,
     Refuse,
     Request,
     ServerRef,
     Stop,
-    add_instrument,
     child_spec,
     handle_call,
     handle_cast,
-    remove_instrument,
     run_server,
     wait_all,
 )
+from trio_genserver.instruments import LoggingInstrument, add_instrument, remove_instrument
 
 FAST = ("run_inline", "run_noreply_inline", "_drain")
 """The functions that call a handler on a fast copy."""

@@ -7,28 +7,11 @@ from typing import assert_type
 
 from outcome import Outcome
 
-from trio_genserver import (
-    ChildSpec,
-    DuplicateRegistry,
-    GenServer,
-    LeastLoadedPool,
-    Registry,
-    RoundRobinPool,
-    ServerName,
-    ServerRef,
-    Settled,
-    Task,
-    amap,
-    amap_nolink,
-    child_spec,
-    handle_call,
-    open_agent,
-    open_checkout_pool,
-    open_server,
-    open_task_supervisor,
-    poll_many,
-    wait_all,
-)
+from trio_genserver import ChildSpec, GenServer, ServerRef, child_spec, handle_call, open_server, wait_all
+from trio_genserver.agents import open_agent
+from trio_genserver.pools import LeastLoadedPool, RoundRobinPool, open_checkout_pool
+from trio_genserver.registry import DuplicateRegistry, Registry, ServerName
+from trio_genserver.tasks import Settled, Task, amap, amap_nolink, open_task_supervisor, poll_many
 
 
 class Counter(GenServer):

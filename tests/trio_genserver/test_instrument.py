@@ -9,11 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_genserver import (
-    Envelope,
     From,
     GenServer,
-    Instrument,
-    LoggingInstrument,
     MailboxFull,
     Refuse,
     Request,
@@ -22,14 +19,19 @@ from trio_genserver import (
     ServerRef,
     ServerStopped,
     Stop,
-    add_instrument,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     open_supervisor,
-    remove_instrument,
     wait_all,
+)
+from trio_genserver.instruments import (
+    Envelope,
+    Instrument,
+    LoggingInstrument,
+    add_instrument,
+    remove_instrument,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import trio_genserver
-from trio_genserver import ChildSpec, GenServer, InvalidSpec, ServerRef
+from trio_genserver import ChildSpec, GenServer, InvalidSpec, ServerRef, agents, pools, supervision, tasks
 
 KINDS = [
     "agent",
@@ -19,6 +19,9 @@ KINDS = [
     "supervisor",
     "task_supervisor",
 ]
+
+
+DOORS = [trio_genserver, agents, pools, supervision, tasks]
 
 
 class Idle(GenServer):
@@ -32,12 +35,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+def public(name: str) -> Any:
+    return next(getattr(room, name) for room in DOORS if name in room.__all__)
+
+
 def both(kind: str) -> tuple[Callable[..., ChildSpec[Any]], Callable[..., Any]]:
-    return getattr(trio_genserver, f"{kind}_spec"), getattr(trio_genserver, f"open_{kind}")
+    return public(f"{kind}_spec"), public(f"open_{kind}")
 
 
 def test_every_kind_that_is_opened_is_here() -> None:
-    opened = {name.removeprefix("open_") for name in dir(trio_genserver) if name.startswith("open_")}
+    names = {name for room in DOORS for name in room.__all__}
+    opened = {name.removeprefix("open_") for name in names if name.startswith("open_")}
     assert opened - {"server"} == set(KINDS)
 
 
@@ -55,7 +63,7 @@ def test_a_kind_is_opened_with_the_arguments_of_its_specification(kind: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_specification_takes_what_the_class_takes_and_an_id_and_a_name(kind: str) -> None:
-    kind_class = getattr(trio_genserver, kind.title().replace("_", ""))
+    kind_class = public(kind.title().replace("_", ""))
     of_class = list(inspect.signature(kind_class).parameters.values())
     of_spec = list(inspect.signature(both(kind)[0]).parameters.values())
     assert [(p.name, p.kind, p.default) for p in of_class] == [

@@ -16,26 +16,23 @@ from trio_genserver import (
     ChildSpec,
     From,
     GenServer,
-    Instrument,
-    LoggingInstrument,
-    RestartIntensityExceeded,
     ServerCrashed,
     ServerError,
     ServerRef,
     Stop,
-    add_instrument,
     child_spec,
     handle_call,
     handle_cast,
     open_dynamic_supervisor,
     open_server,
     open_supervisor,
-    open_task_supervisor,
-    remove_instrument,
     supervisor_spec,
     sys,
 )
 from trio_genserver._log import MOST, MOST_OF_ALL, SECONDS
+from trio_genserver.instruments import Instrument, LoggingInstrument, add_instrument, remove_instrument
+from trio_genserver.supervision import RestartIntensityExceeded
+from trio_genserver.tasks import open_task_supervisor
 
 BIG = 1_000_000
 ALWAYS = 10**9

@@ -10,16 +10,8 @@ from typing import Any
 
 import pytest
 
-from trio_genserver import (
-    Call,
-    Cast,
-    GenServer,
-    ServerCrashed,
-    UnhandledMessage,
-    handle_call,
-    handle_cast,
-    open_server,
-)
+from trio_genserver import Call, Cast, GenServer, ServerCrashed, handle_call, handle_cast, open_server
+from trio_genserver.errors import UnhandledMessage
 
 
 class Shapes(GenServer):

@@ -17,7 +17,6 @@ from trio_genserver import (
     MailboxFull,
     Monitor,
     Overflow,
-    Registry,
     ServerCrashed,
     ServerRef,
     child_spec,
@@ -28,6 +27,7 @@ from trio_genserver import (
     open_supervisor,
     start_server,
 )
+from trio_genserver.registry import Registry
 
 
 class Target(GenServer):

@@ -18,10 +18,10 @@ from trio_genserver import (
     handle_call,
     handle_cast,
     open_supervisor,
-    open_task_supervisor,
     start_server,
 )
 from trio_genserver._cancellation import is_cancellation
+from trio_genserver.tasks import open_task_supervisor
 
 
 async def sleep_in_a_nursery() -> None:

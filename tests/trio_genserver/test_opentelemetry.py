@@ -27,17 +27,16 @@ from trio_genserver import (
     ServerNotRunning,
     ServerRef,
     Stop,
-    add_instrument,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     open_supervisor,
-    open_task_supervisor,
-    remove_instrument,
     start_server,
 )
+from trio_genserver.instruments import add_instrument, remove_instrument
 from trio_genserver.opentelemetry import OpenTelemetryInstrument
+from trio_genserver.tasks import open_task_supervisor
 
 
 class Back(GenServer):

@@ -8,20 +8,16 @@ import pytest
 import trio.testing
 
 from tests.trio_genserver.supervised import Worker, World, crash, worker
-from trio_genserver import (
+from trio_genserver import ChildSpec, InvalidSpec, ServerNotRunning, child_spec, open_supervisor
+from trio_genserver.pools import stable_hash
+from trio_genserver.supervision import (
     ChildNotFound,
-    ChildSpec,
     ChildStartFailed,
-    InvalidSpec,
     NoPartitions,
     PartitionSupervisor,
     PartitionSupervisorRef,
-    ServerNotRunning,
-    child_spec,
     open_partition_supervisor,
-    open_supervisor,
     partition_supervisor_spec,
-    stable_hash,
 )
 
 KEYS = [f"list {number}" for number in range(200)]

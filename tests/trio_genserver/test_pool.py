@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from trio_genserver import (
-    STABLE_HASH,
-    GenServer,
-    KeyedPool,
-    child_spec,
-    handle_call,
-    open_supervisor,
-    stable_hash,
-)
+from trio_genserver import GenServer, child_spec, handle_call, open_supervisor
+from trio_genserver.pools import STABLE_HASH, KeyedPool, stable_hash
 
 
 class Worker(GenServer):
@@ -42,7 +35,7 @@ def test_the_stable_hash_is_the_one_that_its_name_stands_for() -> None:
 
 
 def test_the_stable_hash_is_the_same_whatever_the_hash_seed() -> None:
-    program = "import trio_genserver as t; print(t.stable_hash('groceries') % 8, t.stable_hash(7) % 8)"
+    program = "import trio_genserver.pools as t; print(t.stable_hash('groceries') % 8, t.stable_hash(7) % 8)"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -9,23 +9,14 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    AlreadyRegistered,
-    AlreadyStarted,
-    ChildStartFailed,
-    DuplicateRegistry,
-    Entry,
     GenServer,
     InitStopped,
     InvalidSpec,
-    NotRegistered,
-    Registered,
-    Registry,
     Request,
     ServerCrashed,
     ServerNotRunning,
     ServerRef,
     Stop,
-    Unregistered,
     child_spec,
     handle_call,
     handle_cast,
@@ -33,6 +24,17 @@ from trio_genserver import (
     open_supervisor,
     start_server,
 )
+from trio_genserver.registry import (
+    AlreadyRegistered,
+    AlreadyStarted,
+    DuplicateRegistry,
+    Entry,
+    NotRegistered,
+    Registered,
+    Registry,
+    Unregistered,
+)
+from trio_genserver.supervision import ChildStartFailed
 
 
 class Room(GenServer):

@@ -9,7 +9,6 @@ import trio.testing
 from trio_genserver import (
     GenServer,
     Request,
-    RequestAbandoned,
     ServerCrashed,
     ServerNotRunning,
     ServerStopped,
@@ -19,6 +18,7 @@ from trio_genserver import (
     start_server,
     wait_all,
 )
+from trio_genserver.errors import RequestAbandoned
 
 
 class Worker(GenServer):

@@ -12,7 +12,7 @@ import trio_genserver
 
 # A module imports from its own room and from those above its row, for type checkers and in functions as well.
 ROOMS = {
-    "ground": "_portable _text _kept _cancellation _interrupt _blocks _emit _empty",
+    "ground": "_moved _portable _text _kept _cancellation _interrupt _blocks _emit _empty",
     "values": "_errors _awaiting _message _signals _spec _restart _behaviour _hooks _host",
     "machinery": "_cycle _log _request _request_collection _decorators _mailbox _declarations _children "
     "_system_request _process_state _process_delivery _process_loop _process",
@@ -21,6 +21,7 @@ ROOMS = {
     "supervision": "_supervisor_errors _supervision _supervisor _dynamic_supervisor _partition_supervisor",
     "tasks": "_task _task_supervisor _amap",
     "observation": "_instrument _debug _shared_state sys opentelemetry",
+    "doors": "agents errors instruments pools registry supervision tasks",
     "the package": "__init__",
 }
 FLOOR = {module: floor for floor, modules in enumerate(ROOMS.values()) for module in modules.split()}

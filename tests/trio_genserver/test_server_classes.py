@@ -11,17 +11,17 @@ import pytest
 from trio_genserver import (
     From,
     GenServer,
-    InvalidServerClass,
     Supervisor,
     child_spec,
     handle_call,
-    open_checkout_pool,
-    open_partition_supervisor,
     open_server,
     open_supervisor,
     start_server,
     sys,
 )
+from trio_genserver.errors import InvalidServerClass
+from trio_genserver.pools import open_checkout_pool
+from trio_genserver.supervision import open_partition_supervisor
 
 K = TypeVar("K")
 V = TypeVar("V")

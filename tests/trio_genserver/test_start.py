@@ -10,7 +10,6 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    BadReturnValue,
     CallCycle,
     GenServer,
     Ignore,
@@ -26,6 +25,7 @@ from trio_genserver import (
     run_server,
     start_server,
 )
+from trio_genserver.errors import BadReturnValue
 
 
 def tasks() -> int:

@@ -12,21 +12,12 @@ import trio.testing
 
 from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, not_ended, worker
 from trio_genserver import (
-    AlreadyStarted,
-    BadReturnValue,
     CallCycle,
-    ChildAlreadyPresent,
-    ChildAlreadyStarted,
-    ChildNotFound,
-    ChildRestarting,
-    ChildRunning,
-    ChildStartFailed,
     GenServer,
     Ignore,
     InitIgnored,
     InitStopped,
     InvalidSpec,
-    Registry,
     ServerNotRunning,
     ServerRef,
     ServerStopped,
@@ -40,6 +31,16 @@ from trio_genserver import (
     open_supervisor,
     start_server,
     supervisor_spec,
+)
+from trio_genserver.errors import BadReturnValue
+from trio_genserver.registry import AlreadyStarted, Registry
+from trio_genserver.supervision import (
+    ChildAlreadyPresent,
+    ChildAlreadyStarted,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildStartFailed,
 )
 
 

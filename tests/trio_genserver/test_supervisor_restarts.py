@@ -13,29 +13,23 @@ import trio.testing
 
 from tests.trio_genserver.supervised import StartError, Worker, World, crash, end, not_ended, worker
 from trio_genserver import (
-    AutoShutdown,
-    ChildNotFound,
     ChildSpec,
     GenServer,
-    Instrument,
-    LoggingInstrument,
-    RestartIntensityExceeded,
     ServerCrashed,
     ServerRef,
     Stop,
-    Strategy,
     Supervisor,
     SupervisorRef,
-    add_instrument,
     child_spec,
     handle_call,
     handle_cast,
     open_server,
     open_supervisor,
-    remove_instrument,
     start_server,
     supervisor_spec,
 )
+from trio_genserver.instruments import Instrument, LoggingInstrument, add_instrument, remove_instrument
+from trio_genserver.supervision import AutoShutdown, ChildNotFound, RestartIntensityExceeded, Strategy
 
 STRATEGIES: list[Strategy] = ["one_for_one", "one_for_all", "rest_for_one"]
 ENDS = ["normal", "shutdown", ("shutdown", "done"), "other", "crash"]

@@ -10,7 +10,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_genserver import (
     CallCycle,
     GenServer,
-    Registry,
     ServerCrashed,
     ServerNotRunning,
     ServerRef,
@@ -19,12 +18,13 @@ from trio_genserver import (
     child_spec,
     handle_call,
     handle_cast,
-    open_agent,
     open_server,
     open_supervisor,
     run_server,
     sys,
 )
+from trio_genserver.agents import open_agent
+from trio_genserver.registry import Registry
 
 
 class Counter(GenServer):

@@ -16,25 +16,26 @@ from trio_genserver import (
     CallCycle,
     From,
     GenServer,
-    Instrument,
     InvalidSpec,
-    MaxChildrenReached,
-    RequestAbandoned,
     ServerNotRunning,
     ServerRef,
-    Task,
-    TaskStopped,
-    TaskSupervisor,
-    TaskSupervisorRef,
-    add_instrument,
     as_completed,
     handle_call,
     open_server,
     open_supervisor,
+    wait_all,
+)
+from trio_genserver.errors import RequestAbandoned
+from trio_genserver.instruments import Instrument, add_instrument
+from trio_genserver.supervision import MaxChildrenReached
+from trio_genserver.tasks import (
+    Task,
+    TaskStopped,
+    TaskSupervisor,
+    TaskSupervisorRef,
     open_task_supervisor,
     poll_many,
     task_supervisor_spec,
-    wait_all,
 )
 
 Clock = trio.testing.MockClock

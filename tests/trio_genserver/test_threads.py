@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_genserver import AlreadyReplied, From, GenServer, Request, handle_call, handle_cast, open_server
+from trio_genserver import From, GenServer, Request, handle_call, handle_cast, open_server
+from trio_genserver.errors import AlreadyReplied
 
 
 class Desk(GenServer):

@@ -13,7 +13,6 @@ from trio_genserver import (
     ChildSpec,
     From,
     GenServer,
-    KeyedPool,
     Request,
     ServerRef,
     as_completed,
@@ -25,6 +24,7 @@ from trio_genserver import (
     sys,
     wait_all,
 )
+from trio_genserver.pools import KeyedPool
 
 
 class Counter(GenServer):

@@ -9,41 +9,34 @@ from typing import Generic, TypeVar, assert_type
 import trio
 
 from trio_genserver import (
-    Agent,
-    AgentRef,
     Call,
-    CheckoutPool,
-    CheckoutPoolRef,
     ChildSpec,
     DynamicSupervisor,
     DynamicSupervisorRef,
     GenServer,
-    PartitionSupervisor,
-    PartitionSupervisorRef,
     ServerRef,
     Supervisor,
     SupervisorRef,
-    TaskSupervisor,
-    TaskSupervisorRef,
-    agent_spec,
-    checkout_pool_spec,
     child_spec,
     dynamic_supervisor_spec,
     handle_call,
     handle_cast,
-    open_agent,
-    open_checkout_pool,
     open_dynamic_supervisor,
-    open_partition_supervisor,
     open_server,
     open_supervisor,
-    open_task_supervisor,
-    partition_supervisor_spec,
     run_server,
     start_server,
     supervisor_spec,
-    task_supervisor_spec,
 )
+from trio_genserver.agents import Agent, AgentRef, agent_spec, open_agent
+from trio_genserver.pools import CheckoutPool, CheckoutPoolRef, checkout_pool_spec, open_checkout_pool
+from trio_genserver.supervision import (
+    PartitionSupervisor,
+    PartitionSupervisorRef,
+    open_partition_supervisor,
+    partition_supervisor_spec,
+)
+from trio_genserver.tasks import TaskSupervisor, TaskSupervisorRef, open_task_supervisor, task_supervisor_spec
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -14,20 +14,19 @@ from trio_genserver import (
     ChildSpec,
     From,
     GenServer,
-    KeyedPool,
     ServerRef,
     Supervisor,
     SupervisorRef,
     child_spec,
     handle_call,
     handle_cast,
-    open_agent,
-    open_checkout_pool,
-    open_partition_supervisor,
     open_server,
     open_supervisor,
     start_server,
 )
+from trio_genserver.agents import open_agent
+from trio_genserver.pools import KeyedPool, open_checkout_pool
+from trio_genserver.supervision import open_partition_supervisor
 
 K = TypeVar("K")
 S = TypeVar("S")

@@ -8,15 +8,8 @@ import pytest
 import trio
 
 import sim
-from trio_genserver import (
-    ChildNotFound,
-    GenServer,
-    ServerError,
-    child_spec,
-    handle_call,
-    open_server,
-    open_supervisor,
-)
+from trio_genserver import GenServer, ServerError, child_spec, handle_call, open_server, open_supervisor
+from trio_genserver.supervision import ChildNotFound
 
 
 class Counter(GenServer):

@@ -14,10 +14,6 @@ import trio.testing
 
 from tests.trio_genserver.otp.programs import Child, Program, Term
 from trio_genserver import (
-    ChildNotFound,
-    ChildRestarting,
-    ChildRunning,
-    ChildStartFailed,
     From,
     GenServer,
     Ignore,
@@ -35,6 +31,7 @@ from trio_genserver import (
     supervisor_spec,
 )
 from trio_genserver._process_state import ENDING
+from trio_genserver.supervision import ChildNotFound, ChildRestarting, ChildRunning, ChildStartFailed
 
 END = 40.0
 """When the supervisor is ended, in units, if it has not ended itself."""

@@ -10,18 +10,18 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    Registry,
     Request,
     ServerCrashed,
     ServerError,
     as_completed,
     child_spec,
-    open_checkout_pool,
-    open_partition_supervisor,
     open_server,
     open_supervisor,
     wait_all,
 )
+from trio_genserver.pools import open_checkout_pool
+from trio_genserver.registry import Registry
+from trio_genserver.supervision import open_partition_supervisor
 
 from .servers import (
     WAYS,

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trio_genserver import (
-    Registry,
-    child_spec,
-    open_server,
-    open_supervisor,
-)
+from trio_genserver import child_spec, open_server, open_supervisor
+from trio_genserver.registry import Registry
 
 from .servers import (
     Desk,

@@ -8,7 +8,6 @@ from typing import Any, cast
 import trio
 
 from trio_genserver import (
-    AlreadyReplied,
     From,
     GenServer,
     Ignore,
@@ -19,6 +18,7 @@ from trio_genserver import (
     handle_cast,
     open_server,
 )
+from trio_genserver.errors import AlreadyReplied
 
 
 class Broken(Exception):

@@ -10,18 +10,17 @@ import trio
 import trio.testing
 
 from trio_genserver import (
-    CheckoutPool,
     ServerCrashed,
     ServerError,
     child_spec,
-    open_checkout_pool,
     open_dynamic_supervisor,
-    open_partition_supervisor,
     open_server,
     open_supervisor,
     run_server,
     start_server,
 )
+from trio_genserver.pools import CheckoutPool, open_checkout_pool
+from trio_genserver.supervision import open_partition_supervisor
 
 from .servers import (
     WAYS,

@@ -9,16 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from trio_genserver import (
-    TaskStopped,
-    amap,
-    amap_nolink,
-    monitor,
-    open_agent,
-    open_server,
-    open_supervisor,
-    open_task_supervisor,
-)
+from trio_genserver import monitor, open_server, open_supervisor
+from trio_genserver.agents import open_agent
+from trio_genserver.tasks import TaskStopped, amap, amap_nolink, open_task_supervisor
 
 from .servers import (
     Broken,
