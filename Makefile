@@ -17,6 +17,10 @@ SEEDS ?= 10
 DOSE ?= 1
 FILE ?= examples/todo.txt
 
+# The tests start hundreds of processes, each of which would otherwise compile the three packages anew, and each
+# worker would rewrite the assertions of all test files.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-trio-versions check conformance changelog format torture bench peers clean requirements requirements-peers
 
 help:
@@ -48,7 +52,7 @@ demo: $(VENV)/run.stamp
 	@$(BIN)/python -m examples.demo "$(FILE)"
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not torture'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not torture'
 
 # The newest that is declared is the one that `make test` runs with.
 $(OLDEST)/stamp: requirements/trio-oldest.txt pyproject.toml

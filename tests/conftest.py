@@ -6,7 +6,10 @@ for that, so that it does the same again, and ``--scheduler-seeds 20`` runs each
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,6 +17,9 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+MEMORY = Path("/dev/shm")
+ROOM = 2 << 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FACTOR",
         help="so many times the usual number of programs, seeds or executions in each torture test",
     )
+
+
+def pytest_configure() -> None:
+    """Give the tests folders in memory, where there is room: those of `todo` wait for the disk else.
+
+    What they promise of crashes is of processes that are killed, and of disks that they simulate.
+    """
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -38,7 +38,8 @@ from sim._world.lookups import lookups
 from sim._world.numbered import numbered
 from sim._world.older_locks import OlderLocks
 from sim._world.own_threads import Starter, hook_of_threads_kept, own_threads
-from sim._world.thread_primitives import older_locks_adopted, thread_primitives
+from sim._world.survey import Locks, survey
+from sim._world.thread_primitives import ADOPTED, older_locks_adopted, thread_primitives
 from sim._world.threads import in_thread, sleep_in_thread
 from sim._world.unlocked_looks import unlocked_attributes_seen
 
@@ -133,8 +134,11 @@ class DeterministicSources:
         replacements += thread_primitives()
         # Which of the private ones exist depends on the version of Python.
         replacements = [entry for entry in replacements if hasattr(entry[0], entry[1])]
-        replacements += list(_by_value(replacements))
-        kept = list(kept_generators(_is_left_alone, self._stream))
+        locks = Locks(ADOPTED)
+        replaced = {id(_names_of(owner)[name]): new for owner, name, new in replacements if new is not None}
+        found = survey(_is_left_alone, replaced, locks)
+        replacements += found.named
+        kept = list(kept_generators(found.generators, self._stream))
         self._kept = [generator for _, _, generator in kept]
         replacements += kept
         originals = [(owner, name, _names_of(owner)[name]) for owner, name, _ in replacements]
@@ -149,7 +153,7 @@ class DeterministicSources:
         try:
             with (
                 virtual_now(self._wall_seconds),
-                older_locks_adopted(_is_left_alone, functions) as self.older_locks,
+                older_locks_adopted(_is_left_alone, functions, found.holders, locks) as self.older_locks,
                 hook_of_threads_kept(),
                 unlocked_attributes_seen(),
                 numbered() as self._number_anew,
@@ -305,17 +309,3 @@ def _put_back(
         for name, value in list(names.items()):
             if id(value) in taken:
                 names[name] = taken[id(value)]
-
-
-def _by_value(replacements: list[Replacement]) -> Iterator[Replacement]:
-    """Where else the things that are replaced are known by a name of a module."""
-    replaced = {id(_names_of(owner)[name]): new for owner, name, new in replacements if new is not None}
-    for module_name, module in list(sys.modules.items()):
-        names = None if _is_left_alone(module_name) else module_names(module)
-        # Most modules know none, and this is quicker than a look at each of their names.
-        if not names or replaced.keys().isdisjoint(map(id, list(names.values()))):
-            continue
-        for name, value in list(names.items()):
-            replacement = replaced.get(id(value))
-            if replacement is not None:
-                yield module, name, replacement

@@ -9,11 +9,9 @@ name. What an object keeps is out of reach; it is found by making the first run 
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from sim._run.looking import kinds_of, module_names
 from sim._world.escapes import belongs_to_the_run
 
 
@@ -71,26 +69,19 @@ class KeptRandom(random.Random):
 
 
 def kept_generators(
-    left_alone: Callable[[str], bool], stream: Callable[[str], str]
+    found: Iterable[tuple[str, Any, str, random.Random]], stream: Callable[[str], str]
 ) -> Iterator[tuple[Any, str, KeptRandom]]:
     """What stands for each generator that a module has: (module, name, stand-in).
 
     Args:
-        left_alone: whether a module, of which the name is given, keeps its own.
+        found: (name of the module, module, name, generator).
         stream: what to seed one with, for its name.
     """
     known: dict[int, KeptRandom] = {}
-    for module_name, module in sorted(sys.modules.items()):
-        names = None if left_alone(module_name) else module_names(module)
-        # Of thousands of names next to none is one; it is asked for all at once, which takes a tenth.
-        if not names or random.Random not in kinds_of(list(names.values())):
-            continue
-        for name, value in list(names.items()):
-            # Not a subclass: `SystemRandom` asks the system, and others are the program's own.
-            if type(value) is random.Random:
-                if id(value) not in known:
-                    known[id(value)] = KeptRandom(_Stream(stream, f"{module_name}.{name}"), value)
-                yield module, name, known[id(value)]
+    for module_name, module, name, generator in found:
+        if id(generator) not in known:
+            known[id(generator)] = KeptRandom(_Stream(stream, f"{module_name}.{name}"), generator)
+        yield module, name, known[id(generator)]
 
 
 class _Stream:

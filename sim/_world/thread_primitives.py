@@ -14,18 +14,18 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from gc import is_tracked
-from types import BuiltinMethodType, FunctionType, ModuleType
+from types import BuiltinMethodType, FunctionType
 from typing import Any, Final, TypeAlias, cast
 
-from sim._run.looking import attributes_of, derives, is_a, kinds_of, members_of, module_name_of, module_names
+from sim._run.looking import attributes_of, derives, is_a, kinds_of, members_of
 from sim._world.escapes import belongs_to_the_run, guarding
 from sim._world.locks import ThreadLock, ThreadRLock
 from sim._world.older_locks import CANNOT, OlderLocks
+from sim._world.survey import Locks
 from sim._world.unlocked_looks import SimpleQueue, unlocked_looks
 
 _real_lock: Final = _thread.allocate_lock
@@ -37,7 +37,7 @@ _RLOCK: Final = type(_real_rlock())
 _real_simple_queue: Final[type] = queue.SimpleQueue
 
 _BUILT_ON_LOCKS: Final = threading.Event, threading.Semaphore, threading.Barrier, queue.Queue
-_ADOPTED: Final = _LOCK, _RLOCK, threading.Condition, *_BUILT_ON_LOCKS
+ADOPTED: Final = _LOCK, _RLOCK, threading.Condition, *_BUILT_ON_LOCKS
 
 # Modules of the standard library that have taken over what makes locks, and make them when they are used.
 _TAKEN_BY_NAME: Final = {
@@ -101,7 +101,7 @@ def _seconds() -> float:
 
 @contextmanager
 def older_locks_adopted(
-    left_alone: Callable[[str], bool], virtual: Mapping[int, Any]
+    left_alone: Callable[[str], bool], virtual: Mapping[int, Any], holders: list[Any], locks: Locks
 ) -> Generator[OlderLocks]:
     """Let locks of modules that were made before, and what is built on them there, be locks of the run too.
 
@@ -110,37 +110,22 @@ def older_locks_adopted(
     Args:
         left_alone: whether a module, of which the name is given, is none of the program's.
         virtual: what stands for other functions, as those of the clock, by the address of each.
+        holders: modules, and what they have, that may have a lock in an attribute. Emptied.
+        locks: which types are those of locks.
     """
     adopted: list[Undo] = []
     seen: dict[int, Any] = {}
-    other: set[type] = set()
     older = OlderLocks(left_alone, _standing_in(seen, virtual), (threading.Thread, ThreadLock))
     try:
-        for name, module in list(sys.modules.items()):
-            if not name.startswith("concurrent.futures") and left_alone(name):
-                continue
-            names = module_names(module)
-            if names is not None:
-                _adopt(module, adopted, seen, other)
-                for value in _made_in(name, list(names.values())):
-                    _adopt(value, adopted, seen, other)
+        # None is kept: what the program drops in a run is to be gone.
+        holders.reverse()
+        while holders:
+            _adopt(holders.pop(), adopted, seen, locks)
         yield older
     finally:
         older.restore()
         for undo in reversed(adopted):
             undo()
-
-
-def _made_in(module: str, values: Sequence[Any]) -> Iterator[Any]:
-    """Which of the values that a module has are its own: functions, classes, and objects of its classes."""
-    for value in values:
-        kind = type(value)
-        # Most are functions, of which few are its own, or texts and numbers.
-        if kind is FunctionType:
-            if value.__module__ == module:
-                yield value
-        elif is_tracked(value) and not issubclass(kind, ModuleType) and module_name_of(value) == module:
-            yield value
 
 
 def _standing_in(seen: dict[int, Any], virtual: Mapping[int, Any]) -> Callable[[Any], Any]:
@@ -177,17 +162,12 @@ def _stand_in(lock: Any, seen: dict[int, Any]) -> ThreadLock:
     return stand_in
 
 
-def _adopt(owner: Any, adopted: list[Undo], seen: dict[int, Any], other: set[type]) -> None:
+def _adopt(owner: Any, adopted: list[Undo], seen: dict[int, Any], locks: Locks) -> None:
     of_class = is_a(owner, type)
     attributes = members_of(owner) if of_class else attributes_of(owner)
     if not attributes:
         return
-    # Next to nothing that a program has by a name is a lock: what has only values of types that are known
-    # to be others is not gone through.
-    kinds = kinds_of(list(attributes.values())) - other
-    kinds_of_locks = {kind for kind in kinds if issubclass(kind, _ADOPTED)}
-    other |= kinds - kinds_of_locks
-    if not kinds_of_locks:
+    if not locks.any_of(kinds_of(list(attributes.values()))):
         return
     # Into the dictionary itself: the class may refuse that an attribute is set, as one that is frozen does.
     put = partial(type.__setattr__, owner) if of_class else cast("dict[str, Any]", attributes).__setitem__
@@ -201,7 +181,7 @@ def _adopt(owner: Any, adopted: list[Undo], seen: dict[int, Any], other: set[typ
                 _adopt_condition(value, adopted, seen)
         elif issubclass(kind, _BUILT_ON_LOCKS) and id(value) not in seen:
             seen[id(value)] = value
-            _adopt(value, adopted, seen, other)
+            _adopt(value, adopted, seen, locks)
 
 
 def _adopt_condition(condition: Any, adopted: list[Undo], seen: dict[int, Any]) -> None:
