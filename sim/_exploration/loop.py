@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sim._exploration.examination import Examination, innermost
 from sim._exploration.exploration import Exploration, module_of, real_seconds
+from sim._exploration.reproduction import Reproduction, innermost
 from sim._kernel import Ended, Kernel
 from sim._run.choices import ChoiceLog
 from sim._run.errors import TaskBlocked, ThreadBlocked
@@ -38,7 +38,7 @@ class Loop:
         self._exploration = exploration
         self._kernel = kernel
         self._stopped = stopped
-        self._examination = Examination(kernel, exploration.scenario)
+        self._reproduction = Reproduction(kernel, exploration.scenario)
         # Failing runs as they were found, and as they were reported: many a run shrinks to the same one.
         self._examined: set[str] = set()
         self._reported = set(exploration.options.known)
@@ -75,7 +75,7 @@ class Loop:
     def _loop(self) -> None:
         exploration, kernel, stopped = self._exploration, self._kernel, self._stopped
         strategy, scenario, options = exploration.strategy, exploration.scenario, exploration.options
-        examination, progress = self._examination, options.progress
+        reproduction, progress = self._reproduction, options.progress
         while exploration.executions < options.max_executions and not exploration.has_enough:
             if not strategy.begin_execution():
                 exploration.exhausted = True
@@ -98,7 +98,7 @@ class Loop:
             if not ended.abandoned:
                 # Of the others those that are powers of two, to make again some of every age.
                 if options.compare and not exploration.executions & (exploration.executions - 1):
-                    examination.keep(kernel.log, ended, trace)
+                    reproduction.keep(kernel.log, ended, trace)
                 if ended.error is not None:
                     self._examine(ended, trace)
                 elif options.self_check:
@@ -119,7 +119,7 @@ class Loop:
             ended: how it ended.
             seen: its steps, if it was traced.
         """
-        exploration, kernel, examination = self._exploration, self._kernel, self._examination
+        exploration, kernel, reproduction = self._exploration, self._kernel, self._reproduction
         log, token = kernel.log.copy(), exploration.token(kernel.log)
         if token in self._reported:
             # If by another that shrank to it, it is now that one's turn: there are as many failures as runs.
@@ -144,15 +144,15 @@ class Loop:
                 trace, nondeterminism, told, own = seen, None, None, ""
             else:
                 once = blocked or late
-                trace, log, nondeterminism, told, own = examination.repeat(log, ended, compared=not once)
+                trace, log, nondeterminism, told, own = reproduction.repeat(log, ended, compared=not once)
             raised = told or raised
             if nondeterminism is None and exploration.executions > 1 and not blocked:
-                nondeterminism, besides = examination.left_behind(raised)
+                nondeterminism, besides = reproduction.left_behind(raised)
             besides = besides or own
             shrinks = exploration.options.shrink_failures and not blocked and not self._is_late()
             if nondeterminism is None and shrinks:
-                shrunk_log, shrunk = examination.shrink(log, ended, self._is_reported, self._is_late)
-                trace, shrunk_log, nondeterminism, told, _ = examination.repeat(shrunk_log, shrunk)
+                shrunk_log, shrunk = reproduction.shrink(log, ended, self._is_reported, self._is_late)
+                trace, shrunk_log, nondeterminism, told, _ = reproduction.repeat(shrunk_log, shrunk)
                 log, raised = shrunk_log, told or shrunk.error or raised
             error = nondeterminism or innermost(raised)
             if besides:
@@ -174,7 +174,7 @@ class Loop:
         if exploration.failures:
             return
         if all_made or exploration.diverged is not None or exploration.executions >= _WORTH_COMPARING:
-            different = self._examination.different(others=all_made)
+            different = self._reproduction.different(others=all_made)
             if different is not None:
                 outlives, log, trace = different
                 self._report(outlives, outlives.__cause__ or outlives, log, trace)
@@ -182,7 +182,7 @@ class Loop:
     def _check(self, ended: Ended) -> None:
         """Make a run that held twice more, to see that it is a function of its choices."""
         log = self._kernel.log.copy()
-        trace, log, nondeterminism, *_ = self._examination.repeat(log, ended, strictly=True)
+        trace, log, nondeterminism, *_ = self._reproduction.repeat(log, ended, strictly=True)
         if nondeterminism is not None:
             self._report(nondeterminism, nondeterminism, log, trace)
 

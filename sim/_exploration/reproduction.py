@@ -1,4 +1,4 @@
-"""Examining a failed run: whether it can be repeated, and whether a plainer one fails in the same way."""
+"""Reproducing a failed run: whether it can be repeated, and whether a plainer one fails in the same way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGER: Final = 4
 _LONGER_STILL: Final = 1_000
 
 
-class Examination:
+class Reproduction:
     """Makes runs of a scenario again."""
 
     def __init__(self, kernel: Kernel, scenario: Callable[[], Awaitable[object]]) -> None:
