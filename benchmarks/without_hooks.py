@@ -31,7 +31,7 @@ FLAGS = frozenset((*HOOKS, "messages"))
 # These are about instruments: what they do with hooks costs a message nothing.
 KEPT = frozenset(("_hooks.py", "_instrument.py", "_debug.py", "opentelemetry.py"))
 # Each of them has hooks on the way of a message. If one has none any more, the row measures nothing.
-MUST_HAVE = frozenset(("_process_delivery.py", "_process_loop.py", "_ref.py", "_request.py", "_children.py"))
+MUST_HAVE = frozenset(("_delivery.py", "_handling.py", "_loop.py", "_ref.py", "_request.py", "_children.py"))
 
 
 class UnknownShape(Exception):

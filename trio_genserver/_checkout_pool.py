@@ -27,9 +27,9 @@ from ._awaiting import await_callback
 from ._blocks import block
 from ._child_spec import as_spec, checked_spec, identified
 from ._errors import PoolFull, ServerNotRunning, ServerStopped
+from ._lifecycle import UNSET
 from ._log import admits, report
 from ._process import Process
-from ._process_state import UNSET
 from ._ref import ServerRef, bind
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown
@@ -101,12 +101,12 @@ class _Worker:
             spec, self.ref, supervised=True, on_exit=self.exited
         )
         bind(self.ref, self.process)
-        self.process.call_on_ending(self.ending)
+        self.process.lifecycle.call_on_ending(self.ending)
 
     @property
     def is_usable(self) -> bool:
         """Whether the client to whom it was given may have it: it has not come to its end meanwhile."""
-        return self.state == BUSY and not self.process.killed
+        return self.state == BUSY and not self.process.lifecycle.killed
 
     def ending(self, _: Process) -> None:
         """It takes no more messages, so no client may get it."""
@@ -305,7 +305,8 @@ class CheckoutPool(GenServer, Generic[S]):
         finally:
             self._closing = True
             process = self._process
-            reason = "shutdown" if process.reason is UNSET else process.reason
+            reason = process.lifecycle.reason
+            reason = "shutdown" if reason is UNSET else reason
             waiting, self._waiting = self._waiting, {}
             for task in waiting:
                 error = ServerStopped(process.name, "checkout()", reason)
@@ -372,7 +373,7 @@ class CheckoutPool(GenServer, Generic[S]):
     def _bring_back(self, worker: _Worker) -> None:
         if worker.state not in (BUSY, IDLE):
             return
-        if worker.is_unwanted or worker.process.killed:
+        if worker.is_unwanted or worker.process.lifecycle.killed:
             self._idle.pop(worker, None)
             worker.throw_away()
         else:

@@ -152,13 +152,13 @@ class ChildTasks:
             if following.request is not None and not following.request.unanswered:
                 self.process.drop(following.item, "withdrawn")
                 continue
-            if self.process.ending:
+            if self.process.lifecycle.ending:
                 pending.appendleft(following)
                 return
             running.add(following)
             self._spawn(following)
             break
-        self.process.child_ended()
+        self.process.turn.child_ended()
 
     def withdraw(self, child: Child) -> None:
         """The caller has given up. If it waits for its turn, it makes room for another."""
@@ -166,7 +166,7 @@ class ChildTasks:
         if pending and child in pending:
             pending.remove(child)
             self.process.drop(child.item, "withdrawn")
-            self.process.child_ended()
+            self.process.turn.child_ended()
 
     def close(self) -> list[Child]:
         """Those that never had their turn."""

@@ -13,6 +13,7 @@ import trio
 from ._emit import emit
 from ._instrument import Instrument
 from ._request import Envelope, Request
+from ._shown import shown_message, shown_state
 from ._system import ask
 from ._text import LOGGED, show
 
@@ -125,8 +126,8 @@ class Debug(Instrument):
             return
         process = self._process
         # Debug functions see the whole message, unless the class decides how to show it.
-        shown = process.shown_message(message) if process.spec.server_class._formats_messages else message
-        event = Event(kind, process.name, shown, detail, process.shown_state(), trio.current_time())
+        shown = shown_message(process, message) if process.spec.server_class._formats_messages else message
+        event = Event(kind, process.name, shown, detail, shown_state(process), trio.current_time())
         if self.events is not None:
             self.events.append(event)
         if self.write is not None:

@@ -6,14 +6,17 @@ protocols say what they need, so that each can be read without the process, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import trio
 
 from ._hooks import Hooks
+from ._lifecycle import ENDING, RUNNING, UNSET, Lifecycle
+from ._mailbox import Mailbox
 from ._message import Handler
 from ._spec import ChildSpec
+from ._turn import Turn
 
 __all__ = ["Execution", "Host", "Reference"]
 
@@ -84,49 +87,69 @@ class Execution:
 class Host(Execution):
     """The process of a server, as far as requests, executions and log records know it.
 
-    What its members are is said there.
-
     Attributes:
       token: how to reach its run from wherever a `From` is dropped; None: none was made.
+      hooks: the instruments that are told of what happens to it.
+      nursery: its own, if there is one.
+      supervised: an abnormal end is told to `Lifecycle.on_exit`, and not raised into the nursery.
+      instance: the user's object, from ``__init__`` to the end.
+      lifecycle: how far it has come, and why it ends.
+      turn: what its task waits for.
+      mailbox: what waits for it; None: nothing has yet.
+      deferred: requests whose answer is somebody's duty: `From`, or a child task that was cancelled.
     """
 
     __slots__ = ("token",)
 
     hooks: Hooks
-    reason: object
-    crash: BaseException | None
     token: trio.lowlevel.TrioToken | None
     nursery: trio.Nursery | None
     supervised: bool
     spec: ChildSpec[Any]
     instance: Any
+    lifecycle: Lifecycle
+    turn: Turn
+    mailbox: Mailbox[Any] | None
     deferred: Mapping[Any, BaseException | None]
 
     @property
     def ref(self) -> Reference:
+        """What refers to it. While it lives, this needs no other holder."""
         raise NotImplementedError
 
     @property
-    def ending(self) -> bool:
-        raise NotImplementedError
+    def alive(self) -> bool:
+        """Whether it takes messages."""
+        return self.lifecycle.state <= RUNNING
 
     @property
     def is_to_end(self) -> bool:
-        raise NotImplementedError
+        """Whether it ends, or is about to: whoever waits for an answer hears of that."""
+        lifecycle = self.lifecycle
+        return lifecycle.state >= ENDING or lifecycle.reason is not UNSET
 
     def drop(self, item: Any, why: str) -> None:
+        """`item` will not be handled, or its answer is wanted by nobody."""
         raise NotImplementedError
 
     def withdraw(self) -> None:
+        """A message that may be in the mailbox was given up: it makes room."""
         raise NotImplementedError
 
     def withdraw_system(self, request: Any) -> None:
-        raise NotImplementedError
-
-    def answered(self, request: Any) -> None:
+        """A request of `sys` was given up."""
         raise NotImplementedError
 
     def defer(self, request: Any, cause: BaseException | None = None) -> None:
+        """Answer `request` at the end of the server at the latest, if nobody does before.
+
+        Args:
+          cause: its own crash, if it is to hear of that rather than of the server's end.
+        """
+        raise NotImplementedError
+
+    def answered(self, request: Any) -> None:
+        """Take `defer` back."""
         raise NotImplementedError
 
     def settle(
@@ -138,19 +161,18 @@ class Host(Execution):
         returned: object,
         error: BaseException | None = None,
     ) -> bool:
-        raise NotImplementedError
-
-    def handled(self, item: Any) -> None:
-        raise NotImplementedError
-
-    def child_ended(self) -> None:
+        """Do what follows from what a handler came to; see `_handling.settle`."""
         raise NotImplementedError
 
     def stop_now(self, reason: object) -> None:
+        """End after the callback that runs."""
         raise NotImplementedError
 
     def crashed(self, error: BaseException, message: object) -> None:
+        """A callback or a child task raised: the server ends with `error`."""
         raise NotImplementedError
 
-    def shown_message(self, message: object) -> object:
-        raise NotImplementedError
+    @property
+    def family(self) -> Iterable[Reference]:
+        """What refers to the children that it looks after, if it is a supervisor."""
+        return ()

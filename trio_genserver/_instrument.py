@@ -10,7 +10,6 @@ Instruments belong to a Trio run, not to the process: two runs in two threads do
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ._empty import left_empty
@@ -19,6 +18,7 @@ from ._log import admits, report, say_left_out
 from ._ref import ServerRef
 from ._request import Envelope
 from ._restart import is_orderly
+from ._shown import shown_message
 from ._task import Task
 from ._text import LOGGED, cut, logged, show
 
@@ -145,7 +145,7 @@ class LoggingInstrument(Instrument):
 
     def task_crashed(self, task: Task[Any], error: BaseException) -> None:
         if admits(task.process.ref, "task"):
-            shown = task.process.shown_message(task.message)
+            shown = shown_message(task.process, task.message)
             report(
                 task.process.ref,
                 "task",
@@ -190,10 +190,10 @@ class LoggingInstrument(Instrument):
     def server_stopped(self, server: ServerRef[Any], reason: object) -> None:
         if is_orderly(reason):
             return
-        process = server._process
+        lifecycle = server._process.lifecycle
         # A crash was logged when it came. A start that failed is told to the starter. And who was given no
         # time for its end was not to have any.
-        if process.crash is not None or process.start_error is not None or process.grace == -math.inf:
+        if lifecycle.crash is not None or lifecycle.start_error is not None or lifecycle.out_of_time:
             return
         if admits(server, "end"):
             report(

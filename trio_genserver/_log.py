@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -110,15 +110,15 @@ def say_left_out(server: Reference, *kinds: str) -> None:
             _say(server, key, window)
 
 
-def ended(server: Reference, children: Mapping[object, Any]) -> None:
-    """An incarnation of `server` has ended, which was a supervisor if it had `children`."""
+def ended(server: Reference) -> None:
+    """An incarnation of `server` has ended."""
     process = server._process
     finally_so = not _comes_back(process)
-    for child in children.values():
+    for child in process.family:
         if finally_so:
-            _say_all(child.ref)
+            _say_all(child)
         else:
-            _add_up(child.ref, server)
+            _add_up(child, server)
     if finally_so:
         say_left_out(server)
 
@@ -131,8 +131,8 @@ def _comes_back(process: Host) -> bool:
 def _say_all(server: Reference) -> None:
     """`say_left_out`, and what it knows of its own children."""
     say_left_out(server)
-    for child in getattr(server._process, "table", {}).values():
-        _say_all(child.ref)
+    for child in server._process.family:
+        _say_all(child)
 
 
 def _add_up(child: Reference, supervisor: Reference) -> None:

@@ -1,6 +1,6 @@
 """The mailbox: a Trio memory channel, its bound, and what happens at the bound.
 
-A server that waits at an empty mailbox is handed its message directly (see `Process.deliver`), so a
+A server that waits at an empty mailbox is handed its message directly (see `_delivery`), so a
 mailbox is made only when a first message has to wait: an idle server costs no channel.
 
 All that waits is in the channel, in one order; the bound is ours. A sender that waits for room has its
@@ -42,8 +42,9 @@ class Mailbox(Generic[Item]):
       ready: how many messages `take` can give, withdrawn ones that `sweep` has not taken out included.
       dirty: whether there may be any of those, so that `sweep` comes before `take`.
       careful: whether there is anything but messages in the channel to look after.
+      before_stop: how many of the first messages a stop waits for.
       send_nowait, receive_nowait: the channel's own. On the two places that a message passes most often they
-        stand in for `put` and `take`, and whoever calls them keeps `ready`.
+        stand in for `put` and `take`, and whoever calls them keeps `ready` and `before_stop`.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Mailbox(Generic[Item]):
         "_send",
         "_waiters",
         "_withdrawn",
+        "before_stop",
         "capacity",
         "careful",
         "ready",
@@ -68,6 +70,7 @@ class Mailbox(Generic[Item]):
         self.capacity = capacity
         self.ready = 0
         self.careful = False
+        self.before_stop = 0
         self._is_withdrawn = is_withdrawn
         # How many may have been withdrawn since the last sweep; too many, if some had been taken already.
         self._withdrawn = 0
@@ -122,23 +125,35 @@ class Mailbox(Generic[Item]):
         """The message that has waited longest; only while `ready` is above 0."""
         item = self.receive_nowait()
         self.ready -= 1
+        if self.before_stop:
+            self.before_stop -= 1
         if self.careful:
             self._forced.discard(id(item))
             self._let_in()
         return item
 
-    def take_oldest(self) -> tuple[int, Item]:
-        """The one of those that count against the bound, and how many were before it."""
+    def take_oldest(self) -> Item:
+        """The one of those that count against the bound."""
         items = self._empty()
         place = next(place for place, item in enumerate(items) if id(item) not in self._forced)
         oldest = items.pop(place)
+        self.before_stop -= place < self.before_stop
         self._refill(items)
-        return place, oldest
+        return oldest
 
-    def sweep(self, first: int) -> int:
-        """Take out what was withdrawn; how many of those were among the `first`."""
+    def stop_after_these(self) -> None:
+        """A stop waits for all that waits now."""
+        self.before_stop = self.ready
+
+    def stop_at_once(self) -> None:
+        """It waits for none of them any more."""
+        self.before_stop = 0
+
+    def sweep(self) -> bool:
+        """Take out what was withdrawn; whether a stop has waited for nothing else."""
         self._withdrawn = 0
         removed = 0
+        first = self.before_stop
         left: list[Item] = []
         for place, item in enumerate(self._empty()):
             if id(item) in self._gone or self._is_withdrawn(item):
@@ -147,12 +162,13 @@ class Mailbox(Generic[Item]):
             else:
                 left.append(item)
         self._gone.clear()
+        self.before_stop -= removed
         self._refill(left)
-        return removed
+        return first > 0 and not self.before_stop
 
     def close(self) -> list[Item]:
         """Take no more, and return all that waited, also what was waiting for room."""
-        self.sweep(0)
+        self.sweep()
         left = self._empty()
         while self._waiters:
             trio.lowlevel.reschedule(self._waiters.popitem(last=False)[1])

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from ._awaiting import is_seen_to_be_async
 from ._interrupt import interruptible
@@ -48,8 +48,11 @@ class Handler:
       noreply: whether it takes ``from_`` and someone answers later.
       inline: whether a caller may run it in its own step while the server is idle, and has the reply then.
       inline_noreply: whether a caller may do so, and waits for the reply after it.
+      is_callback: never; see `_handling.Callback`.
       special: whether its return is not the reply, or not yet: `in_child` or `noreply`.
     """
+
+    is_callback: Final = False
 
     def __init__(
         self,

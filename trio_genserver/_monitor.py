@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Self
 import trio
 
 from ._cycle import waiting_for_end
+from ._delivery import deliver_always
 from ._errors import CallCycle
+from ._lifecycle import ENDED
 from ._process import Process
-from ._process_state import ENDED
 from ._ref import ServerRef
 from ._request import Info, wait_of
 
@@ -65,12 +66,12 @@ class Monitor:
         self._info: Info | None = None
         self._removed = False
         self._changed: trio.Event | None = None
-        if process.state == ENDED:
+        if process.lifecycle.state == ENDED:
             self._ended(process, "noproc")
         else:
-            process.call_on_exit(self._ended)
+            process.lifecycle.call_on_exit(self._ended)
             if self._receiver is not None:
-                self._receiver.call_on_ending(self._receiver_ending)
+                self._receiver.lifecycle.call_on_ending(self._receiver_ending)
 
     def __repr__(self) -> str:
         state = "removed" if self._removed else "watching" if self.down is None else "down"
@@ -91,9 +92,9 @@ class Monitor:
         down = self.down = Down(self, self.ref, reason)
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
-            receiver.forget_on_ending(self._receiver_ending)
+            receiver.lifecycle.forget_on_ending(self._receiver_ending)
             self._info = Info(down)
-            receiver.deliver_always(self._info)
+            deliver_always(receiver, self._info)
         self._wake()
 
     def _receiver_ending(self, receiver: Process) -> None:
@@ -115,9 +116,9 @@ class Monitor:
         if self.down is not None or self._removed:
             return
         self._removed = True
-        self._process.forget_on_exit(self._ended)
+        self._process.lifecycle.forget_on_exit(self._ended)
         if self._receiver is not None:
-            self._receiver.forget_on_ending(self._receiver_ending)
+            self._receiver.lifecycle.forget_on_ending(self._receiver_ending)
             self._receiver = None
         self._wake()
 

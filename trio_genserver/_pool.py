@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._process_state import PARKED
+from ._delivery import waiting_messages
 from ._text import show
+from ._turn import PARKED
 
 if TYPE_CHECKING:
     from ._ref import ServerRef
@@ -173,7 +174,7 @@ def _load(ref: ServerRef[Any]) -> float:
     process = ref._process
     if not process.alive:
         return math.inf
-    busy = 0 if process.waits == PARKED else 1 + process.waiting_messages
+    busy = 0 if process.turn.waits == PARKED else 1 + waiting_messages(process)
     # Its child tasks, those that wait for their turn too.
     if process.nursery is not None:
         busy += len(process.nursery.child_tasks)

@@ -18,15 +18,18 @@ import trio.lowlevel
 
 from ._behaviour import Behaviour
 from ._cycle import execution_var, waiting_for
+from ._delivery import call, deliver, hand_over, hand_over_nowait, send, waiting_messages
+from ._ends import stop_and_wait, wait_ended_awaited
+from ._handling import Begun, run_inline, run_noreply_inline
 from ._host import Host
 from ._interrupt import protected
+from ._lifecycle import RUNNING
 from ._log import Window
 from ._message import Call, CallOrCast, Cast
 from ._process import Process
-from ._process_loop import Begun
-from ._process_state import PARKED, RUNNING
 from ._request import Info, Request
 from ._text import show
+from ._turn import PARKED
 
 __all__ = ["ServerRef", "bind", "ref_of"]
 
@@ -81,7 +84,7 @@ class ServerRef(Generic[S_co]):
     @property
     def mailbox_length(self) -> int:
         """How many messages wait in the mailbox, those that wait for room included."""
-        return self._process.waiting_messages
+        return waiting_messages(self._process)
 
     @property
     def dropped(self) -> int:
@@ -111,20 +114,20 @@ class ServerRef(Generic[S_co]):
         if message.__class__ is not Call and message.__class__ is not CallOrCast:
             raise self._wrong_kind(message, "call")
         process = self._process
-        if process.waits == PARKED and not process.hooks.messages:
+        if process.turn.waits == PARKED and not process.hooks.messages:
             # Unpacked, which costs less than asking it for each.
             declared, args, kwargs = message
             handler = process.handlers.get(declared)
             if handler is not None and handler.inline and not kwargs:
                 await _checkpoint_if_cancelled()
-                reply = process.run_inline(handler, message, args)
+                reply = run_inline(process, handler, message, args)
                 if reply.__class__ is not Begun:
                     await _schedule_point()
                     return cast("R", reply)
                 return await self._park(cast("Request[R]", reply.request))
             if handler is not None and handler.inline_noreply and not kwargs:
                 await _checkpoint_if_cancelled()
-                begun: Request[R] = process.run_noreply_inline(handler, message)
+                begun: Request[R] = run_noreply_inline(process, handler, message)
                 if execution_var.get() is None:
                     return await begun.park()
                 return await self._park(begun)
@@ -134,12 +137,12 @@ class ServerRef(Generic[S_co]):
             and process.alive
             and message.handler in process.handlers
             and not process.hooks.messages
-            and process.deliver(request)
+            and deliver(process, request)
         ):
             # Nothing has run since it was delivered, so there is no answer yet.
             request.waiter = trio.lowlevel.current_task()
             return cast("R", await trio.lowlevel.wait_task_rescheduled(request.abort_call))
-        return cast("R", await process.call(request))
+        return cast("R", await call(process, request))
 
     async def _park(self, request: Request[R]) -> R:
         """Wait for the answer to what a caller has begun in its own step."""
@@ -171,14 +174,14 @@ class ServerRef(Generic[S_co]):
             mailbox is not None
             and 0 < mailbox.ready < mailbox.capacity
             and handler is not None
-            and process.state == RUNNING
+            and process.lifecycle.state == RUNNING
             and not process.hooks.messages
         ):
-            # `Process.send` without its calls: with many in flight, this is where all but the first go.
+            # `_delivery.send` without its calls: with many in flight, this is where all but the first go.
             mailbox.send_nowait(request)
             mailbox.ready += 1
             return request
-        process.send(request)
+        send(process, request)
         return request
 
     @protected
@@ -195,7 +198,7 @@ class ServerRef(Generic[S_co]):
         """
         if message.__class__ is not Cast:
             message = self._as_cast(message, "cast")
-        await self._process.hand_over(message)
+        await hand_over(self._process, message)
 
     @protected
     def cast_nowait(self, message: Cast[S_co]) -> None:
@@ -209,26 +212,30 @@ class ServerRef(Generic[S_co]):
             message = self._as_cast(message, "cast_nowait")
         process = self._process
         if message.handler in process.handlers and not process.hooks.messages:
-            # `Process.hand_over_nowait` without its calls, for a first message and for a burst.
+            # `_delivery.hand_over_nowait` without its calls, for a first message and for a burst.
             mailbox = process.mailbox
-            if process.waits == PARKED:
-                process.go_on(message)
+            if process.turn.waits == PARKED:
+                process.turn.go_on(message)
                 return
-            if mailbox is not None and 0 < mailbox.ready < mailbox.capacity and process.state == RUNNING:
+            if (
+                mailbox is not None
+                and 0 < mailbox.ready < mailbox.capacity
+                and process.lifecycle.state == RUNNING
+            ):
                 mailbox.send_nowait(message)
                 mailbox.ready += 1
                 return
-        process.hand_over_nowait(message)
+        hand_over_nowait(process, message)
 
     @protected
     async def send(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast`."""
-        await self._process.hand_over(Info(message))
+        await hand_over(self._process, Info(message))
 
     @protected
     def send_nowait(self, message: object) -> None:
         """Send any object, for `GenServer.handle_info`; else as `cast_nowait`."""
-        self._process.hand_over_nowait(Info(message))
+        hand_over_nowait(self._process, Info(message))
 
     @protected
     async def stop(self, reason: object = "normal") -> None:
@@ -246,7 +253,7 @@ class ServerRef(Generic[S_co]):
           CallCycle: called by the server itself, where ``self.stop()`` does it, or by one below it, for
             which it would wait.
         """
-        await self._process.stop_and_wait(reason)
+        await stop_and_wait(self._process, reason)
 
     async def wait_stopped(self) -> object:
         """Wait until this incarnation of the server has ended, `terminate` included. A checkpoint.
@@ -257,7 +264,7 @@ class ServerRef(Generic[S_co]):
         Raises:
           CallCycle: called by a server that this one waits for, or is, or that runs below it.
         """
-        return (await self._process.wait_ended_awaited("wait_stopped()")).reason
+        return (await wait_ended_awaited(self._process, "wait_stopped()")).reason
 
     def _as_cast(self, message: Any, method: str) -> Cast[Any]:
         if message.__class__ is CallOrCast:

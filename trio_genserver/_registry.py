@@ -24,10 +24,10 @@ import trio
 
 from ._blocks import block
 from ._child_spec import child_spec
+from ._delivery import deliver_always
 from ._emit import emit
 from ._errors import NotRegistered, ServerNotRunning
 from ._process import Process
-from ._process_state import ENDED
 from ._ref import ServerRef, ref_of
 from ._registry_errors import AlreadyRegistered, AlreadyStarted
 from ._request import Info
@@ -265,7 +265,7 @@ class BaseRegistry(Generic[S]):
         items = self._by_process.get(process)
         if items is None:
             self._by_process[process] = {item: None}
-            process.call_on_ending(self._process_ending)
+            process.lifecycle.call_on_ending(self._process_ending)
         else:
             items[item] = None
         self._tell(Registered(self, item.key, ref_of(process), item.value))
@@ -276,7 +276,7 @@ class BaseRegistry(Generic[S]):
         del items[item]
         if not items:
             del self._by_process[process]
-            process.forget_on_ending(self._process_ending)
+            process.lifecycle.forget_on_ending(self._process_ending)
 
     def _remove(self, items: Iterable[_Item]) -> None:
         items = list(items)
@@ -292,7 +292,7 @@ class BaseRegistry(Generic[S]):
     def _tell(self, event: Event) -> None:
         for listener in list(self._listeners):
             if isinstance(listener, ServerRef):
-                listener._process.deliver_always(Info(event))
+                deliver_always(listener._process, Info(event))
                 continue
             try:
                 listener(event)
@@ -402,7 +402,7 @@ class Registry(BaseRegistry[S]):
             for key in keys:
                 del self._held[key]
 
-        process.call_on_exit(free)
+        process.lifecycle.call_on_exit(free)
         super()._process_ending(process)
 
     def claim(self, name: ServerName[Any], process: Process) -> Process | None:
@@ -505,6 +505,5 @@ class ServerName(ServerRef[S_co], Name):
 def _ended(name: ServerName[Any]) -> Process:
     """A process that has never been, for a name that nobody has: what is sent to it fails as it should."""
     process = Process(child_spec(GenServer).replace(name=name.name), name)
-    process.state = ENDED
-    process.reason = "noproc"
+    process.lifecycle.never_was("noproc")
     return process

@@ -20,6 +20,7 @@ from ._message import Handler
 from ._monitor import Monitor
 from ._process import Process
 from ._ref import ServerRef, ref_of
+from ._shown import shown_message
 from ._signals import Ignore, Refuse, Stop
 from ._spec import ChildSpec, Overflow, Restart, Shutdown
 from ._text import LOGGED, hidden, show
@@ -80,7 +81,7 @@ class GenServer(Behaviour):
     async def handle_continue(self, argument: Any) -> None:
         """Called with what `continue_with` was given, before the next message."""
         raise UnhandledMessage(
-            self._process.name, type(self), f"continue_with({show(self._process.shown_message(argument))})"
+            self._process.name, type(self), f"continue_with({show(shown_message(self._process, argument))})"
         )
 
     async def handle_info(self, message: object) -> None:
@@ -92,7 +93,7 @@ class GenServer(Behaviour):
                 "message",
                 "%s got %s, which it does not handle; define handle_info",
                 process.name,
-                show(process.shown_message(message), LOGGED),
+                show(shown_message(process, message), LOGGED),
             )
 
     async def handle_timeout(self) -> None:

@@ -88,7 +88,7 @@ def shared_state() -> tuple[SharedState, ...]:
             "server",
             _itself,
             is_it=True,
-            fixed=frozenset({"spec", "ref", "_ref", "_weak_ref", "handlers", "supervised"}),
+            fixed=frozenset({"spec", "ref", "_ref", "handlers", "supervised"}),
             task="run",
             server=_itself,
             crash=_crash,

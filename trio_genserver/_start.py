@@ -11,9 +11,10 @@ import trio
 
 from ._blocks import block, raise_alone
 from ._child_spec import as_spec
+from ._ends import start_awaited, wait_ended_awaited
 from ._kept import is_same_failure
+from ._lifecycle import ENDED
 from ._process import Process
-from ._process_state import ENDED
 from ._ref import ServerRef, bind
 from ._spec import ChildSpec
 from ._text import show
@@ -60,7 +61,7 @@ async def start_server(nursery: trio.Nursery, server: Any, /, *args: Any, **kwar
       Exception: what its ``__init__`` or `init` raised; `nursery` is not concerned by it.
     """
     ref = make(as_spec(server, args, kwargs))
-    await ref._process.start_awaited(nursery)
+    await start_awaited(ref._process, nursery)
     return ref
 
 
@@ -125,7 +126,7 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
         async with trio.open_nursery() as nursery:
             ref = make(spec)
             process = ref._process
-            await process.start_awaited(nursery)
+            await start_awaited(process, nursery)
             try:
                 yield ref
             except Exception as error:  # noqa: BLE001 - it is raised below
@@ -135,8 +136,8 @@ async def _open(spec: ChildSpec[S]) -> AsyncGenerator[ServerRef[S]]:
                 nursery.cancel_scope.cancel(reason=f"the block of {process.name} raised {show(error)}")
             else:
                 process.stop_in_order("normal")
-                if process.state != ENDED:
-                    await process.wait_ended_awaited("the end of its block")
+                if process.lifecycle.state != ENDED:
+                    await wait_ended_awaited(process, "the end of its block")
     except BaseExceptionGroup as group:
         failure = sole_exception(group, raised)
     else:

@@ -36,13 +36,15 @@ from ._cycle import fail_waits_for
 from ._errors import InitIgnored, ServerNotRunning
 from ._interrupt import protected
 from ._kept import kept
-from ._log import ended, say_left_out
+from ._life import fail_withheld, in_its_end
+from ._lifecycle import ENDED, OnExit
+from ._log import say_left_out
 from ._process import Process
-from ._process_state import ENDED, UNSET, OnExit
 from ._ref import ServerRef, bind
 from ._request import Request
 from ._restart import RestartWindow, wants_restart
 from ._server import GenServer
+from ._shown import shown_state
 from ._supervisor_errors import ChildStartFailed, RestartIntensityExceeded
 from ._text import show
 
@@ -135,7 +137,7 @@ class Child:
     @property
     def alive(self) -> bool:
         """Whether there is a task of it."""
-        return self.process is not None and self.process.state != ENDED
+        return self.process is not None and self.process.lifecycle.state != ENDED
 
     def new_process(self) -> Process:
         """A new incarnation, behind the same reference."""
@@ -153,13 +155,13 @@ class Child:
         if self.status == "running" and process is self.process:
             self.status = "exited"
             self.supervisor.exits.append(self)
-            self.supervisor.wake()
+            self.supervisor.turn.wake()
 
     def info(self) -> ChildInfo:
         status: ChildStatus
         if self.status == "exited":
             assert self.process is not None
-            again = wants_restart(self.spec.restart, self.process.reason)
+            again = wants_restart(self.spec.restart, self.process.lifecycle.reason)
             status = "restarting" if again else "stopped"
         else:
             status = self.status
@@ -211,14 +213,14 @@ class SupervisorProcess(Process):
                 # This frame is in its traceback.
                 del error
 
-    async def _live(self) -> None:
+    async def live(self) -> None:
         async with trio.open_nursery() as nursery:
             opened = trio.Event()
             nursery.start_soon(self._keep, opened, name=f"children of {self.name}")
             with trio.CancelScope(shield=True):
                 await opened.wait()
             try:
-                await super()._live()
+                await super().live()
             finally:
                 await self._end_children()
 
@@ -234,9 +236,9 @@ class SupervisorProcess(Process):
             # Also if a child's task raised past everything that catches a crash: this is then the end.
             self._closed.set()
 
-    async def _attend(self) -> Any:
-        verdict = await super()._attend()
-        if verdict is not None or self.suspended:
+    async def attend(self) -> Any:
+        verdict = await super().attend()
+        if verdict is not None or self.turn.suspended:
             return verdict
         assert self.home is not None
         while (self.exits or self._has_retry()) and not self.home.cancel_scope.cancel_called:
@@ -251,15 +253,15 @@ class SupervisorProcess(Process):
                     raise
                 # No child's: the supervisor's own crash.
                 self.crashed(error, None)
-            if self.attention:
+            if self.turn.attention:
                 # It has been woken up meanwhile: perhaps to stop.
-                verdict = await super()._attend()
-                if verdict is not None or self.suspended:
+                verdict = await super().attend()
+                if verdict is not None or self.turn.suspended:
                     return verdict
         if self.retries:
             # Look again before the next message.
             self.rounds += 1
-            self.look_again()
+            self.turn.look_again()
         return None
 
     def _has_retry(self) -> bool:
@@ -276,10 +278,9 @@ class SupervisorProcess(Process):
     async def _end_children(self) -> None:
         """End all children and close the nursery in which they lived; in a shield, and in time."""
         # Not one of them, in its end, is to wait for an answer from here.
-        self._take_no_more()
-        if self.reason is UNSET:
-            self.reason = "shutdown"
-        self.fail_withheld()
+        self.take_no_more()
+        self.lifecycle.end_for("shutdown")
+        fail_withheld(self)
         try:
             await self._stop_all()
         finally:
@@ -294,8 +295,8 @@ class SupervisorProcess(Process):
         in_parallel = cast("type[BaseSupervisor]", self.spec.server_class)._stops_in_parallel
         stop = self.stop_in_parallel if in_parallel else self.stop_in_reverse
         try:
-            if self.grace != -math.inf:
-                await self.in_its_end(partial(stop, children))
+            if not self.lifecycle.out_of_time:
+                await in_its_end(self, partial(stop, children))
         finally:
             # Whoever is left when there is no time left.
             with trio.CancelScope(shield=True):
@@ -312,7 +313,7 @@ class SupervisorProcess(Process):
     @contextmanager
     def _waits_for(self, child: Child, what: str) -> Generator[None]:
         assert child.process is not None
-        if self.ending:
+        if self.lifecycle.ending:
             # A call now fails because it is not running, and does not wait.
             yield
             return
@@ -350,9 +351,9 @@ class SupervisorProcess(Process):
             child.status = "stopped"
             raise
         child.status = "running"
-        if process.state == ENDED:
+        if process.lifecycle.state == ENDED:
             # It ran, and was quicker than this task.
-            child.exited(process, process.reason)
+            child.exited(process, process.lifecycle.reason)
 
     async def stop_child(self, child: Child, then: ChildStatus = "stopped") -> None:
         """End it as its `shutdown` says, and wait until it has ended; or give up a restart.
@@ -369,7 +370,7 @@ class SupervisorProcess(Process):
                 fail_waits_for(self, child.process)
                 await child.process.wait_ended()
         child.status = then
-        if then == "stopped" and not self.ending:
+        if then == "stopped" and not self.lifecycle.ending:
             say_left_out(child.ref)
 
     async def stop_in_reverse(self, children: Iterable[Child], then: ChildStatus = "stopped") -> None:
@@ -389,7 +390,7 @@ class SupervisorProcess(Process):
                 child.status = "stopped"
         for child in stopping:
             assert child.process is not None
-            if child.process.state != ENDED:
+            if child.process.lifecycle.state != ENDED:
                 await child.process.wait_ended()
             child.status = "stopped"
 
@@ -400,9 +401,9 @@ class SupervisorProcess(Process):
             grace = BRUTAL if shutdown == "brutal_kill" else shutdown
         child.process.kill("shutdown", grace)
 
-    def _say_what_was_left_out(self) -> None:
-        if self.table or self.ref._records is not None:
-            ended(self.ref, self.table)
+    @property
+    def family(self) -> list[ServerRef[Any]]:
+        return [child.ref for child in self.table.values()]
 
     # Giving up.
 
@@ -419,7 +420,7 @@ class SupervisorProcess(Process):
             error.__cause__ = kept(process.gave_up)
         self.gave_up = error
         if self.hooks.server_crashed:
-            self.hooks.tell("server_crashed", self.ref, error, None, self.shown_state())
+            self.hooks.tell("server_crashed", self.ref, error, None, shown_state(self))
         self.stop_now("shutdown")
 
 
@@ -488,7 +489,7 @@ class BaseSupervisor(GenServer):
         if child.status != "exited":
             # Stopped, or started again, while it waited for its turn.
             return
-        reason = child.process.reason
+        reason = child.process.lifecycle.reason
         if isinstance(reason, BaseException) and not isinstance(reason, Exception):
             # An interrupt from the keyboard is not the child's, and no restart answers it.
             self._tree.crashed(reason, None)
@@ -506,7 +507,7 @@ class BaseSupervisor(GenServer):
         # Unless somebody has stopped or started it meanwhile.
         if child.status == "restarting":
             assert child.process is not None
-            await self._count_and_restart(child, child.process.reason)
+            await self._count_and_restart(child, child.process.lifecycle.reason)
 
     async def _count_and_restart(self, child: Child, reason: object) -> None:
         if self._window.add(trio.current_time()):

@@ -19,12 +19,14 @@ from outcome import Error, Outcome, Value
 from ._awaiting import await_callback
 from ._cancellation import is_cancellation
 from ._cycle import execution_var, waiting_for
+from ._delivery import deliver_always
 from ._errors import CallCycle, RequestAbandoned, TaskStopped
+from ._handling import handled
 from ._host import Execution, Host
 from ._interrupt import protected
 from ._kept import kept, without_own_frames
+from ._lifecycle import UNSET
 from ._process import Process
-from ._process_state import UNSET
 from ._ref import ServerRef
 from ._request import BEGUN, FAILED, GIVEN_UP, Countdown, Info, Request
 from ._request_collection import as_completed
@@ -206,7 +208,7 @@ class Task(Request[R]):
         """
 
         def send(task: Request[Any]) -> None:
-            server._process.deliver_always(Info(task))
+            deliver_always(server._process, Info(task))
 
         if self.done:
             send(self)
@@ -273,7 +275,7 @@ class Task(Request[R]):
                 process.drop(self, "late reply")
             else:
                 self.reply(value)
-            process.handled(self)
+            handled(process, self)
         except BaseException as error:
             if is_cancellation(error):
                 self._stopped()
@@ -288,7 +290,7 @@ class Task(Request[R]):
                 self._over.set()
 
     def _stopped(self) -> None:
-        reason = self.process.reason
+        reason = self.process.lifecycle.reason
         if self.unanswered:
             self.fail(TaskStopped(self.name, self.message, "shutdown" if reason is UNSET else reason))
 

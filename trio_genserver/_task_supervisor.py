@@ -25,7 +25,7 @@ from ._blocks import block, raise_alone
 from ._child_spec import checked_spec, identified
 from ._cycle import execution_var
 from ._errors import ServerNotRunning
-from ._process_state import UNSET
+from ._lifecycle import UNSET
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown
@@ -177,7 +177,7 @@ class TaskSupervisor(GenServer):
         finally:
             self._closing = True
             now = trio.current_time()
-            grace = self._process.grace
+            grace = self._process.lifecycle.grace
             for task in self._tasks:
                 deadline = now + task._shutdown
                 end_by(task, deadline if grace is UNSET else min(deadline, grace))

@@ -26,8 +26,10 @@ import trio
 
 from ._cycle import execution_var, waiting_for
 from ._debug import DONE, Counts, Debug, Event, EventKind, ask_debug
+from ._delivery import waiting_messages
+from ._ends import check_end
 from ._errors import ServerError, ServerNotRunning
-from ._process_state import attributes
+from ._shown import attributes, shown_state
 from ._system import ask
 from ._system_request import SystemRequest
 from ._text import name_of, show
@@ -192,9 +194,9 @@ def _status(process: Process) -> Status:
         name=process.name,
         server_class=process.spec.server_class,
         parent=_parent(process),
-        status="suspended" if process.suspended else "running",
-        state=process.shown_state(),
-        mailbox_length=process.waiting_messages,
+        status="suspended" if process.turn.suspended else "running",
+        state=shown_state(process),
+        mailbox_length=waiting_messages(process),
         dropped=process.dropped,
     )
 
@@ -221,7 +223,7 @@ async def suspend(ref: ServerRef[Any]) -> None:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    await ask(ref, "suspend()", lambda process: process.suspend(True))
+    await ask(ref, "suspend()", lambda process: process.turn.suspend(True))
 
 
 async def resume(ref: ServerRef[Any]) -> None:
@@ -230,7 +232,7 @@ async def resume(ref: ServerRef[Any]) -> None:
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
     """
-    await ask(ref, "resume()", lambda process: process.suspend(False))
+    await ask(ref, "resume()", lambda process: process.turn.suspend(False))
 
 
 async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
@@ -256,7 +258,7 @@ async def terminate(ref: ServerRef[Any], reason: object = "normal") -> None:
             raise ServerNotRunning(process.name, request.message)
         process.run_system(request)
         end = await process.wait_ended()
-    process.check_end(end, f"sys.{name}", reason)
+    check_end(process, end, f"sys.{name}", reason)
 
 
 # Debugging.

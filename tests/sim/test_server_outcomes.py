@@ -276,6 +276,8 @@ VALUES = {
     ),
     "Begun",  # in place of a reply, on its way to the caller
     *("_Item",),  # changed only by methods of its registry, which touch that
+    *("Agenda", "Lifecycle", "Turn"),  # parts of a `Process`, reached through it in each step
+    *("Parts", "Callback"),  # a base of `Process`; what stands for a handler
     *("Counts", "RestartWindow"),  # parts of a server's `Debug`, and of a supervisor
     *("PortableError", "Unpicklable"),  # a base of exceptions that has no attributes; a value from a pickle
     "Unfinished",  # what a handler returned, on its way to the server's task

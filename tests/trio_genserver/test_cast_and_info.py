@@ -23,7 +23,7 @@ from trio_genserver import (
     start_server,
     sys,
 )
-from trio_genserver._process_loop import BATCH, STEP
+from trio_genserver._turn import BATCH, STEP
 from trio_genserver.errors import BadReturnValue, UnhandledMessage
 
 

@@ -38,7 +38,7 @@ from trio_genserver import (
 )
 from trio_genserver.instruments import LoggingInstrument, add_instrument, remove_instrument
 
-FAST = ("run_inline", "run_noreply_inline", "_drain")
+FAST = ("run_inline", "run_noreply_inline", "drain")
 """The functions that call a handler on a fast copy."""
 
 

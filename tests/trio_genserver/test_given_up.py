@@ -202,4 +202,5 @@ async def test_a_look_into_a_busy_server_that_is_given_up_is_kept_no_longer(
         for _number in range(5):
             with trio.move_on_after(1):
                 await sys.get_state(server)
-        assert not server._process.system
+        assert server._process.agenda is not None
+        assert not server._process.agenda.system

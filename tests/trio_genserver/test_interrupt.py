@@ -144,15 +144,16 @@ USES: dict[str, Use] = {
 AROUND_CALLBACKS = ("_make_instance", "await_callback", "awaited", "is_awaitable")
 
 WAY = (
-    "_process_loop.py",
-    "_process_delivery.py",
+    "_loop.py",
+    "_handling.py",
+    "_delivery.py",
     "_mailbox.py",
     "_request.py",
     "_children.py",
     "_awaiting.py",
 )
 
-TAKES_A_MESSAGE = ("_drain", "_serve", "receive_nowait", "take")
+TAKES_A_MESSAGE = ("drain", "serve", "receive_nowait", "take")
 
 
 class CtrlC:

@@ -322,18 +322,18 @@ async def test_monitors_leave_nothing_behind() -> None:
     """In the monitored server when the watcher ends; in the watcher when the monitored one does."""
     async with open_server(Target) as target:
         with monitor(target):
-            assert target._process.on_exit
-        assert not target._process.on_exit
+            assert target._process.lifecycle.on_exit
+        assert not target._process.lifecycle.on_exit
         async with open_server(Watcher) as watcher:
             await watcher.call(Watcher.watch(target))
-            assert target._process.on_exit
-        assert not target._process.on_exit
+            assert target._process.lifecycle.on_exit
+        assert not target._process.lifecycle.on_exit
     async with open_server(Watcher) as watcher, trio.open_nursery() as nursery:
         target = await start_server(nursery, Target)
         await watcher.call(Watcher.watch(target))
-        assert watcher._process.on_ending
+        assert watcher._process.lifecycle.on_ending
         await target.stop()
-        assert not watcher._process.on_ending
+        assert not watcher._process.lifecycle.on_ending
 
 
 async def test_down_that_waits_is_not_among_what_a_full_mailbox_drops() -> None:  # OTP 142

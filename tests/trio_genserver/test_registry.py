@@ -501,7 +501,7 @@ async def test_a_registry_keeps_nothing_of_servers_that_were_unregistered() -> N
         for key in range(3):
             rooms.register(key, room)
             rooms.unregister(key, room)
-        assert not room._process.on_ending
+        assert not room._process.lifecycle.on_ending
         assert not rooms._by_process
         assert not rooms._by_key
 

@@ -13,9 +13,11 @@ import trio_genserver
 # A module imports from its own room and from those above its row, for type checkers and in functions as well.
 ROOMS = {
     "ground": "_moved _portable _text _kept _cancellation _interrupt _blocks _emit _empty",
-    "values": "_errors _awaiting _message _signals _spec _restart _behaviour _hooks _host",
-    "machinery": "_cycle _log _request _request_collection _decorators _mailbox _declarations _children "
-    "_system_request _process_state _process_delivery _process_loop _process",
+    "values": "_errors _awaiting _message _signals _spec _restart _behaviour _hooks",
+    # They know neither each other nor what has them.
+    "parts of a process": "_lifecycle _turn _mailbox",
+    "machinery": "_host _cycle _log _request _request_collection _decorators _declarations _children "
+    "_system_request _agenda _shown _parts _delivery _handling _loop _life _process _ends",
     "servers": "_ref _system _monitor _server _child_spec _startable _start",
     "names and pools": "_registry_errors _registry _pool _agent _checkout_pool",
     "supervision": "_supervisor_errors _supervision _supervisor _dynamic_supervisor _partition_supervisor",
@@ -81,6 +83,11 @@ def private_calls(module: str) -> set[str]:
         if isinstance(each, ast.Attribute) and each.attr.startswith("_") and not each.attr.startswith("__")
         if ast.unparse(each.value) not in ("self", "cls", "super()") and each.attr not in own | AGREED
     }
+
+
+@pytest.mark.parametrize("part", ROOMS["parts of a process"].split())
+def test_a_part_of_a_process_knows_no_other(part: str) -> None:
+    assert {each for each in imported(part) if FLOOR[each] >= FLOOR[part]} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)

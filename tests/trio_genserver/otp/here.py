@@ -30,7 +30,7 @@ from trio_genserver import (
     open_supervisor,
     supervisor_spec,
 )
-from trio_genserver._process_state import ENDING
+from trio_genserver._lifecycle import ENDING
 from trio_genserver.supervision import ChildNotFound, ChildRestarting, ChildRunning, ChildStartFailed
 
 END = 40.0
@@ -189,7 +189,7 @@ async def _act(action: Any, supervisor: SupervisorRef, refs: dict[str, Any]) -> 
     kind, name = action[:2]
     ref = refs[name]
     asked = ref if kind in ("call", "cast", "stop", "monitor") else supervisor
-    is_ending = asked._process.state == ENDING
+    is_ending = asked._process.lifecycle.state == ENDING
     try:
         match kind:
             case "call":

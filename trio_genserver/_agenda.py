@@ -1,0 +1,103 @@
+"""What a server's task is to do before the next message, beside ending: made when there is something.
+
+A part of a `Process`. Who adds something wakes the task (`Turn.wake`), whose loop then looks here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from ._awaiting import close_awaitable
+from ._children import OwnTask
+from ._message import Handler
+from ._request import Item, Request
+from ._system_request import SystemRequest
+
+__all__ = ["Agenda", "Unfinished"]
+
+
+class Unfinished:
+    """A handler has returned an awaitable, where nothing could be awaited.
+
+    Attributes:
+      handler: whose it is.
+      request: who waits for the reply; None: nobody.
+      item, message: what came into the mailbox, and the message that it brought.
+    """
+
+    __slots__ = ("awaitable", "handler", "item", "message", "request")
+
+    def __init__(
+        self, handler: Handler, request: Request[Any] | None, item: Item, message: Any, awaitable: Any
+    ) -> None:
+        self.handler = handler
+        self.request = request
+        self.item = item
+        self.message = message
+        self.awaitable = awaitable
+
+    def close(self) -> None:
+        """It will not be awaited: the server has ended before."""
+        close_awaitable(self.awaitable)
+
+
+class Agenda:
+    """What is to be done before the next message.
+
+    Attributes:
+      unfinished: the rest of a handler, before all else.
+      tasks: what `GenServer.start_task` was given before there was a nursery.
+      continues: the arguments that `handle_continue` is to be called with.
+      system: the requests of `sys`.
+    """
+
+    __slots__ = ("continues", "system", "tasks", "unfinished")
+
+    def __init__(self) -> None:
+        self.unfinished: Unfinished | None = None
+        # Each of these is rare by itself, and a deque is large.
+        self.tasks: list[OwnTask] | None = None
+        self.continues: deque[object] | None = None
+        self.system: deque[SystemRequest[Any]] | None = None
+
+    @property
+    def needs_nursery(self) -> bool:
+        return bool(self.tasks or self.continues)
+
+    def finish(self, unfinished: Unfinished) -> None:
+        self.unfinished = unfinished
+
+    def take_unfinished(self) -> Unfinished | None:
+        unfinished, self.unfinished = self.unfinished, None
+        return unfinished
+
+    def start(self, task: OwnTask) -> None:
+        if self.tasks is None:
+            self.tasks = []
+        self.tasks.append(task)
+
+    def take_tasks(self) -> list[OwnTask]:
+        tasks, self.tasks = self.tasks or [], None
+        return tasks
+
+    def continue_with(self, argument: object) -> None:
+        if self.continues is None:
+            self.continues = deque()
+        self.continues.append(argument)
+
+    def forget_continues(self) -> None:
+        """The callback that asked for it has raised."""
+        self.continues = None
+
+    def serve(self, request: SystemRequest[Any]) -> None:
+        if self.system is None:
+            self.system = deque()
+        self.system.append(request)
+
+    def withdraw(self, request: SystemRequest[Any]) -> None:
+        """Do not serve `request`, if that has not begun."""
+        if self.system is not None:
+            with suppress(ValueError):
+                self.system.remove(request)
