@@ -60,7 +60,8 @@ class Hooks:
     is then never run inline by its caller, so that what an instrument sees is always the long way:
     sent, received, replied, handled.
 
-    One server may have hooks of its own, with an instrument more (`of_one_server`; `sys` puts one there).
+    One server may have hooks of its own, with an instrument more (`of_one_server`; `trio_genserver.sys`
+    puts one there).
     They follow what is installed in the run.
     """
 

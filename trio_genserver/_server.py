@@ -116,7 +116,7 @@ class GenServer(Behaviour):
         """
 
     def format_status(self, state: dict[str, Any]) -> object:
-        """The state as logs and `sys.get_status` show it; override this to hide secrets.
+        """The state as logs and `trio_genserver.sys.get_status` show it; override this to hide secrets.
 
         A class that has one is taken to have secrets in its messages as well; see `format_message`.
 
@@ -126,7 +126,7 @@ class GenServer(Behaviour):
         return state
 
     def format_message(self, message: object) -> object:
-        """A message as logs and the events of `sys` show it; override this to hide secrets.
+        """A message as logs and the events of `trio_genserver.sys` show it; override this to hide secrets.
 
         Unless overridden, it is the message; but in logs, where `format_status` is overridden, what the
         message carries is left out, and ``Login.enter(...)`` is shown. Errors have no server to ask: where

@@ -1,10 +1,10 @@
 """Looking into servers that run, and intervening: OTP's `sys`, for every server, without its help.
 
-``from trio_genserver import sys``, then ``await sys.get_state(ref)``. A request goes past the mailbox: the
-server's main task serves it between two messages, before those that wait. So it is answered at once by a
-server that waits, that is suspended, that works in child tasks, or that a flood of messages keeps busy;
-and, as in OTP, not before the handler that runs has ended, since the state is nobody's to see until then.
-Nor before `init` has finished.
+``import trio_genserver``, then ``await trio_genserver.sys.get_state(ref)``: in full, since a bare ``sys`` is
+the standard library's to whoever reads on. A request goes past the mailbox: the server's main task serves it
+between two messages, before those that wait. So it is answered at once by a server that waits, that is
+suspended, that works in child tasks, or that a flood of messages keeps busy; and, as in OTP, not before the
+handler that runs has ended, since the state is nobody's to see until then. Nor before `init` has finished.
 
 Every request ends: with its answer, or with `ServerNotRunning`, `ServerStopped` or `ServerCrashed`. A
 request of the server to itself, directly or over others that wait for it, is a `CallCycle`; one whose
@@ -72,7 +72,8 @@ class NoStatistics(ServerError):
 
     def __init__(self, server: str) -> None:
         super().__init__(
-            f"{server} keeps no statistics; switch them on with `await sys.start_statistics(ref)`",
+            f"{server} keeps no statistics; switch them on with "
+            "`await trio_genserver.sys.start_statistics(ref)`",
             server=server,
             request="sys.statistics()",
         )

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import trio
 
-import trio_genserver.sys as gsys
+import trio_genserver
 from trio_genserver import (
     From,
     GenServer,
@@ -243,25 +243,27 @@ def calls(ref: ServerRef[Cell], *, ends: bool = True) -> dict[str, Operation]:
         return ref.is_running
 
     async def state(_: int) -> object:
-        return (await gsys.get_state(ref))["value"]
+        return (await trio_genserver.sys.get_state(ref))["value"]
 
     async def status(_: int) -> object:
-        found = await gsys.get_status(ref)
+        found = await trio_genserver.sys.get_status(ref)
         return len(repr(found.state)) > 0
 
     async def paused(by: int) -> None:
-        await gsys.suspend(ref)
+        await trio_genserver.sys.suspend(ref)
         await trio.lowlevel.checkpoint()
         ref.cast_nowait(Cell.put(by))
-        await gsys.resume(ref)
+        await trio_genserver.sys.resume(ref)
 
     async def replaced(by: int) -> object:
-        return (await gsys.replace_state(ref, lambda state: {**state, "value": state["value"] + by}))["value"]
+        return (
+            await trio_genserver.sys.replace_state(ref, lambda state: {**state, "value": state["value"] + by})
+        )["value"]
 
     async def counted(_: int) -> object:
-        await gsys.start_statistics(ref)
+        await trio_genserver.sys.start_statistics(ref)
         await trio.lowlevel.checkpoint()
-        return (await gsys.statistics(ref)).messages_in
+        return (await trio_genserver.sys.statistics(ref)).messages_in
 
     async def watched(_: int) -> object:
         with monitor(ref) as watching:
@@ -316,7 +318,7 @@ def calls(ref: ServerRef[Cell], *, ends: bool = True) -> dict[str, Operation]:
             "crash": lambda _: ref.cast(Cell.crash()),
             "stop and answer": lambda by: ref.call(Cell.stop_and_answer(by)),
             "stop at once": lambda _: ref.call(Cell.stop_at_once()),
-            "terminate": lambda _: gsys.terminate(ref, "by sys"),
+            "terminate": lambda _: trio_genserver.sys.terminate(ref, "by sys"),
             "watched": watched,
         }
     return operations

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 import sim
+import trio_genserver
 from trio_genserver import (
     GenServer,
     ServerError,
@@ -18,7 +19,6 @@ from trio_genserver import (
     handle_call,
     handle_cast,
     open_supervisor,
-    sys,
 )
 
 
@@ -90,7 +90,7 @@ async def wait_a_step(_: ServerRef[Saving]) -> None:
 Operation = Callable[[ServerRef[Saving]], Awaitable[object]]
 ENDS: dict[str, Operation] = {
     "stop": lambda server: server.stop(),
-    "sys.terminate": lambda server: sys.terminate(server, "told to"),
+    "sys.terminate": lambda server: trio_genserver.sys.terminate(server, "told to"),
     "nothing but its supervisor's end": wait_a_step,
 }
 REQUESTS: dict[str, Operation] = {

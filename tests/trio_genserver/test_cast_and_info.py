@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+import trio_genserver
 from trio_genserver import (
     GenServer,
     MailboxFull,
@@ -21,7 +22,6 @@ from trio_genserver import (
     handle_cast,
     open_server,
     start_server,
-    sys,
 )
 from trio_genserver._turn import BATCH, STEP
 from trio_genserver.errors import BadReturnValue, UnhandledMessage
@@ -518,7 +518,7 @@ async def test_what_is_no_message_does_not_begin_the_timeout_anew(autojump_clock
         for _ in range(9):
             await trio.sleep(1)
             timed.send_request(Timed.get()).abandon()
-            await sys.get_state(timed)
+            await trio_genserver.sys.get_state(timed)
         await trio.sleep(5)
         assert timed._process.instance.fired == [began + 10]
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
+import trio_genserver
 from trio_genserver import (
     From,
     GenServer,
@@ -17,7 +18,6 @@ from trio_genserver import (
     handle_cast,
     open_server,
     open_supervisor,
-    sys,
 )
 from trio_genserver.errors import CallbackNotAsync, InvalidServerClass
 from trio_genserver.supervision import ChildStartFailed
@@ -311,6 +311,6 @@ class AsyncStatus(Base):
 
 async def test_an_async_format_status_is_named() -> None:
     async with open_server(AsyncStatus) as server:
-        assert (await sys.get_status(server)).state == (
+        assert (await trio_genserver.sys.get_status(server)).state == (
             "<format_status is an async function, and must be a plain one>"
         )

@@ -12,6 +12,7 @@ import pytest
 import trio
 import trio.testing
 
+import trio_genserver
 from trio_genserver import (
     GenServer,
     Overflow,
@@ -22,7 +23,6 @@ from trio_genserver import (
     handle_cast,
     monitor,
     open_server,
-    sys,
 )
 from trio_genserver._mailbox import FEW
 from trio_genserver._spec import OVERFLOWS
@@ -201,6 +201,6 @@ async def test_a_look_into_a_busy_server_that_is_given_up_is_kept_no_longer(
     async with busy(2) as (server, _):
         for _number in range(5):
             with trio.move_on_after(1):
-                await sys.get_state(server)
+                await trio_genserver.sys.get_state(server)
         assert server._process.agenda is not None
         assert not server._process.agenda.system

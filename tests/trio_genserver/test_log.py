@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+import trio_genserver
 from trio_genserver import (
     Call,
     Cast,
@@ -27,7 +28,6 @@ from trio_genserver import (
     open_server,
     open_supervisor,
     supervisor_spec,
-    sys,
 )
 from trio_genserver._log import MOST, MOST_OF_ALL, SECONDS
 from trio_genserver.instruments import Instrument, LoggingInstrument, add_instrument, remove_instrument
@@ -214,7 +214,7 @@ async def test_an_abnormal_end_is_logged_once(
         elif how == "stop":
             await desk.stop(reason)
         else:
-            await sys.terminate(desk, reason)
+            await trio_genserver.sys.terminate(desk, reason)
         await wait_all_tasks_blocked()
     (record,) = caplog.records
     assert record.levelno == logging.ERROR

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+import trio_genserver
 from trio_genserver import (
     From,
     GenServer,
@@ -17,7 +18,6 @@ from trio_genserver import (
     open_server,
     open_supervisor,
     start_server,
-    sys,
 )
 from trio_genserver.errors import InvalidServerClass
 from trio_genserver.pools import open_checkout_pool
@@ -87,7 +87,7 @@ async def test_frozen_dataclasses_are_servers(frozen: type[Frozen]) -> None:
         assert await server.call(Frozen.get()) == (5, [frozen.__name__])
         assert await server.call(Frozen.later()) == 5
         assert await server.call(Frozen.heavy()) == 5
-        assert (await sys.get_state(server))["x"] == 5
+        assert (await trio_genserver.sys.get_state(server))["x"] == 5
         await server.stop("again")
 
 

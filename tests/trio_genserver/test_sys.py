@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+import trio_genserver
 from trio_genserver import (
     CallCycle,
     GenServer,
@@ -21,7 +22,6 @@ from trio_genserver import (
     open_server,
     open_supervisor,
     run_server,
-    sys,
 )
 from trio_genserver.agents import open_agent
 from trio_genserver.registry import Registry
@@ -66,12 +66,12 @@ class Counter(GenServer):
     @handle_call
     async def ask_oneself(self) -> tuple[str, ...]:
         with pytest.raises(CallCycle) as caught:
-            await sys.get_state(self.ref)
+            await trio_genserver.sys.get_state(self.ref)
         return caught.value.cycle
 
     @handle_call
     async def ask_for(self, other: ServerRef[Any]) -> object:
-        return await sys.get_state(other)
+        return await trio_genserver.sys.get_state(other)
 
 
 class Slotted(GenServer):
@@ -105,9 +105,9 @@ async def test_the_state_is_read_by_reference_and_by_name() -> None:  # OTP 61
     registry: Registry[Counter] = Registry("names")
     name = registry.via("counter", Counter)
     async with open_server(child_spec(Counter, 3).replace(via=name)) as counter:
-        assert await sys.get_state(counter) == {"value": 3, "ended": None}
-        assert await sys.get_state(name) == {"value": 3, "ended": None}
-        (await sys.get_state(counter))["value"] = 100
+        assert await trio_genserver.sys.get_state(counter) == {"value": 3, "ended": None}
+        assert await trio_genserver.sys.get_state(name) == {"value": 3, "ended": None}
+        (await trio_genserver.sys.get_state(counter))["value"] = 100
         assert await counter.call(Counter.increment()) == 4
 
 
@@ -120,11 +120,11 @@ async def test_a_busy_server_answers_after_its_handler_and_the_deadline_is_the_c
         nursery.start_soon(counter.call, Counter.wait_for(event))
         await wait_all_tasks_blocked()
         with trio.move_on_after(5) as scope:
-            await sys.replace_state(counter, _double)
+            await trio_genserver.sys.replace_state(counter, _double)
         assert scope.cancelled_caught
         event.set()
         # The one that was given up has not been served.
-        assert (await sys.get_state(counter))["value"] == 3
+        assert (await trio_genserver.sys.get_state(counter))["value"] == 3
 
 
 async def test_it_is_answered_before_what_waits_in_the_mailbox() -> None:  # OTP 61
@@ -137,7 +137,7 @@ async def test_it_is_answered_before_what_waits_in_the_mailbox() -> None:  # OTP
         seen: list[int] = []
 
         async def look() -> None:
-            seen.append((await sys.get_state(counter))["value"])
+            seen.append((await trio_genserver.sys.get_state(counter))["value"])
 
         nursery.start_soon(look)
         await wait_all_tasks_blocked()
@@ -152,7 +152,7 @@ async def test_it_is_answered_while_a_child_task_works() -> None:  # OTP 61
         event = trio.Event()
         nursery.start_soon(counter.call, Counter.work(event))
         await wait_all_tasks_blocked()
-        assert (await sys.get_state(counter))["value"] == 0
+        assert (await trio_genserver.sys.get_state(counter))["value"] == 0
         event.set()
 
 
@@ -171,7 +171,7 @@ async def test_it_is_answered_when_init_has_finished() -> None:  # OTP 61
         seen: list[object] = []
 
         async def look() -> None:
-            seen.append((await sys.get_state(name))["value"])
+            seen.append((await trio_genserver.sys.get_state(name))["value"])
 
         nursery.start_soon(look)
         await wait_all_tasks_blocked()
@@ -184,12 +184,12 @@ async def test_it_is_answered_when_init_has_finished() -> None:  # OTP 61
 
 async def test_a_new_state_takes_the_place_of_the_old_and_is_returned() -> None:  # OTP 62
     async with open_server(Counter, 3) as counter:
-        assert await sys.replace_state(counter, _double) == {"value": 6, "ended": None}
+        assert await trio_genserver.sys.replace_state(counter, _double) == {"value": 6, "ended": None}
         assert await counter.call(Counter.increment()) == 7
-        assert await sys.replace_state(counter, lambda state: {"value": 1}) == {"value": 1}
-        assert await sys.get_state(counter) == {"value": 1}
+        assert await trio_genserver.sys.replace_state(counter, lambda state: {"value": 1}) == {"value": 1}
+        assert await trio_genserver.sys.get_state(counter) == {"value": 1}
     async with open_server(Slotted) as slotted:
-        assert await sys.replace_state(slotted, _double) == {"value": 2}
+        assert await trio_genserver.sys.replace_state(slotted, _double) == {"value": 2}
         assert await slotted.call(Slotted.get()) == 2
 
 
@@ -202,7 +202,7 @@ async def test_a_function_that_raises_changes_nothing_and_raises_at_the_caller()
 
     async with open_server(Counter, 3) as counter:
         with pytest.raises(LookupError) as caught:
-            await sys.replace_state(counter, fail)
+            await trio_genserver.sys.replace_state(counter, fail)
         assert caught.value is mistake
         assert await counter.call(Counter.increment()) == 4
 
@@ -218,12 +218,12 @@ async def test_a_state_that_cannot_be_is_refused_and_the_old_one_stays() -> None
 
     async with open_server(Picky, 3) as picky:
         with pytest.raises(AttributeError, match="fixed"):
-            await sys.replace_state(picky, lambda state: {"value": 4, "more": 1, "fixed": 2})
+            await trio_genserver.sys.replace_state(picky, lambda state: {"value": 4, "more": 1, "fixed": 2})
         with pytest.raises(AttributeError, match="_process"):
-            await sys.replace_state(picky, lambda state: {"_process": None})
+            await trio_genserver.sys.replace_state(picky, lambda state: {"_process": None})
         with pytest.raises(TypeError, match="dict"):
-            await sys.replace_state(picky, nothing)
-        assert await sys.get_state(picky) == {"value": 3, "ended": None}
+            await trio_genserver.sys.replace_state(picky, nothing)
+        assert await trio_genserver.sys.get_state(picky) == {"value": 3, "ended": None}
 
 
 # How a request ends.
@@ -233,13 +233,13 @@ async def test_a_server_that_is_not_there_is_told_at_once() -> None:  # OTP 61, 
     async with open_server(Counter) as counter:
         await counter.stop()
         for ask in (
-            sys.get_state,
-            sys.get_status,
-            sys.suspend,
-            sys.resume,
-            sys.statistics,
-            sys.terminate,
-            sys.log,
+            trio_genserver.sys.get_state,
+            trio_genserver.sys.get_status,
+            trio_genserver.sys.suspend,
+            trio_genserver.sys.resume,
+            trio_genserver.sys.statistics,
+            trio_genserver.sys.terminate,
+            trio_genserver.sys.log,
         ):
             with trio.testing.assert_checkpoints(), pytest.raises(ServerNotRunning) as caught:
                 await ask(counter)
@@ -268,7 +268,7 @@ async def test_a_server_that_ends_meanwhile_fails_who_waits_before_its_terminate
 
         async def ask() -> None:
             with pytest.raises(error):
-                await sys.get_state(ref)
+                await trio_genserver.sys.get_state(ref)
             told.append(trio.current_time())
 
         async with trio.open_nursery() as nursery:
@@ -292,10 +292,10 @@ async def test_a_server_that_asks_about_itself_is_refused_not_hung() -> None:
 async def test_every_request_is_a_checkpoint() -> None:  # OTP 61
     async with open_server(Counter) as counter:
         with trio.testing.assert_checkpoints():
-            await sys.get_state(counter)
+            await trio_genserver.sys.get_state(counter)
         with trio.CancelScope() as scope:
             scope.cancel()
-            await sys.replace_state(counter, _double)
+            await trio_genserver.sys.replace_state(counter, _double)
         assert scope.cancelled_caught
 
 
@@ -304,13 +304,13 @@ async def test_every_request_is_a_checkpoint() -> None:  # OTP 61
 
 async def test_a_suspended_server_answers_sys_alone(autojump_clock: MockClock) -> None:  # OTP 63
     async with open_server(Counter) as counter, trio.open_nursery() as nursery:
-        await sys.suspend(counter)
-        await sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
         with trio.move_on_after(10) as scope:
             await counter.call(Counter.increment())
         assert scope.cancelled_caught
-        assert (await sys.get_status(counter)).status == "suspended"
-        assert (await sys.get_state(counter))["value"] == 0
+        assert (await trio_genserver.sys.get_status(counter)).status == "suspended"
+        assert (await trio_genserver.sys.get_state(counter))["value"] == 0
         answers: list[int] = []
 
         async def increment() -> None:
@@ -320,18 +320,18 @@ async def test_a_suspended_server_answers_sys_alone(autojump_clock: MockClock) -
         await counter.cast(Counter.add(10))
         await wait_all_tasks_blocked()
         assert answers == []
-        await sys.resume(counter)
-        await sys.resume(counter)
+        await trio_genserver.sys.resume(counter)
+        await trio_genserver.sys.resume(counter)
         await wait_all_tasks_blocked()
         # The call that was given up is not among them.
         assert answers in ([1], [11])
         assert await counter.call(Counter.increment(0)) == 11
-        assert (await sys.get_status(counter)).status == "running"
+        assert (await trio_genserver.sys.get_status(counter)).status == "running"
 
 
 async def test_a_suspended_server_can_be_stopped_and_tells_who_waits() -> None:  # OTP 63
     async with open_server(Counter) as counter:
-        await sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
         request = counter.send_request(Counter.increment())
         await counter.stop("enough")
         with pytest.raises(ServerStopped) as caught:
@@ -342,7 +342,7 @@ async def test_a_suspended_server_can_be_stopped_and_tells_who_waits() -> None: 
 
 async def test_a_suspended_server_is_ended_with_its_block() -> None:  # OTP 63
     async with open_server(Counter) as counter:
-        await sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
     assert ENDS == [("Counter", "normal")]
 
 
@@ -357,24 +357,24 @@ async def test_a_server_timeout_does_not_strike_a_suspended_server(
             self.value = 99
 
     async with open_server(Timed) as timed:
-        await sys.suspend(timed)
+        await trio_genserver.sys.suspend(timed)
         await trio.sleep(60)
-        assert (await sys.get_state(timed))["value"] == 0
-        await sys.resume(timed)
+        assert (await trio_genserver.sys.get_state(timed))["value"] == 0
+        await trio_genserver.sys.resume(timed)
         await trio.sleep(6)
-        assert (await sys.get_state(timed))["value"] == 99
+        assert (await trio_genserver.sys.get_state(timed))["value"] == 99
 
 
 async def test_a_suspended_supervisor_restarts_nobody_until_it_is_resumed(  # OTP 63, 67
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with open_supervisor([child_spec(Counter)]) as supervisor:
-        await sys.suspend(supervisor)
+        await trio_genserver.sys.suspend(supervisor)
         with pytest.raises(ServerCrashed):
             await supervisor.child("Counter").call(Counter.crash())
         await wait_all_tasks_blocked()
         assert not supervisor.child("Counter").is_running
-        await sys.resume(supervisor)
+        await trio_genserver.sys.resume(supervisor)
         await wait_all_tasks_blocked()
         assert await supervisor.child("Counter").call(Counter.increment()) == 1
 
@@ -385,10 +385,10 @@ async def test_a_suspended_supervisor_restarts_nobody_until_it_is_resumed(  # OT
 async def test_the_status_shows_name_parent_state_as_formatted_and_mailbox() -> None:  # OTP 69
     async with open_supervisor([child_spec(Counter, 3)], name="root") as supervisor:
         counter: ServerRef[Any] = supervisor.child("Counter")
-        await sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
         counter.cast_nowait(Counter.add(1))
         counter.cast_nowait(Counter.add(1))
-        assert await sys.get_status(counter) == sys.Status(
+        assert await trio_genserver.sys.get_status(counter) == trio_genserver.sys.Status(
             name="Counter",
             server_class=Counter,
             parent="root",
@@ -397,17 +397,17 @@ async def test_the_status_shows_name_parent_state_as_formatted_and_mailbox() -> 
             mailbox_length=2,
             dropped=0,
         )
-        await sys.resume(counter)
-        status = await sys.get_status(supervisor)
+        await trio_genserver.sys.resume(counter)
+        status = await trio_genserver.sys.get_status(supervisor)
         assert status.name == "root"
         assert status.parent == trio.lowlevel.current_task().name
 
 
 async def test_terminate_ends_a_server_before_what_waits_with_the_reason() -> None:  # OTP 68
     async with open_server(Counter) as counter:
-        await sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
         request = counter.send_request(Counter.increment())
-        await sys.terminate(counter, "by hand")
+        await trio_genserver.sys.terminate(counter, "by hand")
         assert not counter.is_running
         assert ENDS == [("Counter", "by hand")]
         with pytest.raises(ServerStopped):
@@ -419,43 +419,45 @@ async def test_terminate_ends_a_server_before_what_waits_with_the_reason() -> No
 
 async def test_statistics_are_off_until_they_are_switched_on(autojump_clock: MockClock) -> None:  # OTP 64
     async with open_server(Counter) as counter:
-        with pytest.raises(sys.NoStatistics) as caught:
-            await sys.statistics(counter)
+        with pytest.raises(trio_genserver.sys.NoStatistics) as caught:
+            await trio_genserver.sys.statistics(counter)
         assert caught.value.server == "Counter"
         await trio.sleep(1)
         begin = trio.current_time()
         await counter.call(Counter.increment())
-        await sys.start_statistics(counter)
+        await trio_genserver.sys.start_statistics(counter)
         for _ in range(3):
             await counter.call(Counter.increment())
         await counter.cast(Counter.add(1))
         await counter.send("anything")
         await wait_all_tasks_blocked()
         await trio.sleep(2)
-        assert await sys.statistics(counter) == sys.Statistics(begin, begin + 2, 5, 3, 0)
-        await sys.stop_statistics(counter)
-        with pytest.raises(sys.NoStatistics):
-            await sys.statistics(counter)
+        assert await trio_genserver.sys.statistics(counter) == trio_genserver.sys.Statistics(
+            begin, begin + 2, 5, 3, 0
+        )
+        await trio_genserver.sys.stop_statistics(counter)
+        with pytest.raises(trio_genserver.sys.NoStatistics):
+            await trio_genserver.sys.statistics(counter)
 
 
 async def test_statistics_count_what_was_waiting_when_they_were_switched_on() -> None:  # OTP 64
     async with open_server(Counter) as counter:
-        await sys.suspend(counter)
+        await trio_genserver.sys.suspend(counter)
         counter.cast_nowait(Counter.add(1))
-        await sys.start_statistics(counter)
-        await sys.resume(counter)
+        await trio_genserver.sys.start_statistics(counter)
+        await trio_genserver.sys.resume(counter)
         await wait_all_tasks_blocked()
-        assert (await sys.statistics(counter)).messages_in == 1
+        assert (await trio_genserver.sys.statistics(counter)).messages_in == 1
 
 
 async def test_the_last_events_are_kept() -> None:  # OTP 65
     async with open_server(Counter) as counter:
-        assert await sys.log(counter) == []
-        await sys.start_log(counter, 4)
+        assert await trio_genserver.sys.log(counter) == []
+        await trio_genserver.sys.start_log(counter, 4)
         await counter.cast(Counter.add(2))
         await wait_all_tasks_blocked()
         await counter.call(Counter.increment())
-        events = await sys.log(counter)
+        events = await trio_genserver.sys.log(counter)
         assert [(event.kind, event.detail) for event in events] == [
             ("sent", None),
             ("received", None),
@@ -466,10 +468,10 @@ async def test_the_last_events_are_kept() -> None:  # OTP 65
         assert [event.state for event in events] == [
             {"value": value, "ended": "hidden"} for value in (2, 2, 3, 3)
         ]
-        await sys.stop_log(counter)
-        assert await sys.log(counter) == []
+        await trio_genserver.sys.stop_log(counter)
+        assert await trio_genserver.sys.log(counter) == []
         with pytest.raises(ValueError, match="of at least 1"):
-            await sys.start_log(counter, 0)
+            await trio_genserver.sys.start_log(counter, 0)
 
 
 async def test_a_trace_writes_a_line_an_event_until_it_is_stopped(
@@ -477,9 +479,9 @@ async def test_a_trace_writes_a_line_an_event_until_it_is_stopped(
 ) -> None:  # OTP 65
     lines: list[str] = []
     async with open_server(Counter) as counter:
-        await sys.start_trace(counter, lines.append)
+        await trio_genserver.sys.start_trace(counter, lines.append)
         await counter.call(Counter.increment())
-        await sys.stop_trace(counter)
+        await trio_genserver.sys.stop_trace(counter)
         await counter.call(Counter.increment())
     state = "{'value': 1, 'ended': 'hidden'}"
     assert lines == [
@@ -497,7 +499,7 @@ async def test_a_trace_that_cannot_write_ends_and_harms_nobody(
         raise OSError("disk full")
 
     async with open_server(Counter) as counter:
-        await sys.start_trace(counter, fail)
+        await trio_genserver.sys.start_trace(counter, fail)
         assert await counter.call(Counter.increment()) == 1
         assert await counter.call(Counter.increment()) == 2
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
@@ -507,16 +509,16 @@ async def test_a_trace_that_cannot_write_ends_and_harms_nobody(
 async def test_a_debug_function_sees_every_event_and_keeps_a_state() -> None:  # OTP 66
     kinds: list[tuple[int, str]] = []
 
-    def note(count: int, event: sys.Event) -> int:
+    def note(count: int, event: trio_genserver.sys.Event) -> int:
         kinds.append((count, event.kind))
         return count + 1
 
     async with open_server(Counter) as counter:
-        assert await sys.install(counter, note, 0, key="note")
-        assert not await sys.install(counter, note, 100, key="note")
+        assert await trio_genserver.sys.install(counter, note, 0, key="note")
+        assert not await trio_genserver.sys.install(counter, note, 100, key="note")
         await counter.call(Counter.increment())
-        assert await sys.remove(counter, "note")
-        assert not await sys.remove(counter, "note")
+        assert await trio_genserver.sys.remove(counter, "note")
+        assert not await trio_genserver.sys.remove(counter, "note")
         await counter.call(Counter.increment())
     assert kinds == [(0, "sent"), (1, "received"), (2, "replied"), (3, "handled")]
 
@@ -524,13 +526,13 @@ async def test_a_debug_function_sees_every_event_and_keeps_a_state() -> None:  #
 async def test_a_debug_function_sees_a_crash_and_the_end(caplog: pytest.LogCaptureFixture) -> None:  # OTP 66
     seen: list[tuple[str, str]] = []
 
-    def note(state: None, event: sys.Event) -> None:
+    def note(state: None, event: trio_genserver.sys.Event) -> None:
         if event.kind in ("crashed", "stopped"):
             seen.append((event.kind, repr(event.detail)))
 
     async with open_supervisor([child_spec(Counter)]) as supervisor:
         counter: ServerRef[Any] = supervisor.child("Counter")
-        await sys.install(counter, note, None)
+        await trio_genserver.sys.install(counter, note, None)
         with pytest.raises(ServerCrashed):
             await counter.call(Counter.crash())
         await wait_all_tasks_blocked()
@@ -544,20 +546,20 @@ async def test_a_debug_function_ends_itself_or_is_removed_when_it_raises(  # OTP
 ) -> None:
     calls: list[str] = []
 
-    def once(state: None, event: sys.Event) -> Any:
+    def once(state: None, event: trio_genserver.sys.Event) -> Any:
         calls.append("once")
-        return sys.DONE
+        return trio_genserver.sys.DONE
 
-    def broken(state: None, event: sys.Event) -> None:
+    def broken(state: None, event: trio_genserver.sys.Event) -> None:
         calls.append("broken")
         raise LookupError("in the debug function")
 
     async with open_server(Counter) as counter:
-        await sys.install(counter, once, None)
-        await sys.install(counter, broken, None)
+        await trio_genserver.sys.install(counter, once, None)
+        await trio_genserver.sys.install(counter, broken, None)
         assert await counter.call(Counter.increment()) == 1
         assert await counter.call(Counter.increment()) == 2
-        assert not await sys.remove(counter, once)
+        assert not await trio_genserver.sys.remove(counter, once)
     assert calls == ["once", "broken"]
     assert "the debug function" in caplog.text
 
@@ -565,22 +567,22 @@ async def test_a_debug_function_ends_itself_or_is_removed_when_it_raises(  # OTP
 async def test_a_server_that_nobody_looks_at_any_more_is_as_before() -> None:  # OTP 64
     async with open_server(Counter) as counter:
         hooks = counter._process.hooks
-        await sys.start_statistics(counter)
-        await sys.start_log(counter)
+        await trio_genserver.sys.start_statistics(counter)
+        await trio_genserver.sys.start_log(counter)
         assert counter._process.hooks.messages
-        await sys.stop_statistics(counter)
+        await trio_genserver.sys.stop_statistics(counter)
         assert counter._process.hooks.messages
-        await sys.stop_log(counter)
+        await trio_genserver.sys.stop_log(counter)
         assert counter._process.hooks is hooks
         assert not hooks.messages
 
 
 async def test_looking_at_one_server_leaves_others_alone() -> None:  # OTP 66
     async with open_server(Counter) as counter, open_server(Counter) as other:
-        await sys.start_log(counter)
+        await trio_genserver.sys.start_log(counter)
         assert not other._process.hooks.messages
         await other.call(Counter.increment())
-        assert await sys.log(counter) == []
+        assert await trio_genserver.sys.log(counter) == []
 
 
 async def test_it_serves_for_every_kind_of_server() -> None:  # OTP 67
@@ -591,11 +593,11 @@ async def test_it_serves_for_every_kind_of_server() -> None:  # OTP 67
     ):
         own: ServerRef[Counter] = await nursery.start(run_server, Counter, 4)
         for ref in (agent, supervisor, own):
-            await sys.suspend(ref)
-            assert (await sys.get_status(ref)).status == "suspended"
-            await sys.resume(ref)
-            assert await sys.get_state(ref)
-        await sys.terminate(own)
+            await trio_genserver.sys.suspend(ref)
+            assert (await trio_genserver.sys.get_status(ref)).status == "suspended"
+            await trio_genserver.sys.resume(ref)
+            assert await trio_genserver.sys.get_state(ref)
+        await trio_genserver.sys.terminate(own)
 
 
 async def test_what_was_to_be_continued_with_comes_before_anyone_sees_the_state() -> None:
@@ -617,10 +619,10 @@ async def test_what_was_to_be_continued_with_comes_before_anyone_sees_the_state(
             self.continue_with("load")
 
     async with open_server(Loading) as server, trio.open_nursery() as nursery:
-        assert await sys.get_state(server) == {"rows": ["a"]}
+        assert await trio_genserver.sys.get_state(server) == {"rows": ["a"]}
         nursery.start_soon(server.call, Loading.reload())
         await trio.lowlevel.checkpoint()
-        assert await sys.get_state(server) == {"rows": ["a"]}
+        assert await trio_genserver.sys.get_state(server) == {"rows": ["a"]}
 
 
 async def test_a_supervisor_that_is_suspended_between_two_restarts_restarts_no_more(
@@ -648,11 +650,11 @@ async def test_a_supervisor_that_is_suspended_between_two_restarts_restarts_no_m
         for name in "ab":
             await supervisor.child(name).cast(Slow.fail())
         await wait_all_tasks_blocked()
-        nursery.start_soon(sys.suspend, supervisor)
+        nursery.start_soon(trio_genserver.sys.suspend, supervisor)
         await wait_all_tasks_blocked()
         may_start.set()
         await wait_all_tasks_blocked()
         assert starts == ["a", "b", "a"]
-        await sys.resume(supervisor)
+        await trio_genserver.sys.resume(supervisor)
         await wait_all_tasks_blocked()
         assert starts == ["a", "b", "a", "b"]

@@ -6,6 +6,7 @@ from typing import assert_type
 
 import trio
 
+import trio_genserver
 from trio_genserver import (
     Call,
     CallOrCast,
@@ -21,7 +22,6 @@ from trio_genserver import (
     handle_cast,
     open_server,
     start_server,
-    sys,
     wait_all,
 )
 from trio_genserver.pools import KeyedPool
@@ -118,9 +118,9 @@ async def requests_keep_the_type(counter: ServerRef[Counter]) -> None:
 
 
 async def sys_answers_with_values_of_its_own(counter: ServerRef[Counter]) -> None:
-    assert_type(await sys.get_status(counter), sys.Status)
-    assert_type(await sys.statistics(counter), sys.Statistics)
-    assert_type(await sys.install(counter, lambda count, event: count + 1, 0), bool)
+    assert_type(await trio_genserver.sys.get_status(counter), trio_genserver.sys.Status)
+    assert_type(await trio_genserver.sys.statistics(counter), trio_genserver.sys.Statistics)
+    assert_type(await trio_genserver.sys.install(counter, lambda count, event: count + 1, 0), bool)
 
 
 async def starting_knows_the_class(nursery: trio.Nursery) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import trio
 
+import trio_genserver
 from trio_genserver import (
     ServerCrashed,
     ServerRef,
@@ -14,7 +15,6 @@ from trio_genserver import (
     open_supervisor,
     run_server,
     start_server,
-    sys,
 )
 
 from .servers import (
@@ -109,7 +109,7 @@ async def stop_who_is_not_there(sent: Any) -> None:
 @way
 async def terminate_by_sys(sent: Any) -> None:
     async with open_supervisor([child_spec(FailsInTerminate).replace(restart="temporary")]) as supervisor:
-        await sys.terminate(supervisor.child("FailsInTerminate", FailsInTerminate), "now")
+        await trio_genserver.sys.terminate(supervisor.child("FailsInTerminate", FailsInTerminate), "now")
 
 
 @way
@@ -118,7 +118,7 @@ async def replace_a_state_by_sys(sent: Any) -> None:
         raise Broken("changed")
 
     async with open_server(Desk) as desk:
-        await sys.replace_state(desk, change)
+        await trio_genserver.sys.replace_state(desk, change)
 
 
 @way

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trio_genserver import (
-    ServerRef,
-    child_spec,
-    open_supervisor,
-    sys,
-)
+import trio_genserver
+from trio_genserver import ServerRef, child_spec, open_supervisor
 
 from .servers import (
     Desk,
@@ -19,7 +15,7 @@ from .servers import (
 
 
 async def fill(desk: ServerRef[Small]) -> None:
-    await sys.suspend(desk)
+    await trio_genserver.sys.suspend(desk)
     desk.cast_nowait(Desk.go_on(None))
 
 
@@ -67,7 +63,7 @@ async def call_to_a_full_mailbox(sent: Any) -> None:
 async def call_that_is_dropped_for_a_newer_one(sent: Any) -> None:
     async with open_supervisor([child_spec(Small).replace(overflow="drop_oldest")]) as supervisor:
         desk = supervisor.child("Small", Small)
-        await sys.suspend(desk)
+        await trio_genserver.sys.suspend(desk)
         request = desk.send_request(Desk.refuse(sent))
         desk.cast_nowait(Desk.go_on(None))
         await request.wait()
