@@ -1,4 +1,4 @@
-"""What libraries declare (`sim._run.libraries`): steps that touch the same declared object do not commute.
+"""Objects that libraries declare (`sim._run.libraries`): steps that touch the same one do not commute.
 
 Each look at an attribute of a declared class is noted. Noting calls of methods instead would forget whatever
 is reached in another way: through a base class or a subclass, a coroutine that runs later than it is made, a
@@ -86,7 +86,7 @@ class _Looking:
 def _watching(
     recorder: Recorder, shared: SharedClass, of: Callable[[Any], object], looking: _Looking
 ) -> Iterable[Wrapper]:
-    """Note each look at an attribute, and each change of one, as an access of what stands for its object."""
+    """Note each look at an attribute, and each change of one, as an access of its object's stand-in."""
     owner: Any = shared.owner
     get, put = owner.__getattribute__, owner.__setattr__
     kind, fixed, cells = shared.kind, shared.fixed, shared.cells
@@ -133,7 +133,7 @@ def _class_of(instance: object) -> type[object]:
 
 
 def _no_state(cls: type[object]) -> set[str]:
-    """What an attribute look-up finds in the class and not in the instance: methods, properties, dunders."""
+    """Names that are found in the class and not in the instance: methods, properties, dunders."""
     names: set[str] = {"__class__", "__orig_class__", "__weakref__"}
     for base in mro_of(cls):
         for name, value in members_of(base).items():

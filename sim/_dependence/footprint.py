@@ -20,7 +20,7 @@ from sim._run.step import Access, ObjectId, Operation, TaskId
 
 T = TypeVar("T")
 
-# Who makes what there is before a program is imported or begun; no task is called so.
+# The creator of everything that exists before a program is imported or starts; no task has this name.
 _OLDER: Final[TaskId] = (-2,)
 _KERNEL: Final[TaskId] = (-3,)
 
@@ -74,9 +74,9 @@ class Recorder:
         self._older: _Objects = {}
         # How many older objects there were, those included that are gone.
         self._older_count = 0
-        # What of an object is changed and looked at apart from the rest of it.
+        # A part of an object that is changed and looked at independently of the rest.
         self._parts: dict[tuple[ObjectId, str], _Accesses] = {}
-        # What each task has made, and the names of what it has made in any execution.
+        # For each task, the objects that it has made, and their names in any execution.
         self._makers: dict[Any, _Maker] = {}
         self._names: dict[TaskId, list[tuple[str, _Accesses]]] = {}
         self._task_accesses: dict[TaskId, _Accesses] = {}
@@ -102,7 +102,7 @@ class Recorder:
             tasks: the identity of each task; the kernel adds to it.
         """
         self._recording = True
-        # What is made before the first step is the kernel's, whoever made the last step of the execution
+        # Objects made before the first step are the kernel's, whoever made the last step of the execution
         # before: one that was abandoned does not end with the root.
         self.task = None
         self._tasks = tasks
@@ -135,7 +135,7 @@ class Recorder:
             self._touch_owner(identity)
 
     def end_step(self) -> tuple[Access, ...]:
-        """What the step has touched, each access once, in the order of first use."""
+        """The accesses of the step, each once, in the order of first use."""
         self.noting = False
         return tuple(self._accesses.values())
 
@@ -169,7 +169,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def aside(self) -> Generator[Callable[[], Collection[Access]]]:
-        """What is done in the block is no part of the current step, and done by no task.
+        """Accesses in the block belong to no step and to no task.
 
         Yields:
             a function that gives what the block has touched so far, also if the step itself is not noted.
@@ -281,7 +281,7 @@ class Recorder:
             self.waiting[self.task] = waited_for, kind, leaving
 
     def stops_waiting(self, task: Any) -> None:
-        """The current step takes a task out of what it waits in, because it is cancelled."""
+        """The current step removes a cancelled task from the object in which it waits."""
         entry = self.waiting.pop(task, None)
         if entry is not None:
             waited_for, kind, leaving = entry
@@ -329,7 +329,7 @@ class _Alive(weakref.ref[Any]):
         return super().__new__(cls, named, _forget)
 
     def __init__(self, named: Any, address: int, objects: _Objects) -> None:
-        # What a reference is to is settled in __new__.
+        # The target of a reference is set in __new__.
         del named
         self._address = address
         self._objects = objects
@@ -349,7 +349,7 @@ class _Maker:
 
     Args:
         task: its identity.
-        names: kind and accesses of what it has made in any execution; added to.
+        names: kind and accesses of the objects that it has made in any execution; added to.
     """
 
     __slots__ = ("_count", "_names", "_task")
@@ -379,7 +379,8 @@ _Objects: TypeAlias = dict[int, tuple[object, _Accesses]]
 """By address, something that keeps the entry for as long as the object is there, and its accesses."""
 
 Leaving: TypeAlias = tuple[Operation, str]
-"""What is done to a part of an object, or to the object if the part is empty, by who stops waiting in it."""
+"""The access of a part of an object, or of the object if the part is empty, by a task that stops waiting in
+it."""
 
 
 def _accesses(name: ObjectId) -> _Accesses:

@@ -8,11 +8,12 @@ open still. So what finds it closed may come before the step that joins it or af
 
 A task is born cancelled or not, depending on the scopes around the nursery: starting reads them.
 
-What is raised in a nursery is seen in the order in which it came, and so is a part of the nursery that is
-written. Cancellations are all alike: one that comes alone updates that part. What a nested nursery makes of
-them, a group, does not commute with those, but with its like.
+The exceptions of a nursery are seen in the order in which they came, and so is a part of the nursery that is
+written. Cancellations are all alike: one that comes alone updates that part. A nested nursery turns them into
+a group, which does not commute with them, but with other groups.
 
-What only a task's own steps change, its nurseries and its coroutine, others look at as at the task itself.
+Only a task's own steps change its nurseries and its coroutine, so looking at these counts as looking at the
+task.
 """
 
 from __future__ import annotations

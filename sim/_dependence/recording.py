@@ -1,12 +1,11 @@
-"""What commutes on Trio's own objects, a file for each kind of object.
+"""Which operations commute on Trio's own objects, a file for each kind of object.
 
 Each module wraps the few methods of its classes that look at or change state which tasks share, so
 that the step in which they are called has the access in its footprint. Wrapping lasts as long as
 an exploration whose strategy wants footprints.
 
-What needs no wrapper, because the kernel tells it anyway: that a step created a task, that it made
-one runnable, and that the clock moved, which happens only when nothing is runnable and so is
-ordered with everything.
+Some accesses need no wrapper, because the kernel reports them anyway: a step created a task, a step made one
+runnable, and the clock moved, which happens only when nothing is runnable and so is ordered with everything.
 """
 
 from __future__ import annotations

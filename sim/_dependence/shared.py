@@ -1,8 +1,8 @@
 """A cell that several tasks may share, and that the simulator sees.
 
 Everything else is taken to be private to its task. Reading and writing a cell is synchronous and
-no step of its own: it belongs to the step that the task is making, like any access of an object.
-What makes a race is an ``await`` between a read and a write.
+no step of its own: it belongs to the step that the task is making, like any access of an object. A race needs
+an ``await`` between a read and a write.
 """
 
 from __future__ import annotations

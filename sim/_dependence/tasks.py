@@ -67,7 +67,7 @@ def _walked(recorder: Recorder) -> Wrapper:
     def walked(self: Any) -> Iterator[tuple[FrameType, int]]:
         recorder.looked_at(self)
         for frame, line in walk(self):
-            # What wraps Trio's functions is not there under other strategies.
+            # Other strategies do not wrap Trio's functions.
             if not frame.f_globals.get("__name__", "").startswith("sim._dependence."):
                 yield frame, line
                 recorder.looked_at(self)

@@ -1,4 +1,4 @@
-"""What `trio.testing` shares between tasks: streams in memory, and the sequencer; and the unbounded queue.
+"""Objects of `trio.testing` that tasks share: memory streams, the sequencer, and the unbounded queue.
 
 All of it counts as written whenever it is used, a stream also where its methods go on after a wait and
 look again whether it was closed meanwhile. A stream is used by one task at each end, so there is little to

@@ -1,8 +1,8 @@
 """Threads: what one sees of the task that waits for it.
 
-Its function is a step of a task of the simulation, as any other. What the thread and its waiting task
-share, a cancellation of the wait writes (`sim._dependence.cancellation`); the callback that brings
-the result reads it, and so does `trio.from_thread.check_cancelled`, which is seen here.
+Its function is a step of a task of the simulation, as any other. A cancellation of the wait writes the object
+that the thread and its waiting task share (`sim._dependence.cancellation`); the callback that brings the
+result reads it, and so does `trio.from_thread.check_cancelled`, which is seen here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sim._dependence.wrap import Wrapper
 from sim._run.step import Operation
 from sim._trio import THREAD_REGISTER, ParentTaskData
 
-#: The kind of what `task_register` finds, in footprints.
+#: The kind, in footprints, of the object that `task_register` finds.
 THREAD: Final = "thread"
 
 
@@ -33,8 +33,8 @@ def wrappers(recorder: Recorder) -> Iterable[Wrapper]:
 
 
 def task_register(fn: Any) -> object | None:
-    """What a thread of `trio.to_thread` and the task that waits for it share: where Trio keeps who is to be
-    given the result, unless that has been cancelled.
+    """The object that a thread of `trio.to_thread` shares with the task that waits for it: Trio keeps there
+    which task gets the result, unless that has been cancelled.
 
     Args:
         fn: what the thread calls, or what aborts the wait; None comes back if it is anything else.

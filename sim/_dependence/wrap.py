@@ -57,7 +57,7 @@ def reading(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
 
 
 def looking(recorder: Recorder, owner: Any, name: str, kind: str) -> Wrapper:
-    """Note each look at an attribute that is a slot as a read. Who changes it notes that for himself."""
+    """Note each look at an attribute that is a slot as a read. Changes are noted elsewhere."""
     slot = getattr(owner, name)
 
     def read(self: Any) -> Any:

@@ -1,1 +1,2 @@
-"""Run after run of one scenario: `explore`, the loop it ends in, and what comes of a failing run."""
+"""Explorations: `explore`, its loop over the runs of a scenario, and the repetition and shrinking of failing
+runs."""

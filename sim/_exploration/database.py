@@ -76,7 +76,7 @@ class FailureDatabase:
             self._changed.add(scenario)
 
     def remove(self, scenario: str, token: str) -> None:
-        """Forget a run that does not fail any more."""
+        """Forget a run that no longer fails."""
         tokens = self._tokens.get(scenario, [])
         if token in tokens:
             tokens.remove(token)
@@ -87,7 +87,8 @@ class FailureDatabase:
     def save(self) -> None:
         """Write the file; it is whole at any time, also for another process that reads it.
 
-        What other processes have written of other scenarios meanwhile stays: several may be testing at once.
+        Keep what other processes have written about other scenarios meanwhile: several may be testing at
+        once.
         """
         if not self._changed:
             return

@@ -1,4 +1,4 @@
-"""What is explored, and what has come of it so far: in this process, in others, and in runs of before."""
+"""An exploration and its findings so far: of this process, of others, and of earlier runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Options:
     strategy: str
     """The name of the strategy."""
     seed: int = 0
-    """What the strategy was seeded with."""
+    """The seed of the strategy."""
     max_steps: int
     max_depth: int | None = None
     max_executions: int = 1
@@ -66,7 +66,7 @@ def module_of(scenario: Scenario) -> str:
 
 
 class Exploration:
-    """One scenario under one strategy. Whoever makes runs of it adds what comes of them.
+    """One scenario under one strategy. The code that makes its runs adds their results.
 
     Args:
         scenario: what is run.
@@ -77,7 +77,7 @@ class Exploration:
     Attributes:
         executions, abandoned, steps, failures, seconds: as in `Result`, of its own runs.
         never, diverged, fair_only: as in `Result`.
-        begun: whether any was to be made.
+        begun: whether any run was requested.
         covered: what was covered, if the strategy does not know, for others have made the runs.
         exhausted: it has come to its end, and no further run was left to be made.
         unnamed: if the fault plan names tasks, and there was none of these: the names that there were.
@@ -113,7 +113,7 @@ class Exploration:
         return len(self.failures) >= self.options.max_failures
 
     def token(self, log: ChoiceLog) -> str:
-        """What replays the run of these choices."""
+        """The call that replays the run of these choices."""
         faults = self.options.faults
         return log.token("" if faults is None else faults.code)
 
@@ -133,7 +133,7 @@ class Exploration:
         self.failures.append(Failure(error, raised, token, name, tuple(steps), choices, tuple(logged)))
 
     def result(self) -> Result:
-        """What has come of it.
+        """The result.
 
         Raises:
             WrongUse: no task has a name that the fault plan names, so that nothing was tried.
@@ -142,7 +142,7 @@ class Exploration:
         if not self.interrupted:
             self._check_names()
         complete = self.exhausted and self.strategy.exhaustive
-        # What was gone through was then not one program.
+        # Then the executions were not those of one program.
         dependent = any(isinstance(failure.error, Nondeterminism) for failure in self.failures)
         runs = (*self.before, self)
         result = Result(
@@ -167,8 +167,8 @@ class Exploration:
         return result
 
     def _coverage(self, complete: bool) -> str:
-        """What the strategy has covered, within which bounds if it has gone through all that is within, and
-        what it does not say."""
+        """The coverage of the strategy, with its bounds if everything within them was explored, and with its
+        reservations."""
         if not self.begun:
             return "failing runs of before"
         coverage, faults = self.covered or self.strategy.coverage, self.options.faults

@@ -78,8 +78,8 @@ def explore(
         schedules: how many schedules a sweep is of, with the seeds from ``seed`` on; 5 unless given.
         jobs: how many processes share the executions. More than one is for the strategies random,
             pct and pos; each has a seed of its own, so the runs are others than with one.
-        database: a file in which failing runs are kept. Those known of this scenario are tried
-            first, and those that do not fail any more are forgotten.
+        database: a file in which failing runs are kept. Those known of this scenario are tried first, and
+            those that no longer fail are forgotten.
         progress: called now and then with the number of executions so far.
         self_check: make every run twice more, and report the first step in which they differ as
             `Nondeterminism`. (With a run that fails, this is always done.)
@@ -87,8 +87,8 @@ def explore(
             otherwise let a single exception through as it is, instead of in a group. Trio warns of that.
 
     Raises:
-        WrongUse: an argument makes no sense (`WrongType`: is of a wrong type), no task has a name that the
-            fault plan names, or a Trio run is already under way in this thread.
+        WrongUse: an argument is invalid (`WrongType`: of a wrong type), no task has a name that the fault
+            plan names, or a Trio run is already under way in this thread.
         UnsupportedTrio: the installed Trio is not one that can be controlled.
         Interrupted: Ctrl-C has ended it; the exception, a `KeyboardInterrupt`, has what was found.
     """
@@ -229,7 +229,7 @@ def replay(
         max_steps, strict_exception_groups: as for `explore`.
 
     Returns:
-        A result of one execution. It has no failure if the run does not fail any more.
+        A result of one execution. It has no failure if the run no longer fails.
 
     Raises:
         InvalidToken: the token cannot be read.

@@ -18,7 +18,7 @@ def run_in_jobs(exploration: Exploration) -> None:
     """Run an exploration of a sampling strategy to its end.
 
     Args:
-        exploration: its options say in how many processes; what it comes to is added to it.
+        exploration: its options say in how many processes; the results are added to it.
     """
     scenario, options = exploration.scenario, exploration.options
 
@@ -47,7 +47,7 @@ def run_in_jobs(exploration: Exploration) -> None:
 
 
 def _share_of(part: Exploration) -> Share:
-    """What one process tells of what it has found."""
+    """The findings of one process, as it reports them."""
     return Share(
         part.executions,
         part.steps,

@@ -1,9 +1,8 @@
 """Several processes for one exploration.
 
-Each takes its share of the executions, with a seed of its own, so this is for strategies that sample.
-What comes back from a process are counts and tokens, which are all it takes: the parent makes each
-failing run again itself. The processes are forked, for a scenario may be a closure that no other
-process could import.
+Each takes its share of the executions, with a seed of its own, so this is for strategies that sample. A
+process returns counts and tokens, which are enough: the parent repeats each failing run itself. The processes
+are forked, for a scenario may be a closure that no other process could import.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _GRACE: Final = 3.0
 
 @dataclass(frozen=True)
 class Share:
-    """What one process has found."""
+    """The findings of one process."""
 
     executions: int
     steps: int
@@ -86,7 +85,7 @@ class Differing(NamedTuple):
 
 
 def held_here(said: str) -> StateOutlivesRun:
-    """What there is to say of a run that failed in a process after others, and holds where none was made.
+    """The report of a run that failed in a process after other runs, and holds in a fresh one.
 
     Args:
         said: what it failed with there.
@@ -110,8 +109,8 @@ def run_jobs(work: Work, jobs: int, max_executions: int, seed: int) -> tuple[lis
         seed: of the exploration.
 
     Returns:
-        what they have found, and whether Ctrl-C has ended it. Then it lacks what is found by those that
-        are still busy with one and the same run seconds later.
+        what they have found, and whether Ctrl-C has ended it. Then the findings of processes that are still
+        busy with the same run seconds later are missing.
 
     Raises:
         WrongUse: this system cannot fork.

@@ -1,13 +1,13 @@
-"""What a program keeps beyond a run: its globals, class attributes and closures, to be compared.
+"""Program state that outlives a run: globals, class attributes and closures, for comparison.
 
 A run is a function of its choices only if it builds all of its own state. When two runs of the same choices
-differ, the names of what has changed between them are the first thing that a reader asks for. It is a help
+differ, a reader first asks which state has changed between them. It is a help
 and no proof: only plain values and the sizes of containers are looked at, a few levels deep.
 
 No code of the program is called, and what cannot be looked at is left out.
 """
 
-# What a program holds may be anything, and is untyped here.
+# A program may hold anything, so values are untyped here.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def state_of(scenario: Callable[..., object]) -> State:
 
 
 def changes(before: State, after: State) -> tuple[str, ...]:
-    """What differs between two states, as ``name: once -> now``."""
+    """The differences between two states, as ``name: once -> now``."""
     return tuple(
         f"{name}: {before.get(name, 'not there')} -> {after.get(name, 'not there')}"
         for name in sorted({*before, *after})
@@ -108,7 +108,7 @@ def _modules(scenario: Any) -> set[str]:
 
 
 def _closure(function: Any, seen: set[int]) -> Iterator[tuple[str, object]]:
-    """What a function, and functions that it refers to, have taken from around them."""
+    """The closures of a function and of the functions that it refers to."""
     function = attributes_of(function).get("__wrapped__", function)
     if is_a(function, types.MethodType):
         function = function.__func__
@@ -129,7 +129,7 @@ def _closure(function: Any, seen: set[int]) -> Iterator[tuple[str, object]]:
 
 
 def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function keeps as the defaults of its arguments."""
+    """The default arguments of a function."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     defaults = zip(reversed(names), reversed(function.__defaults__ or ()), strict=False)

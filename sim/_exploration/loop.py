@@ -27,7 +27,7 @@ class Loop:
     """Makes the runs of an exploration.
 
     Args:
-        exploration: what comes of them is added to it.
+        exploration: their results are added to it.
         kernel: makes them.
         stopped: asked now and then; once it says so, no further run begins.
     """
@@ -56,7 +56,7 @@ class Loop:
                 try:
                     self._loop()
                 except RepetitionDiverged as diverged:
-                    # What was found before stands.
+                    # Earlier findings stand.
                     exploration.diverged = diverged
                 else:
                     if options.compare and faults is not None and faults.picks and not faults.named:
@@ -168,7 +168,7 @@ class Loop:
         return real_seconds() >= self._exploration.options.until
 
     def _compare(self) -> None:
-        """See that the first run is still what it was, and if all runs were to be made, others too."""
+        """Check that the first run is still the same, and others too if the exploration is complete."""
         exploration = self._exploration
         all_made = exploration.exhausted and exploration.strategy.exhaustive
         if exploration.failures:

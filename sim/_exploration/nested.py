@@ -18,7 +18,7 @@ def run_nested(exploration: Exploration, stopped: Callable[[], bool] | None = No
     """Run an exploration to its end.
 
     Args:
-        exploration: what it comes to is added to it.
+        exploration: the result is added to it.
         stopped: see `Loop`.
 
     Raises:

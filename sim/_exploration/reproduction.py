@@ -17,8 +17,8 @@ from sim.strategies._replay import Prefix, Repetition
 
 # Steps that runs may take to make a failure plainer: about a second.
 _SHRINKING_STEPS: Final = 200_000
-# The same of a run without an end: each that fails like it has no end either, and whoever repeats himself is
-# looked at in each step.
+# The same of a run without an end: each that fails in the same way has no end either, and repetition is
+# checked in each step.
 _SHRINKING_STEPS_WITHOUT_END: Final = 50_000
 
 # How much longer than the failing run one may get that is tried in its place.
@@ -167,7 +167,7 @@ class Reproduction:
             ends[id(made)] = end
             return made, strategy.preemptions
 
-        # What is plainer need not be shorter; but it may also be a run without an end.
+        # A plainer run need not be shorter; but it may also have no end.
         with self._kernel.limited(_LONGER * ended.steps + _LONGER_STILL):
             original = Prefix(log.indices)
             steps = self._kernel.execute(self._scenario, original).steps
@@ -226,7 +226,7 @@ class _Run(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """What came of repeating a run.
+    """The result of repeating a run.
 
     Attributes:
         trace: the steps of a repetition.

@@ -1,4 +1,4 @@
-"""What an exploration has found: the values that `explore` and `replay` return."""
+"""The result of an exploration: the values that `explore` and `replay` return."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Result:
-    """What an exploration has found.
+    """The result of an exploration.
 
     Attributes:
         scenario: the name of the scenario.

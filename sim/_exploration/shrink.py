@@ -1,11 +1,11 @@
 """Make a failing run plainer: fewer preemptions, fewer choices, and so a shorter token.
 
 A run is a sequence of choices in which 0 is always the quiet alternative, so what is plain is easy
-to say: the fewest preemptions first, then the fewest choices that are not 0, then the shortest run.
-The search replaces blocks of choices by zeros, large ones first, down to single ones, and then tries
-to leave out or lower each that is left (delta debugging: Zeller, Hildebrandt, TSE 2002). What runs is
-a candidate as it turns out, not as it was made up: after a change, later choices may have other
-numbers of alternatives. A candidate is kept if it is plainer and fails in the same way.
+to say: the fewest preemptions first, then the fewest choices that are not 0, then the shortest run. The
+search replaces blocks of choices by zeros, large ones first, down to single ones, and then tries to leave out
+or lower each that is left (delta debugging: Zeller, Hildebrandt, TSE 2002). A candidate is judged as it ran,
+not as it was made up: after a change, later choices may have other numbers of alternatives. A candidate is
+kept if it is plainer and fails in the same way.
 
 That ends in a local minimum. `explore` therefore also looks, for a while, through the schedules with
 fewer preemptions than that, the fewest first, for one that fails in the same way.
@@ -70,8 +70,8 @@ class _Shrinker:
         return improved
 
     def _delete_each(self) -> bool:
-        # What follows moves up by one: right where a choice has gone that a plainer run does not
-        # have, and zeros would leave all later ones out of step.
+        # The following choices move up by one: a plainer run may lack a choice, and zeros would then leave
+        # all later ones out of step.
         for place in range(len(_significant(self._best.indices))):
             indices = self._best.indices
             if self._try([*indices[:place], *indices[place + 1 :]]):

@@ -1,4 +1,4 @@
-"""What takes the place of Trio's loop.
+"""The kernel, which takes the place of Trio's loop.
 
 `takeover` puts ours in its place and gives it back; `execution` executes a scenario: in `outer_nurseries`,
 stepped by `scheduler`, struck by `faults`, judged by `findings`, and brought to its end by `ending`.

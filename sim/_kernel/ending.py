@@ -157,7 +157,7 @@ class End:
             )
         if self._exiting:
             executors_go_on()
-        # What is called between two executions comes from the finalizers of what the last one has left.
+        # Calls between two executions come from the finalizers of objects that the last one left.
         self.callbacks.done = True
         if runner.tasks:
             close_by_force(runner, self._scheduler, self._findings)

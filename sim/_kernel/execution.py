@@ -8,9 +8,9 @@ Why not one `trio.run` an execution: it costs more than the execution. And why n
 hands out one task at a time to Trio's loop: three quarters of the time goes into its batches, its
 generator frame and its look at epoll between any two steps.
 
-What an execution could leave behind for the next is replaced before each: run queue, tasks,
-deadlines, run-local variables, instruments, callback queue, token. `sim._trio` holds the
-list of all that is relied on.
+Everything that an execution could leave behind for the next is replaced before each: run queue, tasks,
+deadlines, run-local variables, instruments, callback queue, token. `sim._trio` holds the list of all that is
+relied on.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Kernel:
 
     @property
     def invariants(self) -> Invariants:
-        """What scenarios have promised."""
+        """The promises of scenarios."""
         return self._scheduler.invariants
 
     @property
@@ -236,7 +236,7 @@ class Kernel:
                 return
 
     def _without_end(self, trace: Trace | None) -> StepBudgetExceeded:
-        """What is said of a run that was given up: more, if it was traced."""
+        """The report of an abandoned run; it says more if the run was traced."""
         scheduler = self._scheduler
         busiest: str = max(self._runner.tasks, key=lambda task: task._schedule_points).name
         if trace is None or scheduler.watch is None:

@@ -49,7 +49,7 @@ LONGEST_PAUSE: Final = 3_600.0
 
 
 class Fairness:
-    """Who stands back in an execution.
+    """Which tasks stand back in an execution.
 
     Attributes:
         spinning: whose last step was a repetition, since the last round was over.
@@ -153,7 +153,7 @@ class Fairness:
         return pause
 
     def release(self, runq: list[Any]) -> None:
-        """Nobody stands back any more."""
+        """No task stands back."""
         runq.extend(self.aside)
         self.aside.clear()
         self.spinning.clear()

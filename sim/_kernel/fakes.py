@@ -1,4 +1,4 @@
-"""What a task of the scenario finds where Trio's own run would have its surroundings.
+"""Stand-ins for the surroundings of a task in a Trio run.
 
 Trio's runner has a nursery above the main task, one for system tasks, a queue for callbacks from
 other threads, an I/O manager. Each is replaced here by the smallest thing that answers the same
@@ -43,7 +43,7 @@ class OuterNursery:
     ) -> None:
         self._spawn = spawn
         self._in_order = in_order
-        # What is shown in place of no tasks at all.
+        # Shown in place of an empty list of tasks.
         self._instead = instead
         self._cancel_status = cancel_status
         self._finished = finished
@@ -168,7 +168,7 @@ class CallbackQueue:
 
 @dataclass(frozen=True)
 class NoInputStatistics:
-    """What `trio.lowlevel.current_statistics` says of I/O; under Trio's loop it depends on the system."""
+    """The I/O part of `trio.lowlevel.current_statistics`; under Trio's loop it depends on the system."""
 
     tasks_waiting_read: int = 0
     tasks_waiting_write: int = 0

@@ -74,7 +74,7 @@ class FaultInjector:
         self._servers: dict[TaskId, tuple[Any, SharedClass]] = {}
         # The scopes that we have put around tasks, in the order in which these came into being.
         self._around: dict[Any, Any] = {}
-        # What could be struck after the last step.
+        # The tasks and scopes that a fault could strike after the last step.
         self._exposed_last: tuple[object, ...] = ()
         self.left = 0
         self.struck = False
@@ -91,7 +91,7 @@ class FaultInjector:
         self._scopes.begin_execution()
 
     def stop(self) -> None:
-        """Nothing will strike any more in this execution."""
+        """Nothing else will strike in this execution."""
         self.left = 0
         self._scopes.stop()
 
@@ -211,7 +211,7 @@ class FaultInjector:
         return [strike for kind in self._plan.kinds for strike in self._strikes(kind, stepped)]
 
     def _strikes(self, kind: FaultKind, stepped: Any) -> Iterator[Strike]:
-        """What could strike now."""
+        """The faults that could strike now."""
         if kind is FaultKind.CANCEL:
             return self._cancellations_of_tasks(stepped) if self.picks else self._cancellations(stepped)
         if kind is FaultKind.EXPIRE:

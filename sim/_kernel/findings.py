@@ -1,4 +1,4 @@
-"""What is wrong with an execution: what its tasks raise, break or wait for, and which of it counts."""
+"""The findings of an execution: exceptions, broken promises and deadlocks, and which of them counts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Ended:
 
 
 class Findings:
-    """What one execution has come to so far.
+    """The findings of one execution so far.
 
     Attributes:
         first: what was found wrong from outside of the program; None if nothing was yet.
@@ -89,14 +89,14 @@ class Findings:
 
     @contextlib.contextmanager
     def closed(self) -> Generator[None]:
-        """What is found in the block comes too late to matter, but for an escape."""
+        """Findings in the block come too late to matter, except for an escape."""
         first, root = self.first, self.root
         self.first = None
         yield
         self.first, self.root = first, root
 
     def verdict(self, struck: bool) -> BaseException | None:
-        """What is wrong with the execution, if anything; the weightiest of what is.
+        """The weightiest finding of the execution, if there is one.
 
         Args:
             struck: faults have, so that what they raise is no failure of the program.

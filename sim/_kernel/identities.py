@@ -31,7 +31,7 @@ class Identities:
         self._children = {}
 
     def forget(self) -> None:
-        """Hold no task any more."""
+        """Release all tasks."""
         self.ids = {}
         self.tasks = {}
 

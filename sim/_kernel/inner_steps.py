@@ -148,7 +148,7 @@ class InnerSteps:
             return False
         recorder = self._recorder
         if recorder is not None and recorder.noting:
-            # Whatever else anybody does comes before or after.
+            # Everything else happens before or after.
             recorder.cancelled_all(scheduler.ids)
         if scheduler.steps + scheduler.inner_steps >= scheduler.max_steps:
             # A task that waits again whenever its time is up.
@@ -196,7 +196,7 @@ class InnerSteps:
         raise RunIsOver
 
     def _resume(self, thread: Any) -> None:
-        """What the scheduler does with a task, its place in the run queue kept."""
+        """As the scheduler does with a task, keeping its place in the run queue."""
         runner, scheduler = self._runner, self._scheduler
         place = runner.runq.index(thread)
         del runner.runq[place]

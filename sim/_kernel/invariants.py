@@ -10,9 +10,9 @@ Without that, partial-order reduction would skip states that a promise is about.
 
 * What a condition reads depends on what it finds (`a.is_set() and b.is_set()`), and in another order it finds
   something else. So all counts that it has read in any state of any execution. When it reads something for
-  the first time, what was concluded without is no longer true, and the search begins anew
-  (`Execution.outdated`). Once it reads nothing new any more, this is right: in a state that was left out,
-  all that it reads first has the same values as in one that was looked at, so it reads the same there.
+  the first time, what was concluded without is no longer true, and the search starts again
+  (`Execution.outdated`). Once it reads nothing new, this is right: in a state that was left out, everything
+  that it reads first has the same values as in a state that was checked, so it reads the same there.
 * A condition that has come to hold counts until the end of the run, though it is not looked at any more:
   whether it does, the order of the steps that follow may decide.
 * Time passes between steps, and what a deadline changes is looked at after the step that happens to be the
@@ -151,7 +151,7 @@ _ALWAYS, _EVENTUALLY, _SOMETIMES = "always", "eventually", "sometimes"
 
 @final
 class _Reads:
-    """What a condition reads, in any state of any execution.
+    """The objects that a condition reads, in any state of any execution.
 
     Attributes:
         accesses: that, in the order in which it was noticed.
@@ -241,7 +241,7 @@ class Invariants:
         self.outdated = False
         self.looking = False
         self._ids = ids
-        # What `sometimes` has named in any execution -> whether it was ever true.
+        # The names given to `sometimes` in any execution -> whether it was ever true.
         self._named: dict[str, bool] = {}
         # By the name of a promise, which is the same in every execution.
         self._reads: dict[ObjectId, _Reads] = {}
@@ -249,7 +249,7 @@ class Invariants:
 
     @property
     def never(self) -> tuple[str, ...]:
-        """What `sometimes` has named and was true in no execution."""
+        """The names given to `sometimes` that were true in no execution."""
         return tuple(what for what, held in self._named.items() if not held)
 
     def begin_execution(self) -> None:
@@ -259,7 +259,7 @@ class Invariants:
         _Active.invariants = self
 
     def end_execution(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self.watched.clear()
         _Active.invariants = None
 
@@ -339,7 +339,7 @@ class Invariants:
                 recorder.touched(watched, "invariant", _WRITE)
 
     def overdue(self, now: float) -> NotEventually | None:
-        """What should have held before `now`, or by the end if that is infinite, and has not."""
+        """The promises that should have held before `now`, or by the end if it is infinite, and have not."""
         for watched in self.watched:
             if (
                 watched.kind == _EVENTUALLY

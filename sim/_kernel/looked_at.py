@@ -1,4 +1,4 @@
-"""What the loops of tasks look at, and whether it changes: what a livelock waits for in vain.
+"""The variables that the loops of tasks look at, and whether they change: a livelock waits for them in vain.
 
 A loop looks at the variables that are named between its beginning and its end, and in the functions of the
 program that it calls. What these hold is noted after each of the last steps of a run. It is a help and no
@@ -8,7 +8,7 @@ deeper.
 No code of the program is called.
 """
 
-# What a program holds may be anything, and is untyped here.
+# A program may hold anything, so values are untyped here.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MISSING: Final = object()
 
 
 class Looks(NamedTuple):
-    """What loops have looked at, over some steps.
+    """The values that loops have looked at, over some steps.
 
     Attributes:
         steps: how many.
@@ -75,7 +75,7 @@ class LoopWatch:
         self._steps += 1
         for other, watched in list(self._tasks.items()):
             if watched.coro.cr_frame is None:
-                # What a task looks at that ends is no reason why the run does not.
+                # A task that ends does not keep the run going, whatever it looks at.
                 del self._tasks[other]
                 for key in [key for key in self._seen if key[0] == other]:
                     del self._seen[key]
@@ -86,7 +86,7 @@ class LoopWatch:
                 seen[1] = value
 
     def looks(self) -> Looks:
-        """What was noted."""
+        """The notes."""
         by_name: dict[str, dict[tuple[str, str, bool], list[TaskId]]] = {}
         for (task, name), (once, now, changed) in self._seen.items():
             by_name.setdefault(name, {}).setdefault((once, now, changed), []).append(task)
@@ -115,7 +115,7 @@ class LoopWatch:
                 or is_library(frame.f_code.co_filename)
             ):
                 continue
-            # What is called in a loop is so as a whole.
+            # A function called in a loop counts as a whole.
             paths = self._paths(frame.f_code, -1 if in_loop else frame.f_lasti)
             in_loop = in_loop or bool(paths)
             held = frame.f_locals
@@ -187,7 +187,7 @@ def _paths(code: CodeType, at: int) -> Iterator[_Path]:
     for instruction in instructions:
         name = instruction.argval
         if counts and instruction.opname.startswith("STORE_") and isinstance(name, str):
-            # What a ``for`` counts with tells whether it gets on.
+            # The iterator of a ``for`` tells whether the loop makes progress.
             yield (name,)
         counts = instruction.opname == "FOR_ITER"
         if instruction.opname.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME")):
@@ -246,7 +246,7 @@ def _attribute(value: object, name: str) -> Any:
 
 
 def _described(value: Any) -> str | None:
-    """What a value looks like in a few words; None if it is nothing that changes."""
+    """A value in a few words; None if it cannot change."""
     kind: Any = type(value)
     if _is_plain(value):
         return _cut(repr(value))

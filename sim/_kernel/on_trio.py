@@ -1,4 +1,4 @@
-"""What the kernel does to the inside of Trio: it cancels, crashes, and answers in place of threads."""
+"""Operations of the kernel on Trio's internals: it cancels, crashes, and answers in place of threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sim.faults import InjectedCrash
 
 
 class _Resume:
-    """What a task is sent after a checkpoint. One for all: unlike `outcome.Value` it may be
+    """The value that a task is sent after a checkpoint. One for all: unlike `outcome.Value` it may be
     unwrapped any number of times."""
 
     __slots__ = ()
@@ -76,7 +76,7 @@ def crash(task: Any) -> None:
         raise injected_crash(task)
 
     if task._abort_func is not None:
-        # As Trio delivers a KeyboardInterrupt. What cannot be aborted goes on, as it would then.
+        # As Trio delivers a KeyboardInterrupt. A call that cannot be aborted continues, as it would then.
         task._attempt_abort(raise_crash)
     else:
         # It is about to go on; what it was to be given is lost in the crash.

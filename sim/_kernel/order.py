@@ -150,7 +150,7 @@ class _OrderedFrozen(frozenset[Any]):
 
 
 class _ByArrival(dict[Any, None]):
-    """What a limiter asks of its set of borrowers."""
+    """The operations that a limiter uses on its set of borrowers."""
 
     __slots__ = ()
 

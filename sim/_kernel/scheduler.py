@@ -108,7 +108,7 @@ class Scheduler:
         self.fairness.release(self._runner.runq)
 
     def forget_tasks(self) -> None:
-        """Hold no task any more."""
+        """Release all tasks."""
         self.identities.forget()
         self.fairness.begin()
 
@@ -325,7 +325,7 @@ class Scheduler:
                     if len(runq) >= runnable:
                         made += name_new(runq, runnable - 1, task)
                     fault = faults.maybe_strike(task, outcome is not None)
-                # What this step has made runnable is at the end of the queue.
+                # The tasks that this step made runnable are at the end of the queue.
                 if len(runq) >= runnable:
                     made += name_new(runq, runnable - 1, task)
                 if again:

@@ -30,7 +30,7 @@ from sim._world.escapes import belongs_to_the_run
 
 _SCOPE: Any = trio.CancelScope
 
-# What turns a cancellation into an error that says that time is up.
+# The functions that turn a cancellation into an error saying that time is up.
 _FAILING: Final = frozenset({"fail_after", "fail_at"})
 # Modules whose frames stand between a scope and who has opened it.
 _WRAPPERS: Final = ("sim._kernel.", "sim._dependence.")
@@ -56,8 +56,8 @@ class Opening:
         nursery: it is the scope of a nursery.
         fails: it is part of a `trio.fail_after`.
         unheld: it is a timeout that the program has kept no reference to.
-        within: the async generators of context managers that had not yielded yet, and that the scope
-            spans. What they open is in nobody's hands before they do.
+        within: the async generators of context managers that had not yielded yet, and that the scope spans.
+            No task holds the objects that they open before they yield.
     """
 
     owner: Owner
@@ -99,7 +99,7 @@ class Scopes:
         self._open.clear()
 
     def stop(self) -> None:
-        """Nobody will ask any more in this execution."""
+        """Nothing else in this execution will ask."""
         self._noting = False
         self._open.clear()
 
@@ -211,7 +211,7 @@ def seen_by(task: Any) -> Iterator[Any]:
 
 
 def _passed_on(frame: FrameType) -> str | None:
-    """What a frame is that enters a scope on behalf of its caller; None if it does so for itself."""
+    """The kind of frame that enters a scope on behalf of its caller; None if it does so for itself."""
     module, name = str(frame.f_globals.get("__name__", "")), frame.f_code.co_name
     if module == "contextlib" or module.startswith(_WRAPPERS):
         return "contextlib"

@@ -81,7 +81,7 @@ class StepReports:
             spawned = self._identities.last_children(identity, made)
         woken: tuple[TaskId, ...] = ()
         first = before + can_go_on
-        # What was made inside of the step may have left the queue again.
+        # A task made inside the step may have left the queue again.
         if len(runq) > first + made - inner_tasks:
             woken = tuple(sorted(ids[other] for other in runq[first:] if ids[other] not in spawned))
             for other in woken:

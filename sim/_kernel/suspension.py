@@ -1,14 +1,14 @@
-"""How a task stands where it is suspended, as far as that is cheap to see: it tells who repeats himself.
+"""The state of a suspended task, as far as it is cheap to see: it tells which tasks repeat themselves.
 
 Two suspensions are taken for the same if the task is at the same instruction in each of its calls, and if
-what these hold is the same: plain values by their value, containers by their size, iterators by how much
-is left of them, objects by what they are and by the plain values and sizes in their attributes. What lies
-deeper is not looked at.
+what these hold is the same: plain values by their value, containers by their size, iterators by how much is
+left of them, objects by what they are and by the plain values and sizes in their attributes. Deeper values
+are not looked at.
 
 Nothing is kept alive by it, and no code of the program is called.
 """
 
-# What a program holds may be anything, and is untyped here.
+# A program may hold anything, so values are untyped here.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ class Suspensions:
         self._count = 0
 
     def forget(self) -> None:
-        """Remember no object any more."""
+        """Forget all objects."""
         self._known.clear()
 
     def state(self, calls: Sequence[Call]) -> Hashable:
-        """What the calls hold that a suspended task is in."""
+        """The values held by the calls that a suspended task is in."""
         essence = self._essence
         return tuple([essence(held) for call, _ in calls for held in _held(call)])
 
     def reach(self, calls: Sequence[Call]) -> Hashable:
-        """What can be reached from what the calls hold: another after a step that has changed any of it.
+        """The values reachable from those calls; they differ after a step that has changed any of them.
 
         Only as far as `_DEPTH` steps and `_OBJECTS` objects, and not through what is no state of the program:
         other tasks, modules, classes, the simulator.
@@ -208,7 +208,7 @@ def calls_of(task: Any) -> list[Call]:
 
 
 def _held(call: Any) -> list[Any]:
-    """What a call refers to: its variables, above all."""
+    """The objects that a call refers to, above all its variables."""
     held = gc.get_referents(call)
     for place, value in enumerate(held):
         if type(value) is FrameType:

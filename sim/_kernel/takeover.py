@@ -36,7 +36,7 @@ def taken_over(
     task = RUN_CONTEXT.task
     before = {name: getattr(runner, name) for name in _REPLACED}
     alive = runner.asyncgens.alive
-    # Whoever walks the tree of tasks from its root comes to those of the execution, and to no others.
+    # A walk of the task tree from its root reaches the tasks of the execution, and no others.
     host_nurseries = runner.init_task._child_nurseries
     runner.init_task._child_nurseries = nurseries.tree
     runner.clock = clock

@@ -1,4 +1,4 @@
-"""What a blocked task waits for, and who could end the wait: read from the call that it is in.
+"""Finds what a blocked task waits for, and which tasks could end the wait, from the call that it is in.
 
 The locals of a call into Trio say what it is about. Locks have an owner, limiters those who have borrowed,
 nurseries their tasks, a thread is a task here, and a call to a server waits for the server's task.
@@ -6,7 +6,7 @@ Semaphores, events, conditions and channels belong to nobody: whoever has a refe
 variable or in an attribute of one, could end the wait, and those are named.
 """
 
-# What a program holds may be anything, and is untyped here.
+# A program may hold anything, so values are untyped here.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def describe_waits(
     order: Callable[[Any], tuple[int, ...]],
     blocked: Mapping[Any, tuple[Sequence[tuple[FrameType, int]], ThreadLock]] | None = None,
 ) -> list[WaitingTask]:
-    """What each of the tasks that are left waits for.
+    """For each remaining task, the object that it waits for.
 
     Args:
         tasks: all of them.
@@ -124,7 +124,7 @@ class _Graph:
         return self._server(task, call) or _Wait(what)
 
     def _wait_of_thread(self, task: Any) -> _Wait:
-        """What a simulated thread has asked for."""
+        """The request of a simulated thread."""
         for frame, _ in self._frames[task]:
             wait: Any = frame.f_locals.get("self")
             if is_a(wait, LockWait):

@@ -47,7 +47,7 @@ CALLERS: Final = frozenset(
         Invariants.after_time,
     )
 )
-# Whoever is in one of these waits for a person.
+# A thread in one of these waits for a person.
 _DEBUGGERS: Final = frozenset({"bdb", "pdb", "cmd", "code", "IPython", "pydevd", "_pydevd_bundle", "debugpy"})
 # Looks after the signal without an effect, until the stack is written where it can be seen, and until the
 # process is ended.
@@ -70,7 +70,7 @@ class Console:
 
 
 class Watchdog:
-    """Ends steps that do not come to an end.
+    """Ends steps that would not end by themselves.
 
     Args:
         scheduler: makes the steps, in the thread that makes this.
@@ -155,7 +155,7 @@ class Watchdog:
         return scheduler.steps, scheduler.inner_steps
 
     def _judge(self, idle: int, now: float, began: float) -> None:
-        """What to do about a step that was under way at the last look too."""
+        """Deals with a step that was already running at the last look."""
         found = self._watch.found
         blocked = idle >= (1 if found else PATIENCE)
         overdue = now > self._watch.until and now - began > (LOOK if found else GRACE)

@@ -1,1 +1,1 @@
-"""What a run is: a function of its choices. The values that all other rooms speak in, and its errors."""
+"""A run is a function of its choices: the values that all other rooms use, and the errors of a run."""

@@ -1,4 +1,4 @@
-"""Checks of what the public functions are given, made where it is given.
+"""Checks the arguments of public functions where they are passed.
 
 A value of the wrong type that is found only deep inside an exploration reads as a fault of the program
 under test; one that happens to work (True for 1, "5" beside 5) explores something else than was asked for.

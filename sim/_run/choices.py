@@ -1,7 +1,7 @@
 """The choices of one run, and the token that names them.
 
-The log knows nothing of what a choice means: it holds, for each, the index that was picked and how
-many alternatives there were. Choices with one alternative are no choices and are not in it.
+The log does not know what a choice means: it holds, for each, the index that was picked and how many
+alternatives there were. A choice with one alternative does not count and is not in it.
 
 A token is short because it goes into commit messages and bug reports. It carries the indices up to
 the last one that is not 0 (a replay answers 0 from there on), in the shorter of two codes:

@@ -1,8 +1,8 @@
 """Choices that a scenario makes itself: which answer a peer gives, how long something takes.
 
-What a program draws from `random` is a function of one choice, a seed; so it is varied, but not gone through.
-What is drawn with `choose` is a choice of its own: `dpor` and `dfs` take every alternative, a failing run
-shows what was drawn, and shrinking looks for the first alternative that still fails.
+Draws of a program from `random` follow from one choice, a seed; so they vary, but are not enumerated. A draw
+with `choose` is a separate choice: `dpor` and `dfs` take every alternative, a failing run shows what was
+drawn, and shrinking looks for the first alternative that still fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KNOWN: Final = (list, tuple, range)
 
 
 class Active:
-    """What makes the choices of the run under way in this process, if there is one."""
+    """The source of choices of the current run in this process, if there is one."""
 
     choose: Callable[[int, Callable[[int], str]], int] | None = None
 

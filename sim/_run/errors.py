@@ -1,4 +1,4 @@
-"""What can be wrong with a run, a token or the use of the simulator: one class each.
+"""Errors of a run, of a token, or of the use of the simulator: one class each.
 
 `ScenarioFailure` and what derives from it are *findings*: they end up as the error of a failure in
 the result. The rest is raised to whoever called `explore` or `replay`.
@@ -152,7 +152,7 @@ def repetition(cycle: Cycle) -> str:
 
 
 def _seen(error: StepBudgetExceeded, watched: int) -> Iterator[str]:
-    """What was seen of the variables that loops look at."""
+    """The observed values of the variables that loops look at."""
     if not watched:
         return
     if error.unchanged:
@@ -224,8 +224,8 @@ class _Blocked(ScenarioFailure):
 class ThreadBlocked(_Blocked):
     """A thread waits for something that is outside the simulation, so that nothing will wake it.
 
-    What threads wait for with the means of `threading`, `queue` and `concurrent.futures` is simulated. A lock
-    of a file, a call into C, or a lock of before the run to which the scenario does not lead is not.
+    Waits with `threading`, `queue` and `concurrent.futures` are simulated. A file lock, a call into C, or a
+    lock made before the run that the scenario does not lead to is not.
 
     Attributes:
         name: of the thread.
@@ -264,7 +264,7 @@ class ThreadCrashed(ScenarioFailure):
 class Nondeterminism(ScenarioFailure):
     """The same choices led to two different runs, so this failure cannot be replayed.
 
-    What the program itself has raised in the first of them is the cause, and comes first in the text.
+    The exception of the program itself in the first of them is the cause, and comes first in the text.
 
     Attributes:
         step: the first step that differs, counted from 0.
@@ -340,7 +340,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def members(error: BaseException | None) -> tuple[BaseException, ...]:
-    """What is directly inside an exception group; nothing for any other error."""
+    """The exceptions directly inside a group; none for any other error."""
     if not isinstance(error, BaseExceptionGroup):
         return ()
     inside: tuple[BaseException, ...] = cast("Any", error).exceptions

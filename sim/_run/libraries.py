@@ -1,4 +1,4 @@
-"""What a library tells a simulator about itself, so that the simulator needs to know no library by name.
+"""Declarations of libraries about themselves, so that the simulator knows no library by name.
 
 Trio's objects are known here. An object that a library makes of its own (a mailbox that is a plain list, a
 server whose handlers callers run) is not, unless the library declares it: its top-level module has a function
@@ -122,7 +122,8 @@ def in_program(task: Any) -> bool:
 
 
 def carried_by(value: object) -> list[Any] | None:
-    """What an object of a library carries from one task to another; None if it is of no such library."""
+    """The values that an object of a library carries from one task to another; None if it belongs to no such
+    library."""
     kind = type(value)
     if not declares(class_module(kind).partition(".")[0]):
         return None
@@ -152,7 +153,7 @@ def no_newcomers() -> Generator[None]:
 @functools.cache
 def _import_registered() -> None:
     for entry_point in importlib.metadata.entry_points(group=GROUP):
-        # What cannot be imported cannot be used by the program either.
+        # The program cannot use a module that cannot be imported.
         with contextlib.suppress(ImportError):
             importlib.import_module(entry_point.value)
 

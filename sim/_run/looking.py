@@ -5,7 +5,7 @@ metaclass hides the names of its classes. So it is never asked. Its type is what
 attributes are what lies in its dictionary and in the slots of its classes.
 """
 
-# What a program holds may be anything, and is untyped here.
+# A program may hold anything, so values are untyped here.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _BASIC: Final[tuple[Any, ...]] = (bool, int, float, complex, str, bytes, type(No
 
 
 def is_a(value: object, classes: type | tuple[type, ...]) -> bool:
-    """What `isinstance` says, but that neither the value nor a metaclass is asked."""
+    """Like `isinstance`, without asking the value or a metaclass."""
     return derives(type(value), classes)
 
 
 def derives(kind: type, classes: type | tuple[type, ...]) -> bool:
-    """What `issubclass` says, but that no metaclass is asked."""
+    """Like `issubclass`, without asking a metaclass."""
     if type(classes) is tuple:
         return any(_derives(cls, kind) for cls in classes)
     derived: bool = _derives(classes, kind)
@@ -50,7 +50,7 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 
 def slots_of(value: object) -> dict[str, Any]:
-    """What an object has in the slots of its classes."""
+    """The values in the slots of an object's classes."""
     held: dict[str, Any] = {}
     for cls in mro_of(type(value)):
         for name, member in list(members_of(cls).items()):
@@ -63,7 +63,7 @@ def slots_of(value: object) -> dict[str, Any]:
 
 
 def members_of(cls: type) -> Mapping[str, Any]:
-    """What `vars` says of a class, whatever its metaclass has to say."""
+    """Like `vars` of a class, without asking its metaclass."""
     members: Mapping[str, Any] = _DICT.__get__(cls)
     return members
 

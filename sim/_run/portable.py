@@ -57,7 +57,7 @@ class UnpicklableError(Exception):
 
 
 class PortableError:
-    """What an exception class inherits first, to be pickled and copied field by field."""
+    """The first base of an exception class that is pickled and copied field by field."""
 
     __slots__ = ()
 

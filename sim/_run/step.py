@@ -1,4 +1,4 @@
-"""What strategies see of a run: steps, who makes them, and what they touch.
+"""The steps of a run as strategies see them: who makes them, and what they touch.
 
 Neither tasks nor objects of Trio, but *identities*, which are the same in every execution of the same
 program, so that a strategy may compare steps of different executions (sleep sets and wakeup trees do nothing
@@ -35,21 +35,20 @@ class ObjectId(NamedTuple):
 
 
 class Operation(enum.IntEnum):
-    """What an access does to its object, as far as its order with other accesses matters."""
+    """The effect of an access on its object, as far as its order with other accesses matters."""
 
     READ = 0
     """Looks, and changes nothing. Two reads commute."""
     UPDATE = 1
     """Changes the object in a way that commutes with every other update of it, and sees nothing
-    of it: a task starts in an open nursery, or leaves it. What wakes a particular task is no
-    update of that kind, for it matters which one did."""
+    of it: a task starts in an open nursery, or leaves it. An access that wakes a particular task is not such
+    an update, because it matters which one did."""
     WRITE = 2
     """Anything else. Commutes with no access of the object."""
     JOIN = 3
-    """Comes after every change of the object so far and could not have come earlier: a parent goes
-    on because all of its nursery's tasks have ended. It is ordered after them and races with none, and
-    nothing can change the object any more. A look sees the same before and after it, so it commutes with
-    reads."""
+    """Comes after every change of the object so far and could not have come earlier: a parent goes on because
+    all of its nursery's tasks have ended. It is ordered after them and races with none, and nothing can
+    change the object after it. A look sees the same before and after it, so it commutes with reads."""
 
     # Enum's own hash is a Python function.
     __hash__ = int.__hash__
@@ -66,7 +65,7 @@ CONFLICTING: Final = {
     Operation.WRITE: frozenset(Operation),
     Operation.JOIN: frozenset({Operation.UPDATE, Operation.WRITE}),
 }
-"""Of each operation, those that it does not commute with."""
+"""For each operation, those with which it does not commute."""
 
 
 def conflict(one: Access, other: Access) -> bool:

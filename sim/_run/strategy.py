@@ -1,4 +1,4 @@
-"""What a strategy is: the side that decides, of a run that is a function of its choices.
+"""The interface of a strategy, which decides the choices of a run.
 
 The kernel runs the program and asks at every point where more than one thing could happen; a
 strategy answers with the index of an alternative. It never touches a task or an object of Trio: it
@@ -20,17 +20,17 @@ from sim._run.errors import SimError
 from sim._run.step import Step, TaskId
 
 ABANDON: Final = -1
-"""What `Strategy.choose_task` returns to drop the execution here, for instance when every enabled
-task sleeps. The kernel cleans up, and counts the execution as abandoned, not as executed."""
+"""`Strategy.choose_task` returns this to abandon the execution here, for instance when every enabled task
+sleeps. The kernel cleans up, and counts the execution as abandoned, not as executed."""
 
 
 CUT: Final = -2
-"""What it returns to end the execution here, as one that held so far: it has come to a bound."""
+"""It returns this to end the execution here, as one that held so far, because it has reached a bound."""
 
 
 class ChoiceKind(enum.Enum):
-    """What a choice is about. Alternative 0 is always the quiet one: go on with the same task, no
-    fault, no delay, the first value; so the all-zero sequence is the plainest run there is."""
+    """The subject of a choice. Alternative 0 is always the quiet one: continue with the same task, no fault,
+    no delay, the first value; so the all-zero sequence is the plainest run there is."""
 
     SCHEDULE = "schedule"
     FAULT = "fault"
@@ -48,7 +48,7 @@ class Verdict(enum.Enum):
 
 
 class Execution(NamedTuple):
-    """What a strategy is told of an execution when it is over."""
+    """A finished execution, as a strategy is told of it."""
 
     verdict: Verdict
     steps: int
@@ -158,9 +158,9 @@ class Strategy(ABC):
     """Be told each step through `step_done`. Implies `wants_identities`."""
 
     script: Sequence[TaskId] = ()
-    """Who makes the first steps of the execution begun, the clock's among them. For these, neither
-    `choose_task` nor `step_done` is called, which saves gathering what a strategy knows already; for
-    choices inside them `choose` is. Only a strategy that wants identities has a script."""
+    """The tasks that make the first steps of the execution, the clock included. For these, neither
+    `choose_task` nor `step_done` is called, which saves gathering what a strategy knows already; for choices
+    inside them `choose` is. Only a strategy that wants identities has a script."""
 
     @abstractmethod
     def begin_execution(self) -> bool:
@@ -179,7 +179,7 @@ class Strategy(ABC):
         """Pick what the random sources of the program give in this execution: asked at most once in each.
 
         A strategy that goes through all choices takes seed 0 and leaves the others out: it is about
-        schedules, and thousands of seeds at each would be no end. What it is to go through is drawn with
+        schedules, and thousands of seeds at each would be no end. To have it enumerate values, draw them with
         `sim.choose`.
         """
         return self.choose(ChoiceKind.RANDOM, seeds)
@@ -212,5 +212,5 @@ class Strategy(ABC):
 
     @property
     def coverage(self) -> str:
-        """What was covered so far, for the reader: "all 3,328 traces", "sampled"."""
+        """The coverage so far, for the reader: "all 3,328 traces", "sampled"."""
         return "sampled"

@@ -1,4 +1,4 @@
-"""What happened in one run, step by step: for the table of a failure, and to compare two runs.
+"""The steps of one run: for the table of a failure, and to compare two runs.
 
 Only failing runs are traced. A location is the innermost line of the *program*: frames of Trio, of
 the standard library's context managers and of the simulator are looked through.
@@ -37,8 +37,8 @@ class TracedStep:
     preempts: bool
     """Whether the task that made the step before could have gone on, and was made to wait."""
     fault: str = ""
-    """What struck where it gave up control: "cancel", "crash"; "cancel of client" if it struck another
-    task, which waited; "" if nothing did."""
+    """The fault that struck where it gave up control: "cancel", "crash"; "cancel of client" if it struck
+    another task, which waited; "" if nothing did."""
     drew: tuple[str, ...] = ()
     """What was drawn in the step: with `sim.choose`, or the seed of the random sources."""
 

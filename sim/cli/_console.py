@@ -1,4 +1,4 @@
-"""What the `sim` command has to do with the process it runs in: its streams, and how it was called."""
+"""The process of the `sim` command: its streams, and how it was called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator
 from typing import Final, TextIO, cast
 
-# What else decides about a run, beside the arguments; Windows has no such prefix.
+# Environment that decides about a run, besides the arguments; Windows has no such prefix.
 _ENVIRONMENT: Final = ("PYTHONPATH", "PYTHONHASHSEED", "PYTHONOPTIMIZE")
 
 _STDOUT: Final = 1
@@ -74,7 +74,7 @@ def replay_line(scenario: str, token: str, *options: str) -> str:
 
 
 def _called_as() -> list[str]:
-    """What to type to call this command again."""
+    """The command line that calls this command again."""
     path = sys.argv[0]
     base = os.path.basename(path)
     if base == "__main__.py" and "-m" in sys.orig_argv:

@@ -1,4 +1,4 @@
-"""What the command prints of a result with ``--json``."""
+"""The JSON that the command prints of a result with ``--json``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def document_of(result: Result, *, interrupted: bool) -> dict[str, Any]:
 
 def _failure(failure: Failure) -> dict[str, Any]:
     cycle = failure.error.cycle if isinstance(failure.error, StepBudgetExceeded) else None
-    # What a run without an end repeats is told once.
+    # The cycle of a run without an end is reported once.
     steps = failure.steps if cycle is None else failure.steps[: cycle.first + cycle.length]
     return {
         "error": {"type": type(failure.error).__name__, "message": _text(failure.error)},

@@ -60,7 +60,7 @@ def load_module(name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # Whatever it is, also a sys.exit: no scenario has run, so nothing was found.
+        # Any exception, even a sys.exit: no scenario has run, so nothing was found.
         raise _failed(name, error) from error
 
 
