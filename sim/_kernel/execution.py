@@ -38,7 +38,7 @@ from sim._kernel.order import Order
 from sim._kernel.outer_nurseries import OuterNurseries
 from sim._kernel.recursion import RecursionRoom
 from sim._kernel.scheduler import Abandoned, BudgetUsedUp, Cut, Scheduler
-from sim._kernel.step_ender import StepEnder
+from sim._kernel.step_ender import StepEnder, end_worker
 from sim._kernel.takeover import renew, taken_over
 from sim._kernel.watchdog import CALLERS, Watchdog
 from sim._run.choices import ChoiceLog
@@ -75,6 +75,7 @@ class Kernel:
         # So that the run ends with the step that is under way.
         self._interrupts.noticed = lambda: self._findings.find(KeyboardInterrupt())
         self._watch = Watch(self._interrupts.pending)
+        self._watch.end_thread = end_worker
         self._threads = ThreadSimulation(
             self._nurseries.spawn_background, self._strike_thread, self._findings.find, self._watch
         )

@@ -18,9 +18,10 @@ from types import CodeType, FrameType
 from typing import Final
 
 from sim._world.locks import RunIsOver
+from sim._world.worker import Worker
 
-MACHINERY: Final = frozenset({"sim", "trio", "outcome"})
-"""The packages that make a step, and are no part of the program."""
+MACHINERY: Final = frozenset({"sim", "trio", "outcome", "attr"})
+"""The packages that make a step, and are no part of the program; outcomes are made with attrs."""
 
 _FUNCTION: Final = ctypes.cast(ctypes.pythonapi.PyObject_DelItem, ctypes.c_void_p)
 _set_trace: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.py_object)(
@@ -78,6 +79,29 @@ class StepEnder:
                 self._tracer_before = None
         elif module_of_frame(frame) not in MACHINERY:
             raise RunIsOver
+
+
+def raise_in_thread(identity: int, kind: type[RunIsOver]) -> None:
+    """Raise in another thread as soon as it comes to run code in Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), ctypes.py_object(kind))
+
+
+def insisting(ender: StepEnder, step: object) -> type[RunIsOver]:
+    """What to raise in another thread to end a step for certain."""
+
+    class Insisting(RunIsOver):
+        """Made in the thread in which it is raised."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            ender.raises(step, 0)
+
+    return Insisting
+
+
+def end_worker(identity: int) -> None:
+    """Have the thread of a `Worker` come to its end that was given up."""
+    raise_in_thread(identity, insisting(StepEnder(frozenset({Worker.live.__code__})), "its only one"))
 
 
 def module_of_frame(frame: FrameType) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -26,7 +25,7 @@ from sim._kernel.findings import Findings
 from sim._kernel.interrupts import Interrupts
 from sim._kernel.invariants import Invariants
 from sim._kernel.scheduler import Scheduler
-from sim._kernel.step_ender import MACHINERY, StepEnder, module_of_frame
+from sim._kernel.step_ender import MACHINERY, StepEnder, insisting, module_of_frame, raise_in_thread
 from sim._run.errors import TaskBlocked
 from sim._run.trace import place, short_name
 from sim._trio import RUN_CONTEXT
@@ -166,7 +165,8 @@ class Watchdog:
             return
         if not _is_of_program(frame):
             # Nothing may be raised here. What calls this again and again will hear of it.
-            self.called_off = self._scheduler.steps
+            if overdue or self._interrupts.pending():
+                self.called_off = self._scheduler.steps
             return
         if (blocked and waits_for_disk(self._native)) or any(
             module_of_frame(one) in _DEBUGGERS for one in _up(frame)
@@ -201,17 +201,9 @@ class Watchdog:
     def _raise_from_outside(self, frame: FrameType, blocked: bool) -> None:
         """Raise in the simulator's thread, in which no handler of a signal is called."""
         self._find(frame, blocked)
-        ender, step = self._ender, self._scheduler.steps
-
-        class Insisting(RunIsOver):
-            """Made in the thread in which it is raised."""
-
-            def __init__(self) -> None:
-                super().__init__()
-                ender.raises(step, 0)
-
-        kind = RunIsOver if self._in_vain <= _CAUGHT else Insisting
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._identity), ctypes.py_object(kind))
+        polite = self._in_vain <= _CAUGHT
+        kind = RunIsOver if polite else insisting(self._ender, self._scheduler.steps)
+        raise_in_thread(self._identity, kind)
 
     def took(self, frame: FrameType | None) -> bool:
         """Called by the handler of the signal, in the simulator's thread.

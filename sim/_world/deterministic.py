@@ -39,6 +39,7 @@ from sim._world.numbered import numbered
 from sim._world.older_locks import OlderLocks
 from sim._world.own_threads import Starter, hook_of_threads_kept, own_threads
 from sim._world.survey import Locks, survey
+from sim._world.thread_pools import finalizers_kept
 from sim._world.thread_primitives import ADOPTED, older_locks_adopted, thread_primitives
 from sim._world.threads import in_thread, sleep_in_thread
 from sim._world.unlocked_looks import unlocked_attributes_seen
@@ -155,6 +156,7 @@ class DeterministicSources:
                 virtual_now(self._wall_seconds),
                 older_locks_adopted(_is_left_alone, functions, found.holders, locks) as self.older_locks,
                 hook_of_threads_kept(),
+                finalizers_kept(),
                 unlocked_attributes_seen(),
                 numbered() as self._number_anew,
             ):

@@ -19,6 +19,7 @@ from sim._run.errors import Escape, ThreadCrashed
 from sim._run.step import Operation
 from sim._world.escapes import announced, belongs_to_the_run, guarding, refused
 from sim._world.locks import RunIsOver, ThreadLock, outside_threads, point
+from sim._world.thread_pools import thread_pools
 from sim._world.worker import Worker
 
 Replacement = tuple[Any, str, Any]
@@ -180,6 +181,7 @@ def own_threads(starter: Starter) -> Iterator[Replacement]:
     yield threading.Thread, "is_alive", _is_alive(simulated, threading.Thread.is_alive)
     yield threading, "enumerate", _enumerate(simulated, threading.enumerate)
     yield threading, "active_count", _active_count(simulated, threading.active_count)
+    yield from thread_pools(simulated)
     yield futures.ThreadPoolExecutor, "submit", _submit(simulated, futures.ThreadPoolExecutor.submit)
 
 

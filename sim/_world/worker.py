@@ -27,6 +27,9 @@ from sim._world.escapes import this_thread_belongs_to_the_run, unguarded
 
 Outcome: TypeAlias = outcome.Outcome[Any]
 
+# Where `threading.enumerate` finds its threads.
+_active: Final[dict[int, Any]] = vars(threading)["_active"]
+
 _JOIN: Final = object()
 _new_lock: Final = _thread.allocate_lock
 
@@ -50,12 +53,14 @@ class Watch:
         until: when the time of the exploration is up, in real seconds: what computes is not waited for much
             longer.
         found: one of this exploration has blocked before: less patience is needed with the next.
+        end_thread: called with the identity of a thread that was given up.
     """
 
     def __init__(self, interrupted: Callable[[], bool]) -> None:
         self.interrupted = interrupted
         self.until = math.inf
         self.found = False
+        self.end_thread: Callable[[int], None] = lambda _: None
 
 
 @final
@@ -94,7 +99,7 @@ class Worker:
         self._lost = False
         # A daemon, so that a function that never ends does not keep the process from its end.
         with unguarded():
-            self._thread = threading.Thread(target=self._live, name="sim worker", daemon=True)
+            self._thread = threading.Thread(target=self.live, name="sim worker", daemon=True)
             self._thread.start()
 
     def begin(self, fn: Callable[[], Any], name: str) -> object:
@@ -126,7 +131,7 @@ class Worker:
         """The lines that its thread is in, outermost first."""
         frames: list[tuple[FrameType, int]] = []
         frame = sys._current_frames().get(self._thread.ident or 0)
-        while frame is not None and frame.f_code is not Worker._live.__code__:
+        while frame is not None and frame.f_code is not Worker.live.__code__:
             frames.append((frame, frame.f_lineno))
             frame = frame.f_back
         return frames[::-1]
@@ -157,10 +162,16 @@ class Worker:
             if not self._others_turn.acquire(timeout=LOOK):
                 self._wait_on()
         except BaseException:
-            self._lost = True
+            self._give_up()
             raise
         said, self._said = self._said, None
         return said
+
+    def _give_up(self) -> None:
+        """Let the thread be: it is nobody's from here on, and ends as soon as it runs code in Python."""
+        self._lost = True
+        _active.pop(self.identity, None)
+        self._watch.end_thread(self.identity)
 
     def _wait_on(self) -> None:
         """Wait on, for as long as the thread gets on.
@@ -189,7 +200,8 @@ class Worker:
                     [place(frame, line) for frame, line in self.frames() if not _is_of_this_package(frame)],
                 )
 
-    def _live(self) -> None:
+    def live(self) -> None:
+        """What the thread does."""
         _mine.worker = self
         with this_thread_belongs_to_the_run():
             while True:
@@ -201,6 +213,8 @@ class Worker:
                 # So that nothing of the function lives on in this frame while the thread is idle.
                 del fn
                 if self._lost:
+                    # Where it takes itself out.
+                    _active[self.identity] = self._thread
                     return
                 self._others_turn.release()
 
