@@ -8,8 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Worker processes for the tests: two, as the smallest machine we promise five minutes on has.
 WORKERS ?= 2
 # What stands on Trio's inside, or on what of Trio changes between releases.
-TRIO_TESTS := $(addprefix tests/sim/,test_kernel.py test_corpus.py test_determinism.py test_dependence.py \
-  test_server_dependence.py test_threads.py test_escapes.py test_pinned.py test_explore.py test_waits.py test_trio_inside.py faults)
+TRIO_TESTS := $(addprefix tests/sim/, \
+  kernel/test_kernel.py kernel/test_corpus.py kernel/test_waits.py \
+  exploration/test_determinism.py exploration/test_explore.py \
+  dependence/test_dependence.py servers/test_server_dependence.py \
+  world/test_threads.py world/test_escapes.py world/test_deterministic_sources.py \
+  test_trio_inside.py faults)
 OLDEST := .venv-trio-oldest
 # Under how many orders of Trio's scheduler `make torture` runs the tests of trio_genserver.
 SEEDS ?= 10

@@ -5,7 +5,7 @@ import trio
 
 import sim
 from sim.strategies import DelayBounded, DepthFirst, PreemptionBounded, Strategy
-from tests.sim.generated import generated_program
+from tests.sim.dependence.generated import generated_program
 
 
 class Done(Exception):

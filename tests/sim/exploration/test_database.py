@@ -47,7 +47,7 @@ def test_run_that_does_not_fail_any_more_is_forgotten(
 ) -> None:
     database = tmp_path / "failures.json"
     assert sim.explore(scenario, database=database).failures
-    monkeypatch.setattr("tests.sim.test_database.MENDED", True)
+    monkeypatch.setattr("tests.sim.exploration.test_database.MENDED", True)
     result = sim.explore(scenario, max_executions=20, database=database)
     assert result.failures == ()
     assert database.read_text().strip() == "{}"
@@ -55,7 +55,7 @@ def test_run_that_does_not_fail_any_more_is_forgotten(
 
 def test_nothing_is_written_when_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = tmp_path / "failures.json"
-    monkeypatch.setattr("tests.sim.test_database.MENDED", True)
+    monkeypatch.setattr("tests.sim.exploration.test_database.MENDED", True)
     sim.explore(scenario, max_executions=5, database=database)
     assert not database.exists()
 

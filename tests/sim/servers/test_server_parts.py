@@ -15,7 +15,7 @@ import pytest
 import sim
 import trio_genserver
 from sim._dependence.footprint import Recorder
-from tests.sim.server_program import ServerProgram
+from tests.sim.servers.server_program import ServerProgram
 from trio_genserver._agenda import Agenda
 from trio_genserver._lifecycle import Lifecycle
 from trio_genserver._process import Process

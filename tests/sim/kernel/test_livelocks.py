@@ -22,7 +22,7 @@ from sim._run.cycle import Cycle, find_cycle
 from sim._run.trace import TracedStep
 from sim.cli import main
 from sim.report import describe_failure
-from tests.sim.livelock_cases import wait_for_each_other_politely
+from tests.sim.kernel.livelock_cases import wait_for_each_other_politely
 
 STRATEGIES = ("random", "pct:3", "pos", "delay:2", "preemption:2", "dfs", "dpor", "dpor:2")
 

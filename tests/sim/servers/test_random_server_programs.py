@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 import sim
-from tests.sim.server_program import ServerProgram
+from tests.sim.servers.server_program import ServerProgram
 from tests.sim.strategies.outcomes import Outcomes, explored
 
 

@@ -18,10 +18,10 @@ import trio
 import trio.testing
 
 import sim
-from tests.sim.generated import generated_program
-from tests.sim.test_dependence import record
+from tests.sim.dependence.generated import generated_program
+from tests.sim.dependence.test_dependence import record
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Done(Exception):
@@ -94,7 +94,7 @@ def digest(seeds: range) -> str:
 
 
 def test_other_process_with_another_hash_seed_makes_the_same_runs() -> None:
-    command = "from tests.sim.test_determinism import digest; print(digest(range(20)))"
+    command = "from tests.sim.exploration.test_determinism import digest; print(digest(range(20)))"
     digests = [
         subprocess.run(
             [sys.executable, "-c", command],

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import trio
 
 import sim
-from tests.sim.served import Operation, seen
-from tests.sim.server_settings import (
+from tests.sim.servers.served import Operation, seen
+from tests.sim.servers.server_settings import (
     Ended,
     Setting,
     a_dynamic_supervisor,
@@ -19,7 +19,7 @@ from tests.sim.server_settings import (
     some_partitions,
     two_servers,
 )
-from tests.sim.shared_settings import (
+from tests.sim.servers.shared_settings import (
     a_checkout_pool,
     a_duplicate_registry,
     a_registry,

@@ -9,8 +9,8 @@ from typing import Any
 
 import trio
 
-from tests.sim.served import Cell, Operation, calls, seen
-from tests.sim.server_settings import Ended, Setting, prefixed
+from tests.sim.servers.served import Cell, Operation, calls, seen
+from tests.sim.servers.server_settings import Ended, Setting, prefixed
 from trio_genserver import as_completed, child_spec, open_server
 from trio_genserver.agents import open_agent
 from trio_genserver.pools import CheckoutOrder, open_checkout_pool

@@ -21,7 +21,7 @@ from sim.strategies import (
     TaskId,
     conflict,
 )
-from tests.sim.generated import Scenario, generated_program
+from tests.sim.dependence.generated import Scenario, generated_program
 
 
 class Recording(Strategy):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import trio
 
-from tests.sim.served import Cell, Operation, calls, seen
+from tests.sim.servers.served import Cell, Operation, calls, seen
 from trio_genserver import (
     DynamicSupervisorRef,
     Overflow,

@@ -14,7 +14,7 @@ import trio
 
 import sim
 from sim._world.clock import CLOCK_START
-from tests.sim.thread_cases import works_of_two
+from tests.sim.world.thread_cases import works_of_two
 
 STRATEGIES = ["random", "pct", "dfs", "dpor"]
 

@@ -85,7 +85,7 @@ def interrupted(folder: Path, *arguments: str, program: str = PROGRAM) -> Ended:
     process = subprocess.Popen(
         [sys.executable, "-m", "sim", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,7 +17,7 @@ import pytest
 import trio
 
 import sim
-from tests.sim.thread_cases import deadlock_of, in_opposite_order, works_of_two
+from tests.sim.world.thread_cases import deadlock_of, in_opposite_order, works_of_two
 
 OLDER_EVENT = threading.Event()
 OLDER_LOCK = threading.Lock()

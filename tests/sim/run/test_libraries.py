@@ -221,7 +221,7 @@ result = sim.explore(scenario, "dpor", 100)
 print(result.complete, len(result.failures))
 """
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["True", "0"], done.stderr
 
 

@@ -16,7 +16,7 @@ import trio.testing
 
 import sim
 from sim._kernel.suspension import Suspensions, calls_of
-from tests.sim.livelock_cases import wait_for_each_other_politely
+from tests.sim.kernel.livelock_cases import wait_for_each_other_politely
 
 STRATEGIES = ("random", "pct:3", "pos", "delay:2", "preemption:2", "dfs", "dpor", "dpor:2")
 

@@ -142,7 +142,7 @@ def test_scenario_of_the_todo_cache_finds_its_bug_in_a_fresh_process() -> None:
         "(again,) = sim.replay(cases.broken_cache, failure.token).failures\n"
         "print(type(again.error).__name__, failure.token)"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
 
     def run(source: str) -> list[str]:
         done = subprocess.run(

@@ -260,7 +260,7 @@ def test_no_module_of_the_simulator_is_imported_in_a_run(module: str, explore: s
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[3],
         capture_output=True,
         text=True,
         check=False,

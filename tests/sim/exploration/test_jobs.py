@@ -4,7 +4,7 @@ import pytest
 import trio
 
 import sim
-from tests.sim.test_explore import lost_update, right_update
+from tests.sim.exploration.test_explore import lost_update, right_update
 
 
 def test_jobs_make_all_executions_between_them() -> None:

@@ -11,7 +11,7 @@ import trio
 
 import sim
 from sim._world.clock import CLOCK_START
-from tests.sim.thread_cases import deadlock_of, in_opposite_order
+from tests.sim.world.thread_cases import deadlock_of, in_opposite_order
 
 STRATEGIES = ["random", "pct", "dfs", "dpor"]
 EXHAUSTIVE = ["dfs", "dpor"]
