@@ -100,6 +100,7 @@ VALUES: dict[str, object] = {
     "Model[Any]": Shelf(),
     "Operation": OPERATION,
     "Path": Path("folder"),
+    "Path | None": Path("rest"),
     "Result": SimpleNamespace(executions=3),
     "Sequence[Hashable]": ["task", 1],
     "Sequence[WaitingTask]": [WaitingTask("task", "an event", ("file.py:1 in f",))],
