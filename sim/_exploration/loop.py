@@ -9,7 +9,7 @@ from sim._exploration.exploration import Exploration, module_of, real_seconds
 from sim._exploration.reproduction import Reproduction, innermost
 from sim._kernel import Ended, Kernel
 from sim._run.choices import ChoiceLog
-from sim._run.errors import TaskBlocked, ThreadBlocked
+from sim._run.errors import StepBudgetExceeded, TaskBlocked, ThreadBlocked
 from sim._run.strategy import Execution, RepetitionDiverged, Verdict
 from sim._run.trace import Trace
 from sim.strategies._replay import Prefix
@@ -92,8 +92,9 @@ class Loop:
             else:
                 exploration.executions += 1
                 verdict = Verdict.HELD if ended.error is None else Verdict.FAILED
+            without_end = isinstance(ended.error, StepBudgetExceeded)
             strategy.end_execution(
-                Execution(verdict, ended.steps, len(kernel.log), ended.left, ended.outdated)
+                Execution(verdict, ended.steps, len(kernel.log), ended.left, ended.outdated, without_end)
             )
             if not ended.abandoned:
                 # Of the others those that are powers of two, to make again some of every age.
@@ -152,8 +153,10 @@ class Loop:
             shrinks = exploration.options.shrink_failures and not blocked and not self._is_late()
             if nondeterminism is None and shrinks:
                 shrunk_log, shrunk = reproduction.shrink(log, ended, self._is_reported, self._is_late)
-                trace, shrunk_log, nondeterminism, told, _ = reproduction.repeat(shrunk_log, shrunk)
-                log, raised = shrunk_log, told or shrunk.error or raised
+                # A long run that did not become plainer was made often enough.
+                if shrunk_log is not log or ended.steps <= _LONG:
+                    trace, log, nondeterminism, told, _ = reproduction.repeat(shrunk_log, shrunk)
+                    raised = told or shrunk.error or raised
             error = nondeterminism or innermost(raised)
             if besides:
                 error.add_note(besides)

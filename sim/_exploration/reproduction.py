@@ -152,7 +152,7 @@ class Reproduction:
             excluded: whether a run is not wanted, because it is known.
             late: whether time is up: then what was found so far must do.
         """
-        ends: dict[int, Ended] = {}
+        ends: dict[int, tuple[Ended, int]] = {}
 
         def attempt(indices: Sequence[int]) -> tuple[ChoiceLog, int] | None:
             if late():
@@ -164,7 +164,7 @@ class Reproduction:
             if excluded(self._kernel.log):
                 return None
             made = self._kernel.log.copy()
-            ends[id(made)] = end
+            ends[id(made)] = end, strategy.preemptions
             return made, strategy.preemptions
 
         # A plainer run need not be shorter; but it may also have no end.
@@ -175,23 +175,19 @@ class Reproduction:
             allowed = _SHRINKING_STEPS_WITHOUT_END if without_end else _SHRINKING_STEPS
             attempts = min(MAX_ATTEMPTS, allowed // max(1, steps))
             plainest = shrink(log, original.preemptions, attempt, attempts)
-            end = ends.get(id(plainest), ended)
-            return self._search_fewer(plainest, end, attempts, excluded, late) or (plainest, end)
+            end, preemptions = ends.get(id(plainest), (ended, original.preemptions))
+            return self._search_fewer(preemptions, end, attempts, excluded, late) or (plainest, end)
 
     def _search_fewer(
         self,
-        log: ChoiceLog,
+        preemptions: int,
         ended: Ended,
         left: int,
         excluded: Callable[[ChoiceLog], bool],
         late: Callable[[], bool],
     ) -> tuple[ChoiceLog, Ended] | None:
-        """Look for a run with fewer preemptions than this one that fails in the same way."""
-        if late():
-            return None
-        shrunk = Prefix(log.indices)
-        self._kernel.execute(self._scenario, shrunk)
-        for bound in range(shrunk.preemptions):
+        """Look for a run with fewer preemptions than that that fails in the same way."""
+        for bound in range(preemptions):
             strategy = PreemptionBounded(bound=bound)
             while left and not late() and strategy.begin_execution():
                 left -= 1

@@ -90,7 +90,15 @@ class Fairness:
         place = place_of(calls)
         visits = _count(streak.places, place)
         if visits == 1:
+            streak.unsettled += 1
             return False
+        if visits == VISITS:
+            streak.unsettled -= 1
+        if not streak.unsettled:
+            # At none of its places does it matter any more what it holds: looking is most of the cost of a
+            # run without an end.
+            streak.is_close, streak.before = False, None
+            return True
         repetitions = _count(streak.states, (place, self._suspensions.state(calls)))
         before, streak.before = streak.before, None
         if repetitions >= REPETITIONS and before != self._suspensions.reach(calls):
@@ -162,7 +170,7 @@ class Fairness:
 class _Streak:
     """The checkpoints of a task since it was last blocked."""
 
-    __slots__ = ("before", "is_close", "places", "states")
+    __slots__ = ("before", "is_close", "places", "states", "unsettled")
 
     def __init__(self) -> None:
         # Whether the next suspension may be a repetition; then what could be reached before the step.
@@ -171,6 +179,8 @@ class _Streak:
         # How often it was at a place, and as often in a state there.
         self.places: dict[Hashable, int] = {}
         self.states: dict[Hashable, int] = {}
+        # At how many of the places it was less than `VISITS` times.
+        self.unsettled = 0
 
     def has_changed_something(self) -> None:
         """Only how often it has come to a place counts on."""

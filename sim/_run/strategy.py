@@ -60,6 +60,8 @@ class Execution(NamedTuple):
     outdated: bool = False
     """Whether the footprints told so far, in this execution and before, are incomplete: a promise has read
     something for the first time. From the next execution on they are."""
+    without_end: bool = False
+    """Whether it was given up because it had used up the steps that an execution may take."""
 
 
 class RepetitionDiverged(SimError):

@@ -142,10 +142,12 @@ class OptimalDpor:
         self._place = 0
         self._exhausted = False
         self._blocked = False
+        self._unplanned = False
 
     @property
     def exhausted(self) -> bool:
         """Whether every trace was explored."""
+        self._plan_next()
         return self._exhausted
 
     def footprint(self, uses: Sequence[tuple[object, int]]) -> Footprint:
@@ -162,7 +164,7 @@ class OptimalDpor:
         Returns:
             Whether there is one; if not, all traces were explored.
         """
-        if self._exhausted:
+        if self.exhausted:
             return False
         path, order = self._path, self._order
         if self.drawn:
@@ -259,7 +261,7 @@ class OptimalDpor:
             self._reconsider(state, branch.deferred)
 
     def end(self, scripted: int | None = None, left: Sequence[Process] = ()) -> None:
-        """Ends the execution: plans what its races call for, and goes to the next branch.
+        """Ends the execution.
 
         Args:
             scripted: how many steps of the script were run, if not all.
@@ -276,8 +278,18 @@ class OptimalDpor:
         if left and len(self._order):
             self._order.events[-1].ends_run = True
             self._path[len(self._order) - 1].besides.extend(left)
-        self._plan()
-        self._backtrack()
+        self._unplanned = True
+
+    def _plan_next(self) -> None:
+        """Plans what the races of the last execution call for, and goes to the next branch.
+
+        Only once that is asked for: in a run of many steps there are many races, and after one that has
+        failed mostly nothing is explored any more.
+        """
+        if self._unplanned:
+            self._unplanned = False
+            self._plan()
+            self._backtrack()
 
     def _follow_plan(self, parent: _State) -> bool:
         """Goes to the next state if something is planned after the step that leads there."""

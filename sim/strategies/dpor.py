@@ -32,6 +32,7 @@ class Dpor(Strategy):
         del seed
         self._search = OptimalDpor()
         self._failed = 0
+        self._without_end = 0
         self._enabled: Sequence[TaskId] = ()
 
     def begin_execution(self) -> bool:
@@ -68,8 +69,9 @@ class Dpor(Strategy):
     def end_execution(self, execution: Execution) -> None:
         if execution.outdated:
             self._search = OptimalDpor()
-            self._failed = 0
+            self._failed = self._without_end = 0
             return
+        self._without_end += execution.without_end
         if execution.verdict is Verdict.FAILED:
             self._failed += 1
         search = self._search
@@ -96,12 +98,13 @@ class Dpor(Strategy):
 
     @property
     def exhaustive(self) -> bool:
-        return True
+        # A run that was given up has steps that were never made, and the races of those were not seen.
+        return not self._without_end
 
     @property
     def coverage(self) -> str:
         search = self._search
-        quantity = "all" if search.exhausted else "the first"
+        quantity = "all" if self.exhaustive and search.exhausted else "the first"
         failed = f", {self._failed:,} of them failing" if self._failed else ""
         if search.drawn:
             return f"{quantity} traces, in {search.executions:,} executions{failed}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,10 +18,12 @@ from click.testing import CliRunner
 
 import sim
 from sim._exploration.result import Failure
+from sim._kernel.suspension import Call, Suspensions
 from sim._run.cycle import Cycle, find_cycle
 from sim._run.trace import TracedStep
 from sim.cli import main
 from sim.report import describe_failure
+from sim.strategies._happens_before import Event, HappensBefore
 from tests.sim.kernel.livelock_cases import wait_for_each_other_politely
 
 STRATEGIES = ("random", "pct:3", "pos", "delay:2", "preemption:2", "dfs", "dpor", "dpor:2")
@@ -372,3 +374,78 @@ def test_task_that_gets_on_beside_one_that_repeats_itself_is_no_cycle() -> None:
         made += [(0, "x"), (1, f"line {number}")]
     assert find_cycle(steps_of(*made)) is None
     assert find_cycle([]) is None
+
+
+async def count_for_ever() -> None:
+    count = sim.Shared(0)
+
+    async def add() -> None:
+        while True:
+            count.set(count.get() + 1)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(add)
+        nursery.start_soon(add)
+
+
+@pytest.mark.parametrize("strategy", ["random", "dfs", "dpor"])
+def test_long_run_without_end_is_made_a_few_times_and_its_loops_are_looked_at_for_a_while(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = looks = 0
+    state = Suspensions.state
+
+    async def scenario() -> None:
+        nonlocal runs
+        runs += 1
+        await count_for_ever()
+
+    def look(self: Suspensions, calls: Sequence[Call]) -> Hashable:
+        nonlocal looks
+        looks += 1
+        return state(self, calls)
+
+    monkeypatch.setattr(Suspensions, "state", look)
+    result = sim.explore(scenario, strategy, max_steps=3_000)
+    assert isinstance(result.failures[0].error, sim.StepBudgetExceeded)
+    assert runs <= 25
+    assert looks <= 200 * runs
+
+
+def test_races_of_a_run_are_looked_for_only_if_another_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = HappensBefore.without
+    races = 0
+
+    def count(self: HappensBefore, early: Event) -> list[Event]:
+        nonlocal races
+        races += 1
+        return without(self, early)
+
+    monkeypatch.setattr(HappensBefore, "without", count)
+    sim.explore(count_for_ever, "dpor", max_steps=200, shrink_failures=False)
+    assert races == 0
+    sim.explore(count_for_ever, "dpor", 2, max_steps=200, max_failures=2, shrink_failures=False)
+    assert races > 0
+
+
+def test_reduction_is_not_complete_after_a_run_that_was_given_up() -> None:
+    async def scenario() -> None:
+        stopped, count = sim.Shared(False), sim.Shared(0)
+
+        async def add() -> None:
+            while not stopped.get():
+                count.set(count.get() + 1)
+                await trio.lowlevel.checkpoint()
+
+        async def stop() -> None:
+            stopped.set(True)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(add)
+            nursery.start_soon(stop)
+
+    result = sim.explore(scenario, "dpor", 500, max_steps=40, max_failures=500, shrink_failures=False)
+    assert result.failures
+    assert not result.complete
+    assert result.coverage.startswith("the first")
