@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from .supervision import *  # noqa: F403
     from .tasks import *  # noqa: F403
 
+    amap_nolink = tasks.amap_isolated
+
 __all__ = [
     "Call",
     "CallCycle",

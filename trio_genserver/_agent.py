@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ._child_spec import child_spec, identified
 from ._decorators import handle_call, handle_cast
+from ._moved import renamed
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec
@@ -52,7 +53,7 @@ class AgentRef(ServerRef[Any], Generic[T]):
         Raises:
           ServerError: as `ServerRef.call`.
         """
-        return cast("R", await self.call(Agent.run(fn)))
+        return cast("R", await self.call(Agent.get(fn)))
 
     async def update(self, fn: Callable[[T], T]) -> None:
         """Replace the state by ``fn(state)``.
@@ -60,7 +61,7 @@ class AgentRef(ServerRef[Any], Generic[T]):
         Raises:
           ServerError: as `ServerRef.call`.
         """
-        await self.call(Agent.replace(fn))
+        await self.call(Agent.update(fn))
 
     async def get_and_update(self, fn: Callable[[T], tuple[R, T]]) -> R:
         """``fn(state)`` says what to return, and what the state is from now on.
@@ -68,11 +69,11 @@ class AgentRef(ServerRef[Any], Generic[T]):
         Raises:
           ServerError: as `ServerRef.call`; `fn` returned no pair.
         """
-        return cast("R", await self.call(Agent.run_and_replace(fn)))
+        return cast("R", await self.call(Agent.get_and_update(fn)))
 
     async def cast_update(self, fn: Callable[[T], T]) -> None:
         """`update`, without waiting for it; it waits only for room in the mailbox, as `ServerRef.cast`."""
-        await self.cast(Agent.replace_later(fn))
+        await self.cast(Agent.cast_update(fn))
 
 
 class Agent(GenServer, Generic[T_any]):
@@ -92,17 +93,17 @@ class Agent(GenServer, Generic[T_any]):
         self.state = initial()
 
     @handle_call
-    def run(self, fn: Callable[[Any], Any]) -> Any:
+    def get(self, fn: Callable[[Any], Any]) -> Any:
         """See `AgentRef.get`."""
         return fn(self.state)
 
     @handle_call
-    def replace(self, fn: Callable[[Any], Any]) -> None:
+    def update(self, fn: Callable[[Any], Any]) -> None:
         """See `AgentRef.update`."""
         self.state = fn(self.state)
 
     @handle_call
-    def run_and_replace(self, fn: Callable[[Any], tuple[Any, Any]]) -> Any:
+    def get_and_update(self, fn: Callable[[Any], tuple[Any, Any]]) -> Any:
         """See `AgentRef.get_and_update`."""
         pair = fn(self.state)
         if not (isinstance(pair, tuple) and len(pair) == 2):
@@ -113,9 +114,14 @@ class Agent(GenServer, Generic[T_any]):
         return reply
 
     @handle_cast
-    def replace_later(self, fn: Callable[[Any], Any]) -> None:
+    def cast_update(self, fn: Callable[[Any], Any]) -> None:
         """See `AgentRef.cast_update`."""
         self.state = fn(self.state)
+
+    run = renamed(get)
+    replace = renamed(update)
+    run_and_replace = renamed(get_and_update)
+    replace_later = renamed(cast_update)
 
 
 def agent_spec(

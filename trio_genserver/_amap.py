@@ -4,7 +4,7 @@ Elixir's ``Task.async_stream``. Both variants are blocks that give an async iter
 place where the calls end: none is running after the block, however it ends.
 
 - `amap` gives the values. A call that fails fails the block, at once, as in a nursery.
-- `amap_nolink` gives each item with the outcome of its call, and no failure stops the others.
+- `amap_isolated` gives each item with the outcome of its call, and no failure stops the others.
 
 The same number limits the calls that run and the results that wait to be taken. So the items, which may be
 endless, are read only as fast as the results are taken. If order is kept, one slow call lets at most that
@@ -28,7 +28,7 @@ from ._text import name_of, show
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Settled", "amap", "amap_nolink"]
+__all__ = ["Settled", "amap", "amap_isolated"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ Out = TypeVar("Out")
 
 
 class Settled(NamedTuple, Generic[T, R]):
-    """One item of `amap_nolink`, and what came of it.
+    """One item of `amap_isolated`, and what came of it.
 
     Attributes:
       item: what the function was called with.
@@ -87,7 +87,7 @@ def amap(
     return _mapped(call, items, max_concurrency, ordered)
 
 
-def amap_nolink(
+def amap_isolated(
     async_fn: Callable[[T], Awaitable[R]],
     items: Iterable[T] | AsyncIterable[T],
     /,
@@ -105,7 +105,7 @@ def amap_nolink(
     async def call(item: T) -> Settled[T, R]:
         with trio.move_on_after(timeout) as scope:
             try:
-                value = await await_callback("amap_nolink", async_fn, name_of(async_fn), item)
+                value = await await_callback("amap_isolated", async_fn, name_of(async_fn), item)
                 return Settled(item, Value(cast("R", value)))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's outcome
                 return Settled(item, Error(error))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ._child_spec import checked_spec, identified, unsubscripted
 from ._decorators import handle_call
+from ._moved import renamed
 from ._pool import stable_hash
 from ._ref import ServerRef
 from ._server import GenServer
@@ -72,14 +73,21 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
         self._table("partitions")
         return self._supervisor.partitions
 
-    def worker(self, partition: int) -> ServerRef[S]:
-        """The server of one partition.
+    def child(self, partition: object, server_class: Any = None, /) -> ServerRef[S]:  # type: ignore[override]
+        """The server of one partition, by its number; otherwise as `SupervisorRef.child`.
 
         Raises:
           ChildNotFound: there is no such partition.
           ServerNotRunning: the supervisor is not running.
         """
-        return cast("ServerRef[S]", self.child(partition))
+        return cast("ServerRef[S]", super().child(partition, server_class))
+
+    if TYPE_CHECKING:
+
+        def worker(self, partition: int) -> ServerRef[S]: ...
+
+    else:
+        worker = renamed(child)
 
     def worker_for(self, key: str | bytes | int) -> ServerRef[S]:
         """The server of the partition to which `key` belongs: ``stable_hash(key) % partitions``.

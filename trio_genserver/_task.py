@@ -8,6 +8,7 @@ server that waits, is refused with `CallCycle`. It runs in a child task of a `Ta
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
@@ -84,7 +85,7 @@ class Job:
 
 
 class Task(Request[R]):
-    """A handle for one task; comes from `TaskSupervisorRef.start` and `TaskSupervisorRef.start_nolink`.
+    """A handle for one task; comes from `TaskSupervisorRef.start` and `TaskSupervisorRef.start_isolated`.
 
     ``await task.wait()`` gives what its function returned, and raises what that raised, or `TaskStopped` if
     it was ended before. For a time limit, put the wait into a cancel scope: the task goes on, and its result
@@ -96,17 +97,17 @@ class Task(Request[R]):
       async_fn, args: what it runs.
       callers: the names of those who started it, the nearest first: the server or task, the one that
         started that, and so on.
-      is_linked: whether its failure is its supervisor's.
+      is_isolated: whether its failure only reaches the tasks that wait for it, and is not its supervisor's.
     """
 
-    __slots__ = ("_forget", "_over", "_runs", "_scope", "_shutdown", "callers", "is_linked", "name")
+    __slots__ = ("_forget", "_over", "_runs", "_scope", "_shutdown", "callers", "is_isolated", "name")
 
     def __init__(
         self,
         process: Process,
         job: Job,
         *,
-        is_linked: bool,
+        is_isolated: bool,
         shutdown: Shutdown,
         callers: tuple[str, ...],
         forget: Callable[[Task[Any]], object],
@@ -114,7 +115,7 @@ class Task(Request[R]):
         super().__init__(process, job)
         self.name = f"{process.name}.{job.name}"
         self.state = BEGUN
-        self.is_linked = is_linked
+        self.is_isolated = is_isolated
         self.callers = callers
         self._forget = forget
         self._shutdown = 0.0 if isinstance(shutdown, str) else shutdown
@@ -187,6 +188,12 @@ class Task(Request[R]):
         except TaskStopped:
             return None
 
+    @property
+    def is_linked(self) -> bool:
+        """The opposite of `is_isolated`; goes with the next release."""
+        warnings.warn("Task.is_linked is now not Task.is_isolated", DeprecationWarning, stacklevel=2)
+        return not self.is_isolated
+
     def ignore(self) -> Outcome[R] | None:
         """Let it run on, and want nothing of it: its result is dropped, its failure is only logged.
 
@@ -196,7 +203,7 @@ class Task(Request[R]):
           its `outcome`, if it has ended already.
         """
         ended = self.outcome
-        self.is_linked = False
+        self.is_isolated = True
         self.abandon()
         return ended
 
@@ -299,7 +306,7 @@ class Task(Request[R]):
         if process.hooks.task_crashed:
             process.hooks.tell("task_crashed", self, error)
         # An interrupt from the keyboard is nobody's to keep.
-        ends_all = self.is_linked or not isinstance(error, Exception)
+        ends_all = not self.is_isolated or not isinstance(error, Exception)
         if self.unanswered:
             # The exception of the supervisor must not be in a cycle with a task that the program holds.
             self.fail(kept(error) if ends_all else error)

@@ -7,9 +7,9 @@ handle, and whose failure may or may not concern the others.
 A `Task` runs in a child task of a `TaskSupervisor`, which is a server, so tasks are part of the supervision
 tree and end with it.
 
-Linked or not: where Elixir links the task to its caller, Trio has the block. The failure of a task that was
+Isolated or not: where Elixir links the task to its caller, Trio has the block. The failure of a task that was
 started with `TaskSupervisorRef.start` is the failure of the supervisor and so of the block that opened it;
-the failure of one started with `start_nolink` only reaches the tasks that wait for it.
+the failure of one started with `start_isolated` only reaches the tasks that wait for it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ._child_spec import checked_spec, identified
 from ._cycle import execution_var
 from ._errors import ServerNotRunning
 from ._lifecycle import UNSET
+from ._moved import renamed
 from ._ref import ServerRef
 from ._server import GenServer
 from ._spec import ChildSpec, InvalidSpec, Shutdown
@@ -81,27 +82,29 @@ class TaskSupervisorRef(ServerRef[T_co]):
           ServerNotRunning: the supervisor is not running. While it is ending, the task is stopped at once
             instead, as in a cancelled nursery.
         """
-        return self._start(async_fn, args, is_linked=True, shutdown=shutdown)
+        return self._start(async_fn, args, is_isolated=False, shutdown=shutdown)
 
-    def start_nolink(
+    def start_isolated(
         self,
         async_fn: Callable[[Unpack[Ts]], Awaitable[R]],
         *args: *Ts,
         shutdown: Shutdown | None = None,
     ) -> Task[R]:
         """Like `start`, but its failure only reaches the tasks that wait for it; it is logged anyway."""
-        return self._start(async_fn, args, is_linked=False, shutdown=shutdown)
+        return self._start(async_fn, args, is_isolated=True, shutdown=shutdown)
+
+    start_nolink = renamed(start_isolated)
 
     def _start(
         self,
         async_fn: Callable[..., Awaitable[Any]],
         args: tuple[Any, ...],
         *,
-        is_linked: bool,
+        is_isolated: bool,
         shutdown: Shutdown | None,
     ) -> Task[Any]:
         job = Job(async_fn, args)
-        return self._supervisor("start", job)._start(job, is_linked=is_linked, shutdown=shutdown)
+        return self._supervisor("start", job)._start(job, is_isolated=is_isolated, shutdown=shutdown)
 
     @property
     def tasks(self) -> list[Task[Any]]:
@@ -186,7 +189,7 @@ class TaskSupervisor(GenServer):
         """The tasks that run."""
         return {"max_children": self._max_children, "tasks": list(self._tasks)}
 
-    def _start(self, job: Job, *, is_linked: bool, shutdown: Shutdown | None) -> Task[Any]:
+    def _start(self, job: Job, *, is_isolated: bool, shutdown: Shutdown | None) -> Task[Any]:
         process = self._process
         if self._max_children is not None and len(self._tasks) >= self._max_children:
             raise MaxChildrenReached(process.name, job, self._max_children)
@@ -195,7 +198,7 @@ class TaskSupervisor(GenServer):
         task: Task[Any] = Task(
             process,
             job,
-            is_linked=is_linked,
+            is_isolated=is_isolated,
             shutdown=self._task_shutdown if shutdown is None else _check_shutdown(shutdown),
             callers=(parent, *callers_var.get()),
             forget=self._forget,
@@ -244,7 +247,7 @@ def task_supervisor_spec(
 ) -> ChildSpec[TaskSupervisor]:
     """A task supervisor as the child of a supervisor; see `TaskSupervisor` for the other arguments.
 
-    Its reference is a `TaskSupervisorRef`. Others may share it, so start tasks in it with `start_nolink`.
+    Its reference is a `TaskSupervisorRef`. Others may share it, so start tasks in it with `start_isolated`.
 
     Args:
       id: what the supervisor above knows it by.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._amap import Settled, amap, amap_nolink
+from ._amap import Settled, amap, amap_isolated
 from ._errors import TaskStopped
 from ._task import Task, poll_many
 from ._task_supervisor import TaskSupervisor, TaskSupervisorRef, open_task_supervisor, task_supervisor_spec
@@ -14,7 +14,7 @@ __all__ = [
     "TaskSupervisor",
     "TaskSupervisorRef",
     "amap",
-    "amap_nolink",
+    "amap_isolated",
     "open_task_supervisor",
     "poll_many",
     "task_supervisor_spec",

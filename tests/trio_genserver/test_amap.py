@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from outcome import Error, Value
 
-from trio_genserver.tasks import Settled, amap, amap_nolink
+from trio_genserver.tasks import Settled, amap, amap_isolated
 
 Clock = trio.testing.MockClock
 
@@ -63,7 +63,7 @@ async def test_results_come_as_they_are_ready_if_order_is_not_kept(autojump_cloc
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("variant", [amap, amap_nolink])
+@pytest.mark.parametrize("variant", [amap, amap_isolated])
 async def test_no_items_give_no_results(variant: Callable[..., Any], ordered: bool) -> None:  # OTP 151
     async with variant(Sleeper(), [], ordered=ordered) as results:
         assert await collect(results) == []
@@ -115,7 +115,7 @@ async def aiter_of(items: list[int]) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("variant", [amap, amap_nolink])
+@pytest.mark.parametrize("variant", [amap, amap_isolated])
 async def test_leaving_early_leaves_no_call_behind(
     variant: Callable[..., Any], ordered: bool, autojump_clock: Clock
 ) -> None:  # OTP 151
@@ -184,7 +184,7 @@ async def test_a_failure_of_the_items_ends_the_block(autojump_clock: Clock) -> N
         yield 1
         raise KeyError("no more")
 
-    for variant in (amap, amap_nolink):
+    for variant in (amap, amap_isolated):
         with pytest.raises(KeyError, match="no more"):
             async with variant(Sleeper(), broken()) as results:
                 await collect(results)
@@ -201,7 +201,7 @@ async def test_a_call_that_takes_too_long_fails_the_block(autojump_clock: Clock)
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_unlinked_each_item_comes_with_its_outcome(ordered: bool, autojump_clock: Clock) -> None:
     # OTP 151
-    async with amap_nolink(reciprocal, [2, 0, 100, 1], timeout=5, ordered=ordered) as results:
+    async with amap_isolated(reciprocal, [2, 0, 100, 1], timeout=5, ordered=ordered) as results:
         settled = await collect(results)
     assert trio.current_time() == 5
     assert [each.item for each in settled] == ([2, 0, 100, 1] if ordered else [0, 1, 2, 100])
@@ -221,7 +221,7 @@ async def test_unlinked_a_timeout_of_the_calls_own_is_its_outcome(autojump_clock
             await trio.sleep(seconds)
         return "moved on"
 
-    async with amap_nolink(call, [3], timeout=5) as results:
+    async with amap_isolated(call, [3], timeout=5) as results:
         assert await collect(results) == [Settled(3, Value("moved on"))]
 
 
@@ -255,6 +255,6 @@ async def test_a_thousand_quick_items_all_come(ordered: bool) -> None:
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_at_once(options: dict[str, Any]) -> None:
-    for variant in (amap, amap_nolink):
+    for variant in (amap, amap_isolated):
         with pytest.raises(ValueError, match=next(iter(options))):
             variant(Sleeper(), [], **options)

@@ -15,7 +15,7 @@ import trio.testing
 from trio_genserver import GenServer, child_spec, handle_call, monitor, start_server, wait_all
 from trio_genserver.pools import open_checkout_pool
 from trio_genserver.registry import Registry
-from trio_genserver.tasks import amap, amap_nolink, open_task_supervisor
+from trio_genserver.tasks import amap, amap_isolated, open_task_supervisor
 
 STEPS = 200
 
@@ -171,7 +171,7 @@ async def test_a_map_that_is_given_up_leaves_no_call(linked: bool, ordered: bool
             running -= 1
 
     async def operation() -> None:
-        variant = amap if linked else amap_nolink
+        variant = amap if linked else amap_isolated
         async with variant(call, [3, 1, 0, 2, 4], max_concurrency=2, ordered=ordered) as results:
             async for _ in results:
                 await steps(1)

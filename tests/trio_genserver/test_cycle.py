@@ -341,7 +341,7 @@ async def test_waiting_for_ever_for_a_task_that_asks_back_is_refused(way: str) -
     class Starter(GenServer):
         @handle_call
         async def start(self, tasks: TaskSupervisorRef) -> str:
-            task = tasks.start_nolink(self.ask_back)
+            task = tasks.start_isolated(self.ask_back)
             if way == "wait":
                 return await task.wait()
             if way == "poll":

@@ -240,7 +240,7 @@ async def test_a_sync_function_as_a_task_is_named() -> None:
 
     async with open_task_supervisor() as tasks:
         with pytest.raises(CallbackNotAsync, match="work of TaskSupervisor must be an async function"):
-            await tasks.start_nolink(work, 1).wait()
+            await tasks.start_isolated(work, 1).wait()
 
 
 async def test_a_class_that_does_not_pass_on_the_making_of_subclasses_works() -> None:

@@ -11,7 +11,7 @@ from trio_genserver import ChildSpec, GenServer, ServerRef, child_spec, handle_c
 from trio_genserver.agents import open_agent
 from trio_genserver.pools import LeastLoadedPool, RoundRobinPool, open_checkout_pool
 from trio_genserver.registry import DuplicateRegistry, Registry, ServerName
-from trio_genserver.tasks import Settled, Task, amap, amap_nolink, open_task_supervisor, poll_many
+from trio_genserver.tasks import Settled, Task, amap, amap_isolated, open_task_supervisor, poll_many
 
 
 class Counter(GenServer):
@@ -46,7 +46,7 @@ async def test_a_task_knows_what_it_returns() -> None:
         assert assert_type(await task.wait(), float) == 2
         assert_type(await task.poll(), Outcome[float] | None)
         assert_type(await task.shutdown(), float | None)
-        assert_type(await wait_all([task, tasks.start_nolink(double, 2)]), list[float])
+        assert_type(await wait_all([task, tasks.start_isolated(double, 2)]), list[float])
         assert_type(await poll_many([task]), list[tuple[Task[float], Outcome[float] | None]])
 
 
@@ -54,7 +54,7 @@ async def test_a_map_knows_what_comes_out() -> None:
     async with amap(double, [1, 2]) as results:
         assert_type(results, AsyncIterator[float])
         assert [each async for each in results] == [2, 4]
-    async with amap_nolink(double, [1, 2]) as settled:
+    async with amap_isolated(double, [1, 2]) as settled:
         assert_type(settled, AsyncIterator[Settled[int, float]])
 
 

@@ -428,7 +428,7 @@ async def test_no_record_is_long_whatever_a_server_is_given(
         await big.stop(value)
         await wait_all_tasks_blocked()
     async with open_task_supervisor() as tasks:
-        task = tasks.start_nolink(fail, value)
+        task = tasks.start_isolated(fail, value)
         assert len(repr(task)) < 1000
         with pytest.raises(ValueError):  # noqa: PT011 - its text is megabytes long
             await task.wait()

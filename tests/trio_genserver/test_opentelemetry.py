@@ -449,7 +449,7 @@ async def test_a_task_is_a_call_to_its_supervisor(
     add_instrument(telemetry.instrument)
     async with open_task_supervisor() as tasks:
         assert await tasks.start(work).wait() == "done"
-        failed, slept = tasks.start_nolink(fail), tasks.start(trio.sleep_forever)
+        failed, slept = tasks.start_isolated(fail), tasks.start(trio.sleep_forever)
         await wait_all_tasks_blocked()
         await slept.shutdown()
         assert failed.done

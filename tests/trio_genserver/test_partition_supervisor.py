@@ -35,16 +35,16 @@ async def test_there_is_one_child_for_each_partition(world: World) -> None:  # O
         assert [info.ref.name for info in sup.which_children()] == ["shard[0]", "shard[1]", "shard[2]"]
         counts = sup.count_children()
         assert (counts.specs, counts.active, counts.supervisors, counts.workers) == (3, 3, 0, 3)
-        assert {sup.worker(n) for n in range(3)} == {info.ref for info in sup.which_children()}
+        assert {sup.child(n) for n in range(3)} == {info.ref for info in sup.which_children()}
         with pytest.raises(ChildNotFound):
-            sup.worker(3)
+            sup.child(3)
 
 
 async def test_a_key_belongs_to_the_partition_that_its_stable_hash_says(world: World) -> None:  # OTP 127
     async with open_partition_supervisor(worker(world), 5) as sup:
         for key in KEYS:
-            assert sup.worker_for(key) is sup.worker(stable_hash(key) % 5)
-        assert {sup.worker_for(key) for key in KEYS} == {sup.worker(n) for n in range(5)}
+            assert sup.worker_for(key) is sup.child(stable_hash(key) % 5)
+        assert {sup.worker_for(key) for key in KEYS} == {sup.child(n) for n in range(5)}
 
 
 async def test_a_key_keeps_its_reference_over_restarts_of_the_partition_and_of_the_supervisor(
@@ -68,9 +68,9 @@ async def test_a_key_keeps_its_reference_over_restarts_of_the_partition_and_of_t
 async def test_each_partition_gets_arguments_of_its_own_also_on_restart(world: World) -> None:  # OTP 128
     async with open_partition_supervisor(lambda n: child_spec(Worker, world, f"shard {n}"), 3) as sup:
         for number in range(3):
-            assert await sup.worker(number).call(Worker.ping()) == f"shard {number}"
-        await crash(sup.worker(1))
-        assert await sup.worker(1).call(Worker.ping()) == "shard 1"
+            assert await sup.child(number).call(Worker.ping()) == f"shard {number}"
+        await crash(sup.child(1))
+        assert await sup.child(1).call(Worker.ping()) == "shard 1"
         assert world.instances == {"shard 0": 1, "shard 1": 2, "shard 2": 1}
 
 
@@ -109,7 +109,7 @@ async def test_resizing_ends_the_last_partitions_and_starts_them_again(world: Wo
         return child_spec(Worker, world, str(number))
 
     async with open_partition_supervisor(shard, 4) as sup:
-        refs = [sup.worker(n) for n in range(4)]
+        refs = [sup.child(n) for n in range(4)]
         world.take()
         await sup.resize(2)
         assert world.take() == ["stop 3: 'shutdown'", "stop 2: 'shutdown'"]
@@ -131,7 +131,7 @@ async def test_a_supervisor_of_no_partitions_has_none_for_a_key(world: World) ->
             sup.worker_for("groceries")
         assert caught.value.child == "groceries"
         await sup.resize(1)
-        assert sup.worker_for("groceries") is sup.worker(0)
+        assert sup.worker_for("groceries") is sup.child(0)
 
 
 @pytest.mark.parametrize("partitions", [-1, 3, 1.5, True])
@@ -155,7 +155,7 @@ async def test_a_partition_that_does_not_start_stops_the_growth_there(world: Wor
 
 async def test_all_partitions_are_gone_when_stop_returns(world: World) -> None:  # OTP 131
     async with open_partition_supervisor(lambda n: child_spec(Worker, world, str(n)), 3) as sup:
-        refs = [sup.worker(n) for n in range(3)]
+        refs = [sup.child(n) for n in range(3)]
         world.take()
         await sup.stop()
         assert world.log == ["stop 2: 'shutdown'", "stop 1: 'shutdown'", "stop 0: 'shutdown'"]

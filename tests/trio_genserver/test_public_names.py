@@ -14,9 +14,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import trio
 
 import trio_genserver
-from trio_genserver import ServerError
+from trio_genserver import GenServer, ServerError, child_spec
+from trio_genserver.agents import Agent, open_agent
+from trio_genserver.supervision import open_partition_supervisor
+from trio_genserver.tasks import open_task_supervisor
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +45,7 @@ MOVED = {
     "open_task_supervisor poll_many task_supervisor_spec",
 }
 OLD_PATHS = [(name, module) for module, names in MOVED.items() for name in names.split()]
+OLD_NAMES = {"amap_nolink": "amap_isolated"}
 
 # What has stayed.
 TOP = [
@@ -108,9 +113,10 @@ def test_the_top_level_is_what_a_first_program_needs() -> None:
 
 @pytest.mark.parametrize(("name", "module"), OLD_PATHS)
 def test_an_old_path_works_and_its_warning_names_the_new_one(name: str, module: str) -> None:
-    there = getattr(module_of(module), name)
-    assert name in module_of(module).__all__
-    new_path = re.escape(f"from trio_genserver.{module} import {name}")
+    new_name = OLD_NAMES.get(name, name)
+    there = getattr(module_of(module), new_name)
+    assert new_name in module_of(module).__all__
+    new_path = re.escape(f"from trio_genserver.{module} import {new_name}")
     with pytest.warns(DeprecationWarning, match=f"trio_genserver.{name} has moved.*{new_path}$") as got:
         assert getattr(trio_genserver, name) is there
     assert [each.filename for each in got] == [__file__]
@@ -121,6 +127,47 @@ def test_an_old_path_works_and_its_warning_names_the_new_one(name: str, module: 
     assert namespace[name] is there
     # At the line of the import, though Python asks the package from within its own import system.
     assert {(each.filename, each.lineno) for each in got} == {("user.py", 2)}
+
+
+def test_a_new_name_has_no_path_at_the_top() -> None:
+    for name in OLD_NAMES.values():
+        assert not hasattr(trio_genserver, name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("run", "get"),
+        ("replace", "update"),
+        ("run_and_replace", "get_and_update"),
+        ("replace_later", "cast_update"),
+    ],
+)
+async def test_a_message_of_an_agent_has_its_old_name_for_one_release(old: str, new: str) -> None:
+    def function(state: Any) -> Any:
+        return (state, state) if "_and_" in old else state
+
+    async with open_agent(lambda: 1) as agent:
+        with pytest.warns(DeprecationWarning, match=f"Agent.{old} is now Agent.{new}") as got:
+            message = getattr(Agent, old)(function)
+        assert [each.filename for each in got] == [__file__]
+        assert message == getattr(Agent, new)(function)
+        await (agent.cast(message) if old == "replace_later" else agent.call(message))
+        assert await agent.get(lambda state: state) == 1
+
+
+async def test_a_partition_and_an_isolated_task_have_their_old_names_for_one_release() -> None:
+    async with open_partition_supervisor(child_spec(GenServer), 2) as partitions:
+        with pytest.warns(DeprecationWarning, match="PartitionSupervisorRef.worker is now .*child") as got:
+            assert partitions.worker(1) is partitions.child(1)
+        assert [each.filename for each in got] == [__file__]
+    async with open_task_supervisor() as tasks:
+        with pytest.warns(DeprecationWarning, match="TaskSupervisorRef.start_nolink is now .*start_isolated"):
+            task = tasks.start_nolink(trio.sleep, 0)
+        assert task.is_isolated
+        with pytest.warns(DeprecationWarning, match="is_linked is now not Task.is_isolated"):
+            assert not task.is_linked
+        await task.wait()
 
 
 def test_an_old_path_that_warns_as_an_error_raises_the_warning() -> None:
@@ -189,7 +236,7 @@ def test_an_error_that_was_pickled_before_its_path_changed_is_loaded() -> None:
     pickled = b"ctrio_genserver._errors\nServerError\n."
     assert pickle.loads(pickled) is ServerError
     for name, module in OLD_PATHS:
-        thing = getattr(module_of(module), name)
+        thing = getattr(module_of(module), OLD_NAMES.get(name, name))
         if isinstance(thing, type):
             assert thing.__module__.startswith("trio_genserver._")
             assert pickle.loads(pickle.dumps(thing)) is thing

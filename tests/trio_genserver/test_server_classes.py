@@ -133,7 +133,7 @@ async def test_a_generic_class_may_be_given_with_its_types() -> None:
         async with open_checkout_pool(EMPTY[str], size=1) as pool, pool.checkout() as worker:
             assert await worker.call(EMPTY.get()) == 0
         async with open_partition_supervisor(child_spec(EMPTY[str]), 2) as parts:
-            assert await parts.worker(1).call(EMPTY.get()) == 0
+            assert await parts.child(1).call(EMPTY.get()) == 0
 
 
 async def test_an_alias_of_something_else_is_no_server(nursery: Any) -> None:

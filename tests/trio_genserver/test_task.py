@@ -72,7 +72,7 @@ async def test_wait_gives_the_value_to_any_number_of_waiters() -> None:  # OTP 1
 
 async def test_wait_raises_what_the_task_raised() -> None:  # OTP 144
     async with open_task_supervisor() as tasks:
-        task = tasks.start_nolink(fail, "oh")
+        task = tasks.start_isolated(fail, "oh")
         for _ in range(2):
             with pytest.raises(ValueError, match="oh"):
                 await task.wait()
@@ -104,7 +104,7 @@ async def test_a_result_that_nobody_waits_for_reaches_nobody(autojump_clock: Clo
         @handle_call
         async def ask(self, seconds: float, value: str) -> str | None:
             with trio.move_on_after(1):
-                return await self.tasks.start_nolink(after, seconds, value).wait()
+                return await self.tasks.start_isolated(after, seconds, value).wait()
             return None
 
         @handle_call
@@ -132,7 +132,7 @@ async def test_a_task_that_waits_for_the_server_that_waits_for_it_is_refused() -
                 return await boss.call(Boss.delegate())
 
             with pytest.raises(CallCycle, match="ask_back waits for Boss waits for TaskSupervisor"):
-                await self.tasks.start_nolink(ask_back, self.ref).wait()
+                await self.tasks.start_isolated(ask_back, self.ref).wait()
             return "refused"
 
     async with open_task_supervisor() as tasks, open_server(Boss, tasks) as boss:
@@ -179,7 +179,7 @@ async def test_two_failures_come_out_together() -> None:
 async def test_the_failure_of_an_unlinked_task_concerns_nobody_else() -> None:  # OTP 152
     async with open_task_supervisor() as tasks:
         other = tasks.start(double, 1)
-        failing = tasks.start_nolink(fail, "oh")
+        failing = tasks.start_isolated(fail, "oh")
         await trio.testing.wait_all_tasks_blocked()
         assert await other.wait() == 2
         assert await tasks.start(double, 2).wait() == 4
@@ -197,7 +197,7 @@ async def test_a_server_may_answer_by_a_task_while_it_goes_on(autojump_clock: Cl
                 await trio.sleep(5)
                 from_.reply(text)
 
-            self.tasks.start_nolink(answer)
+            self.tasks.start_isolated(answer)
 
         @handle_call
         def fast(self) -> str:
@@ -236,7 +236,9 @@ async def test_a_server_is_sent_the_task_when_it_has_ended(kind: str, autojump_c
         trio.open_nursery() as nursery,
     ):
         task: Task[Any]
-        task = tasks.start_nolink(fail, "oh", 1) if kind == "error" else tasks.start_nolink(after, 1, "ok")
+        task = (
+            tasks.start_isolated(fail, "oh", 1) if kind == "error" else tasks.start_isolated(after, 1, "ok")
+        )
         task.send_to(server)
         nursery.start_soon(server.call, Receiver.block())
         await trio.testing.wait_all_tasks_blocked()
@@ -336,10 +338,10 @@ async def test_each_task_has_its_own_time_to_go_on_in_the_end(
         async with open_supervisor([task_supervisor_spec(task_shutdown=3)]) as supervisor:
             tasks = supervisor.child("TaskSupervisor", TaskSupervisor)
             assert isinstance(tasks, TaskSupervisorRef)
-            tasks.start_nolink(work, "at once", 100, shutdown="brutal_kill")
-            tasks.start_nolink(work, "in time", 3)
-            tasks.start_nolink(work, "too slow", 100)
-            tasks.start_nolink(work, "as long as it takes", 8, shutdown=math.inf)
+            tasks.start_isolated(work, "at once", 100, shutdown="brutal_kill")
+            tasks.start_isolated(work, "in time", 3)
+            tasks.start_isolated(work, "too slow", 100)
+            tasks.start_isolated(work, "as long as it takes", 8, shutdown=math.inf)
             await trio.sleep(1)
             await end(scope, supervisor)
             await trio.sleep_forever() if scope.cancel_called else None
@@ -371,7 +373,7 @@ async def test_a_task_that_is_started_while_the_supervisor_ends_is_stopped_at_on
         try:
             await trio.sleep_forever()
         finally:
-            late = tasks.start_nolink(after, 0, "late")
+            late = tasks.start_isolated(after, 0, "late")
             ran.append(repr(late.outcome))
 
     with trio.move_on_after(1):
@@ -388,7 +390,7 @@ async def test_a_supervisor_that_is_restarted_takes_tasks_again() -> None:
     async with open_supervisor([task_supervisor_spec()]) as supervisor:
         tasks = supervisor.child("TaskSupervisor")
         assert isinstance(tasks, TaskSupervisorRef)
-        other = tasks.start_nolink(trio.sleep_forever)
+        other = tasks.start_isolated(trio.sleep_forever)
         tasks.start(fail, "oh")
         with pytest.raises(TaskStopped) as caught:
             await other.wait()
@@ -415,8 +417,8 @@ async def test_wait_all_gives_the_values_in_the_order_given(autojump_clock: Cloc
 async def test_the_first_failure_ends_wait_all_at_once_and_no_other_task(autojump_clock: Clock) -> None:
     # OTP 146
     async with open_task_supervisor() as tasks:
-        slow: Task[Any] = tasks.start_nolink(after, 10, "slow")
-        failing: list[Task[Any]] = [tasks.start_nolink(fail, str(seconds), seconds) for seconds in (2, 1)]
+        slow: Task[Any] = tasks.start_isolated(after, 10, "slow")
+        failing: list[Task[Any]] = [tasks.start_isolated(fail, str(seconds), seconds) for seconds in (2, 1)]
         with pytest.raises(ValueError, match="1"):
             await wait_all([slow, *failing])
         assert trio.current_time() == 1
@@ -463,7 +465,7 @@ async def test_poll_never_fails(autojump_clock: Clock) -> None:  # OTP 147
         assert trio.current_time() == 5
         assert await slow.poll(5.5) == outcome.Value("slow")
         assert trio.current_time() == 10
-        ended = await tasks.start_nolink(fail, "oh").poll(1)
+        ended = await tasks.start_isolated(fail, "oh").poll(1)
         assert isinstance(ended, outcome.Error)
         assert str(ended.error) == "oh"
 
@@ -547,11 +549,11 @@ async def test_shutdown_raises_what_the_task_has_failed_with(autojump_clock: Clo
             raise ValueError("in the end")
 
     async with open_task_supervisor() as tasks:
-        crashed = tasks.start_nolink(fail, "oh")
+        crashed = tasks.start_isolated(fail, "oh")
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(ValueError, match="oh"):
             await crashed.shutdown()
-        task = tasks.start_nolink(fails_when_cancelled)
+        task = tasks.start_isolated(fails_when_cancelled)
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(ValueError, match="in the end"):
             await task.shutdown()
@@ -649,7 +651,7 @@ async def test_a_shutdown_of_an_ignored_task_that_waits_for_its_ender_is_a_cycle
             except CallCycle as error:
                 refused.append(error)
 
-        task = tasks.start_nolink(calls)
+        task = tasks.start_isolated(calls)
         task.ignore()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ender.call, Ender.end(task))
@@ -679,7 +681,7 @@ async def test_a_crash_is_logged_with_the_task_its_arguments_and_its_parent(
     class Parent(GenServer):
         @handle_call
         def begin(self, tasks: TaskSupervisorRef) -> None:
-            tasks.start_nolink(fail, "oh")
+            tasks.start_isolated(fail, "oh")
 
     async with open_task_supervisor(name="Jobs") as tasks, open_server(Parent) as parent:
         await parent.call(Parent.begin(tasks))
@@ -753,7 +755,7 @@ async def test_instruments_see_a_task_as_a_request_to_its_supervisor() -> None:
         await tasks.wait_idle()
         assert log == ["sent double(2)", "received double(2)", "dropped double(2) late reply"]
         log.clear()
-        await tasks.start_nolink(fail, "oh").poll(1)
+        await tasks.start_isolated(fail, "oh").poll(1)
         assert log[2:] == ["crashed fail('oh') ValueError('oh')", "replied fail('oh')"]
 
 

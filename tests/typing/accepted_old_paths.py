@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import assert_type
 
+import trio
+
 import trio_genserver
-from trio_genserver import AgentRef, GenServer, KeyedPool, ServerRef, Task, open_agent, open_task_supervisor
+from trio_genserver import (
+    AgentRef,
+    GenServer,
+    KeyedPool,
+    ServerRef,
+    Task,
+    amap_nolink,
+    open_agent,
+    open_task_supervisor,
+)
 
 
 class Shard(GenServer): ...
@@ -13,9 +24,12 @@ class Shard(GenServer): ...
 
 async def old_paths(pool: KeyedPool[Shard]) -> None:
     assert_type(pool.worker_for("key"), ServerRef[Shard])
+    async with amap_nolink(trio.sleep, [1]) as slept:
+        print([each async for each in slept])
     async with open_agent(list[int]) as agent, open_task_supervisor() as tasks:
         assert_type(agent, AgentRef[list[int]])
         assert_type(tasks.start(agent.get, len), Task[int])
+        assert_type(tasks.start_nolink(agent.get, len), Task[int])
 
 
 def modules_without_an_import() -> None:

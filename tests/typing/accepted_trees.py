@@ -124,7 +124,7 @@ async def the_tree_of_the_manual() -> None:
         assert_type(root.child("Storage", Storage).child("Sensor", Sensor), ServerRef[Sensor])
         assert_type(root.child("d", DynamicSupervisor), DynamicSupervisorRef)
         assert_type(root.child("d", Rooms), DynamicSupervisorRef[Rooms])
-        assert_type(root.child("p", PartitionSupervisor).worker(3).name, str)
+        assert_type(root.child("p", PartitionSupervisor).child(3).name, str)
         assert_type(root.child("t", TaskSupervisor), TaskSupervisorRef)
         root.child("a", Agent)
         root.child("c", CheckoutPool[Sensor])

@@ -209,8 +209,8 @@ def some_partitions(random: Random) -> Setting:
                 "how many": how_many,
                 "resize": lambda by: partitions.resize(by),
                 "by key": lambda by: partitions.worker_for(by).call(Cell.add(by)),
-                "last": lambda by: partitions.worker(partitions.partitions - 1).call(Cell.add_slowly(by)),
-                **calls(partitions.worker(0)),
+                "last": lambda by: partitions.child(partitions.partitions - 1).call(Cell.add_slowly(by)),
+                **calls(partitions.child(0)),
             }
 
     return opened

@@ -15,7 +15,7 @@ from trio_genserver import as_completed, child_spec, open_server
 from trio_genserver.agents import open_agent
 from trio_genserver.pools import CheckoutOrder, open_checkout_pool
 from trio_genserver.registry import DuplicateRegistry, Registry
-from trio_genserver.tasks import Settled, Task, amap, amap_nolink, open_task_supervisor, poll_many
+from trio_genserver.tasks import Settled, Task, amap, amap_isolated, open_task_supervisor, poll_many
 
 ORDERS: tuple[CheckoutOrder, ...] = ("lifo", "fifo")
 
@@ -162,23 +162,23 @@ def some_tasks(random: Random) -> Setting:
                 return await tasks.start(work, by).wait()
 
             async def unlinked(by: int) -> object:
-                return await tasks.start_nolink(cell.call, Cell.fail() if by % 2 else Cell.add(by)).wait()
+                return await tasks.start_isolated(cell.call, Cell.fail() if by % 2 else Cell.add(by)).wait()
 
             async def several(by: int) -> object:
-                started = [tasks.start_nolink(work, by + number) for number in range(2)]
+                started = [tasks.start_isolated(work, by + number) for number in range(2)]
                 return tuple([seen(await each.wait()) async for each in as_completed(started)])
 
             async def ended_soon(by: int) -> object:
-                task: Task[int] = tasks.start_nolink(work, by)
+                task: Task[int] = tasks.start_isolated(work, by)
                 await trio.lowlevel.checkpoint()
                 return seen(await task.shutdown())
 
             async def polled(by: int) -> object:
-                found = await poll_many([tasks.start_nolink(work, by)], kill=by % 2 == 0)
+                found = await poll_many([tasks.start_isolated(work, by)], kill=by % 2 == 0)
                 return tuple(outcome is None for _, outcome in found)
 
             async def ignored(by: int) -> object:
-                return tasks.start_nolink(work, by).ignore() is None
+                return tasks.start_isolated(work, by).ignore() is None
 
             async def idle(_: int) -> object:
                 await tasks.wait_idle()
@@ -189,7 +189,7 @@ def some_tasks(random: Random) -> Setting:
                     return tuple([result async for result in results])
 
             async def settled(by: int) -> object:
-                async with amap_nolink(work, range(by), ordered=by % 2 == 0) as results:
+                async with amap_isolated(work, range(by), ordered=by % 2 == 0) as results:
                     return tuple([_settled(result) async for result in results])
 
             yield {
@@ -201,7 +201,7 @@ def some_tasks(random: Random) -> Setting:
                 "ignored": ignored,
                 "idle": idle,
                 "amap": mapped,
-                "amap_nolink": settled,
+                "amap_isolated": settled,
                 "stop the supervisor": lambda _: tasks.stop(),
                 **calls(cell),
             }

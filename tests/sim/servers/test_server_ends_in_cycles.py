@@ -304,7 +304,7 @@ def test_a_task_may_end_the_tree_that_it_is_in_if_that_cancels_it(shutdown: floa
                 except CallCycle:
                     seen.add("CallCycle")
 
-            tasks.start_nolink(end)
+            tasks.start_isolated(end)
             with contextlib.suppress(ServerError):
                 await top.wait_stopped() if shutdown == 0 else await tasks.stop()
 

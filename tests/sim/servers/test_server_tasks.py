@@ -32,7 +32,7 @@ async def poll(task: Task[Any]) -> None:
 def test_who_ends_a_task_that_is_ignored_meanwhile_goes_on_when_it_is_gone(end: Any, strategy: str) -> None:
     async def scenario() -> None:
         async with open_task_supervisor() as tasks:
-            task = tasks.start_nolink(lingers)
+            task = tasks.start_isolated(lingers)
 
             async def ignore() -> None:
                 task.ignore()

@@ -11,7 +11,7 @@ import trio.testing
 
 from trio_genserver import monitor, open_server, open_supervisor
 from trio_genserver.agents import open_agent
-from trio_genserver.tasks import TaskStopped, amap, amap_nolink, open_task_supervisor
+from trio_genserver.tasks import TaskStopped, amap, amap_isolated, open_task_supervisor
 
 from .servers import (
     Broken,
@@ -39,7 +39,7 @@ async def let_a_task_fail(sent: Any) -> None:
 @way
 async def wait_for_a_task_that_is_not_linked(sent: Any) -> None:
     async with open_task_supervisor() as tasks:
-        task = tasks.start_nolink(fail, sent)
+        task = tasks.start_isolated(fail, sent)
         with pytest.raises(Broken):
             await task.wait()
         await task.wait()
@@ -48,7 +48,7 @@ async def wait_for_a_task_that_is_not_linked(sent: Any) -> None:
 @way
 async def look_at_the_outcome_of_a_task(sent: Any) -> None:
     async with open_task_supervisor() as tasks:
-        task = tasks.start_nolink(fail, sent)
+        task = tasks.start_isolated(fail, sent)
         for outcome in (await task.poll(1), task.outcome):
             assert outcome is not None
             with pytest.raises(Broken):
@@ -60,7 +60,7 @@ async def look_at_the_outcome_of_a_task(sent: Any) -> None:
 @way
 async def wait_for_a_task_that_was_stopped(sent: Any) -> None:
     async with open_task_supervisor() as tasks:
-        task = tasks.start_nolink(trio.sleep_forever)
+        task = tasks.start_isolated(trio.sleep_forever)
         await task.shutdown()
         with pytest.raises(TaskStopped):
             task.check()
@@ -97,7 +97,7 @@ async def map_too_slowly(sent: Any) -> None:
 
 @way
 async def map_and_take_the_outcome(sent: Any) -> None:
-    async with amap_nolink(fail, [sent, sent]) as results:
+    async with amap_isolated(fail, [sent, sent]) as results:
         async for settled in results:
             outcome = settled.outcome
             del settled
@@ -160,7 +160,7 @@ async def let_two_tasks_fail_at_once(sent: Any) -> None:
 @way
 async def forget_a_task_that_has_failed(sent: Any) -> None:
     async with open_task_supervisor() as tasks:
-        tasks.start_nolink(fail, sent)
+        tasks.start_isolated(fail, sent)
         await tasks.wait_idle()
         raise Broken("the block")
 
