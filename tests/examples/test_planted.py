@@ -49,9 +49,10 @@ def test_a_planted_race_does_not_show_in_every_schedule(name: str) -> None:
 
 @every_race
 def test_nothing_is_found_in_the_corrected_twin(name: str) -> None:
+    # A few runs: that there is nothing to find is proved below, and tried with many seeds by `make torture`.
     corrected = PLANTED[name].corrected
-    assert not sim.explore(corrected, max_executions=BUDGET // 4).failures
-    assert not sim.explore(corrected, strategy="dfs", max_executions=BUDGET // 4).failures
+    assert not sim.explore(corrected, max_executions=BUDGET // 20).failures
+    assert not sim.explore(corrected, strategy="dfs", max_executions=BUDGET // 20).failures
 
 
 @every_race

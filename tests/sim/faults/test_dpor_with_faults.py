@@ -80,7 +80,7 @@ def program(seed: int, ends: Ends) -> Callable[[], Awaitable[None]]:
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.code)
 def test_dpor_comes_to_every_outcome_that_dfs_comes_to(plan: sim.FaultPlan) -> None:
     compared = 0
-    for seed in range(12):
+    for seed in range(8):
         everything: Ends = set()
         scenario = program(seed, everything)
         if not sim.explore(

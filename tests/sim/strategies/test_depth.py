@@ -62,7 +62,7 @@ def test_failure_within_the_bound_is_found_shrunk_and_replayed_without_it() -> N
         cell = sim.Shared(0)
 
         async def increment() -> None:
-            for times in range(1, 100):
+            for times in range(1, 20):
                 value = cell.get()
                 await trio.lowlevel.checkpoint()
                 cell.set(value + 1)

@@ -178,7 +178,7 @@ def random_programs_agree(first: int, count: int, limit: int) -> None:
 
 
 def test_random_trio_programs_agree_with_every_interleaving() -> None:
-    random_programs_agree(0, 30, 400)
+    random_programs_agree(0, 20, 400)
 
 
 @pytest.mark.torture

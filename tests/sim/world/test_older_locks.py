@@ -138,7 +138,7 @@ def test_exploration_is_not_complete_if_a_lock_cannot_be_replaced(get: Callable[
     result = sim.explore(scenario, "dpor", 20_000)
     result.check()
     assert not result.complete
-    assert "locks of before the run" in result.coverage
+    assert "locks made before the run" in result.coverage
 
 
 def test_exploration_without_threads_is_complete_whatever_it_holds() -> None:
