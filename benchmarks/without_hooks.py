@@ -30,7 +30,7 @@ PACKAGE = Path(trio_genserver.__file__).parent
 FLAGS = frozenset((*HOOKS, "messages"))
 # These are about instruments: what they do with hooks costs a message nothing.
 KEPT = frozenset(("_hooks.py", "_instrument.py", "_debug.py", "opentelemetry.py"))
-# Each of them has hooks on the way of a message. If one has none any more, the row measures nothing.
+# Each of them has hooks on the way of a message. If one no longer has any, the row measures nothing.
 MUST_HAVE = frozenset(("_delivery.py", "_handling.py", "_loop.py", "_ref.py", "_request.py", "_children.py"))
 
 
@@ -137,7 +137,7 @@ class _Cutter(ast.NodeTransformer):
         return [new for each in left for new in _as_list(self.visit(each))]
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
-        # `hooks = process.hooks`, `self.hooks = current_hooks()`: nobody asks for it any more.
+        # `hooks = process.hooks`, `self.hooks = current_hooks()`: nothing asks for it now.
         target = node.targets[0]
         if len(node.targets) == 1 and _is_hooks(target):
             value = node.value

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        # What is private is a module of this package, which is on its way to be imported.
+        # A private name is a module of this package that is being imported.
         if name == "__all__" or not name.startswith("_"):
             _load()
             if name in globals():

@@ -185,7 +185,7 @@ THREAD_REGISTER: Final = "task_register"
 
 
 def missing_of(relied_on: dict[Any, tuple[str, ...]]) -> list[str]:
-    """What of the list this release of Trio has not."""
+    """The names of the list that this release of Trio lacks."""
     owners = {id(owner): owner for owner in (*relied_on, *_CLASSES)}.values()
     return [
         *(owner.__name__ for owner in owners if isinstance(owner, _Absent)),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sim._public import Scenario
 
 NAME = "sim"
-"""What ``-p no:sim`` calls this."""
+"""The name of this plugin for ``-p no:sim``."""
 
 
 # Standard error as it is while nothing is captured.

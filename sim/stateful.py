@@ -56,7 +56,7 @@ class InvalidStateMachine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """What `operation` was given, kept on the method."""
+    """The arguments of `operation`, kept on the method."""
 
     strategies: _Strategies
     raises: tuple[type[BaseException], ...]
@@ -128,7 +128,7 @@ class StateMachine:
     """
 
     model: ClassVar[Model[Any]]
-    """What the operations keep to."""
+    """The model of the operations."""
 
     def open(self) -> AbstractAsyncContextManager[None]:
         """Make the object under test, and end it at the end of the block."""
@@ -154,7 +154,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What the clients of one run do.
+    """The operations of the clients of one run.
 
     Attributes:
         before: done one after the other, first.

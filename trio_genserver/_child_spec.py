@@ -34,7 +34,7 @@ def checked_spec(server_class: Callable[P, S], /, *args: P.args, **kwargs: P.kwa
     """`child_spec`, with the arguments checked where they are written, and not only when the server starts.
 
     Raises:
-      InvalidSpec: one of the arguments makes no sense.
+      InvalidSpec: an argument is invalid.
     """
     server_class(*args, **kwargs)
     return child_spec(server_class, *args, **kwargs)

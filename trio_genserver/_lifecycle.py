@@ -24,7 +24,7 @@ OnEnding: TypeAlias = Callable[[Any], None]
 # It only ever moves down this list.
 STARTING = 0
 RUNNING = 1
-ENDING = 2  # takes no messages any more; terminate is yet to run
+ENDING = 2  # takes no messages; terminate has yet to run
 ENDED = 3
 
 STATES = ("starting", "running", "ending", "ended")
@@ -63,7 +63,7 @@ class Lifecycle:
       shield: what bounds its end to that while it runs.
       starter: the task that waits for the end of its `init`.
       start_error: what that is to raise.
-      on_ending: called when it takes no messages any more, before anyone can find that out.
+      on_ending: called when it stops taking messages, before anyone can find that out.
       on_exit: called when nothing of it is left. Both are ordered sets.
       end: what those have who wait for the end.
     """
@@ -204,7 +204,7 @@ class Lifecycle:
     # The end, step by step.
 
     def take_no_more(self, process: Any, name: str) -> None:
-        """Take no messages any more, and tell those who keep its reference for others to find."""
+        """Stop taking messages, and tell the holders who keep its reference for others to find."""
         if self.state == STARTING and self.start_error is None:
             # Its init did not finish, so there is nothing that terminate should undo.
             reason = "shutdown" if self.reason is UNSET else self.reason
@@ -269,7 +269,7 @@ class Lifecycle:
     # Who hears of it.
 
     def call_on_ending(self, tell: OnEnding) -> None:
-        """Have `tell` called when it takes no messages any more. Only while it does."""
+        """Have `tell` called when it stops taking messages. Only while it takes some."""
         if self.on_ending is None:
             self.on_ending = {}
         self.on_ending[tell] = None

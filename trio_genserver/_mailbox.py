@@ -103,7 +103,7 @@ class Mailbox(Generic[Item]):
         self.careful = True
 
     def stop_waiting(self, item: Item) -> None:
-        """The sender of `item` does not wait for room any more, and `item` is not to be taken."""
+        """The sender of `item` has stopped waiting for room, and `item` must not be taken."""
         del self._waiters[id(item)]
         self._gone.add(id(item))
         self.withdraw()
@@ -146,7 +146,7 @@ class Mailbox(Generic[Item]):
         self.before_stop = self.ready
 
     def stop_at_once(self) -> None:
-        """It waits for none of them any more."""
+        """It waits for none of them now."""
         self.before_stop = 0
 
     def sweep(self) -> bool:

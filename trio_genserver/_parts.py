@@ -95,5 +95,5 @@ class Parts(Host):
         raise NotImplementedError
 
     def take_no_more(self) -> None:
-        """Take no messages any more, and tell those who keep its reference for others to find."""
+        """Stop taking messages, and tell the holders who keep its reference for others to find."""
         raise NotImplementedError

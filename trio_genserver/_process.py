@@ -129,7 +129,7 @@ class Process(Parts):
         ref = self._ref
         if isinstance(ref, tuple):
             known, ref_class = ref
-            # Where nobody has it any more, another one is as good.
+            # If nothing holds it, another one is as good.
             return known() or self._another_ref(ref_class)
         return ref
 
@@ -383,5 +383,5 @@ class Process(Parts):
         return _loop.attend(self)
 
     def take_no_more(self) -> None:
-        """Take no messages any more, and tell those who keep its reference for others to find."""
+        """Stop taking messages, and tell the holders who keep its reference for others to find."""
         self.lifecycle.take_no_more(self, self.name)

@@ -47,7 +47,7 @@ QUEUED = 0  # in the mailbox, or on its way there
 BEGUN = 1  # taken out of the mailbox
 REPLIED = 2
 FAILED = 3
-GIVEN_UP = 4  # nobody waits for the reply any more
+GIVEN_UP = 4  # no task waits for the reply
 
 # In place of a reply, while there is none: no `From` is left.
 DROPPED: Any = object()

@@ -105,10 +105,10 @@ class GenServer(Behaviour):
         """Called last, once, whichever way the server ends after its `init`.
 
         It runs shielded from cancellation. A server that ends by itself has all the time it needs; a
-        supervisor that ends it, or a cancellation, leaves it as long as `shutdown` says. No child task of the
-        server is left then, and no call is taken any more; callers that wait hear of the end after it. If it
-        raises, that becomes the reason. With ``shutdown="brutal_kill"``, a supervisor that ends the server
-        does not have it called.
+        supervisor that ends it, or a cancellation, leaves it as long as `shutdown` says. By then, no child
+        task of the server is left and it takes no more calls; callers that wait are told of the end after it.
+        If it raises, that becomes the reason. With ``shutdown="brutal_kill"``, a supervisor that ends the
+        server does not have it called.
 
         Args:
           reason: ``"normal"`` or what `stop` was given; ``"shutdown"`` if the nursery or the supervisor ended

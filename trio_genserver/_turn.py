@@ -139,13 +139,13 @@ class Turn:
         elif scope is not None and self.timeout is not None:
             scope.deadline = self.timeout_due = trio.current_time() + self.timeout
         elif scope is not None or self.timeout is not None:
-            # It waits with a timeout that is not due any more, or without the one that it is to have.
+            # It waits with a timeout that no longer applies, or without the one that it must have.
             self.wake()
 
     # The timeout of `GenServer.set_timeout`.
 
     def set_timeout(self, seconds: float | None, *, by_itself: bool) -> None:
-        """Have `handle_timeout` called after `seconds` without a message; None: not any more.
+        """Have `handle_timeout` called after `seconds` without a message; None: stop.
 
         Args:
           by_itself: it is set by what the task runs, and so before that waits.

@@ -124,7 +124,7 @@ def default_python() -> str:
 
 
 def make(folder: Path, python: str) -> dict[str, str]:
-    """Make the environments in `folder`, anew.
+    """Make the environments in `folder` from scratch.
 
     Returns:
       name of an environment -> why it could not be made; empty if it was.

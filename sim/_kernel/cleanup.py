@@ -79,7 +79,7 @@ def close_by_force(runner: Any, scheduler: Scheduler, findings: Findings) -> Non
 def _keep_for_ever(coroutine: Any) -> None:
     """Let nobody ever free a coroutine, not even the interpreter at its end.
 
-    Freeing it throws GeneratorExit into it once more. Its loop catches that, and there is no Trio any more
+    Freeing it throws GeneratorExit into it once more. Its loop catches that, and Trio is gone by then
     to wait in: what it tries raises at once, and it would try for ever.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

@@ -113,8 +113,8 @@ class Fairness:
         streak.before = self._suspensions.reach(calls_of(task))
 
     def stepped(self, task: Any, runq: list[Any], *, repeated: bool) -> None:
-        """Note a step, once the queue is what it has made of it; change the queue if somebody is to stand
-        back, or need not any more.
+        """Note a step after its effect on the queue; change the queue if a task must stand back, or no longer
+        has to.
 
         Args:
             task: who made it; the first in the queue if it can go on.

@@ -13,8 +13,8 @@ Without that, partial-order reduction would skip states that a promise is about.
   the first time, what was concluded without is no longer true, and the search starts again
   (`Execution.outdated`). Once it reads nothing new, this is right: in a state that was left out, everything
   that it reads first has the same values as in a state that was checked, so it reads the same there.
-* A condition that has come to hold counts until the end of the run, though it is not looked at any more:
-  whether it does, the order of the steps that follow may decide.
+* A condition that has come to hold counts until the end of the run, though it is no longer checked: whether
+  it does, the order of the steps that follow may decide.
 * Time passes between steps, and what a deadline changes is looked at after the step that happens to be the
   first. So if it matters what is seen then, the first steps of all tasks do not commute.
 """

@@ -118,7 +118,7 @@ class Scheduler:
         return self.identities.ids
 
     def let_strike(self, faults: FaultInjector | None) -> None:
-        """Let faults strike after the steps of the next executions, or none any more."""
+        """Let faults strike after the steps of the next executions, or stop them."""
         self.faults = self.reports.faults = faults
         self.identities.on_birth = None if faults is None else faults.begins
 

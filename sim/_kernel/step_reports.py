@@ -41,7 +41,7 @@ class StepReports:
         self.scripted = 0
 
     def clock(self, *, spawned: Sequence[TaskId] = (), woken: Sequence[TaskId] = ()) -> None:
-        """Report what has come about because nothing else could run any more: a step of the clock.
+        """Report a step of the clock: it passes when nothing else can run.
 
         Args:
             spawned: which tasks it has started.

@@ -1,8 +1,8 @@
 """Sees to it that no step of a task takes for ever: a thread that looks at the simulator's now and then.
 
-A task that calls what blocks for real holds up everything: no line of the simulator is reached any more. So
-another thread looks whether the step gets on, and if not, sends the signal of Ctrl-C to the simulator's own
-thread, whose handler raises in the task. That ends every wait of Python's own and every system call.
+A task whose call really blocks holds up everything: the simulator no longer runs. So another thread checks
+whether the step makes progress, and if not, sends the signal of Ctrl-C to the simulator's own thread, whose
+handler raises in the task. That ends every wait of Python's own and every system call.
 """
 
 from __future__ import annotations

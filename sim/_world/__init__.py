@@ -1,1 +1,1 @@
-"""What a program has around it: time, randomness, threads and logs, each a function of the run."""
+"""The surroundings of a program: time, randomness, threads and logs, each a function of the run."""

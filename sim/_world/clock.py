@@ -14,10 +14,10 @@ from typing import Final
 import trio
 
 CLOCK_START: Final = 10_000.0
-"""What `trio.current_time()` and `time.monotonic()` say when a run begins, in seconds."""
+"""`trio.current_time()` and `time.monotonic()` at the start of a run, in seconds."""
 
 WALL_CLOCK_START: Final = 1_700_000_000.0
-"""What `time.time()` says when a run begins: a date a program can work with, the same each time."""
+"""`time.time()` at the start of a run: a plausible date, the same each time."""
 
 
 class VirtualClock(trio.abc.Clock):

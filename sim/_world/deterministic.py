@@ -1,7 +1,7 @@
 """The wall clock and the sources of randomness, made a function of the run.
 
-What they give depends on the virtual clock and on one choice, the seed of all that is random, made when a run
-first draws something. Seed 0 is the plain one.
+Their values depend on the virtual clock and on one choice, the seed of all randomness, made at the first draw
+of a run. Seed 0 is the plain one.
 
 Each function is replaced in its own module and, for programs say ``from time import monotonic``, wherever a
 module has it by that or another name. A reference kept elsewhere, as the default of an argument or in an
@@ -54,11 +54,11 @@ _LEFT_ALONE: Final = frozenset(
 ) - {"__main__"}
 
 _NODE: Final = 0x02_00_00_00_00_01
-"""What `uuid.uuid1` takes for the machine's address: one that no network card has."""
+"""The machine's address for `uuid.uuid1`: one that no network card has."""
 
 Replacement = tuple[Any, str, Any]
 
-# What these modules keep has no public name, and is reset with each execution.
+# The state of these modules has no public name, and is reset with each execution.
 _uuid: Any = uuid
 _tempfile: Any = tempfile
 _shared: Final[random.Random] = vars(random)["_inst"]
@@ -105,7 +105,7 @@ class DeterministicSources:
         self._number_anew()
 
     def _stream(self, purpose: str) -> str:
-        """What to seed a generator with; the same for the same choice."""
+        """The seed of a generator; the same for the same choice."""
         if self._seed is None:
             self._seed = self._choose_seed(SEEDS)
         return f"{purpose} {self._seed}"
@@ -122,7 +122,7 @@ class DeterministicSources:
 
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:
-        # Whoever does not belong to the run goes on with the numbers of before.
+        # Code outside the run continues with its earlier numbers.
         self._host.setstate(random.getstate())
         names, timestamp = _tempfile._name_sequence, _uuid._last_timestamp
         replacements = [

@@ -47,7 +47,7 @@ _RANDOM_DEVICES: Final = frozenset({"/dev/urandom", "/dev/random", b"/dev/urando
 
 
 class _Guard:
-    """Who is told of an escape; None while no run is under way."""
+    """The receiver of an escape; None outside a run."""
 
     def __init__(self) -> None:
         self.refuse: Callable[[Escape], None] | None = None
@@ -92,7 +92,7 @@ def guarded(refuse: Callable[[Escape], None]) -> Generator[None]:
 
 @contextlib.contextmanager
 def this_thread_belongs_to_the_run() -> Generator[None]:
-    """What is done in this thread is refused too, until the block ends."""
+    """Escapes in this thread are refused too, until the block ends."""
     identity = threading.get_ident()
     known = identity in _guard.threads
     _guard.threads.add(identity)

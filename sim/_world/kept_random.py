@@ -71,7 +71,7 @@ class KeptRandom(random.Random):
 def kept_generators(
     found: Iterable[tuple[str, Any, str, random.Random]], stream: Callable[[str], str]
 ) -> Iterator[tuple[Any, str, KeptRandom]]:
-    """What stands for each generator that a module has: (module, name, stand-in).
+    """The stand-in for each generator of a module: (module, name, stand-in).
 
     Args:
         found: (name of the module, module, name, generator).

@@ -38,7 +38,7 @@ class RunIsOver(BaseException):
 
 
 class TaskSide(Protocol):
-    """What the kernel does where a task uses a lock of threads, in the middle of a step."""
+    """The part of the kernel that acts where a task uses a thread lock in the middle of a step."""
 
     def point(self) -> None:
         """Before others can see what the task does: threads may get on first."""
@@ -54,7 +54,7 @@ class TaskSide(Protocol):
 
 
 class Tasks:
-    """What stands behind the locks for tasks, while an exploration is under way.
+    """The part behind the locks for tasks, during an exploration.
 
     One for the process, as the clock is: explorations come one after the other, and a lock is made by a
     program that knows none of them, and may outlive the one in which it was made.
@@ -159,7 +159,7 @@ class ThreadLock:
         return True
 
     def _is_owned(self) -> bool:
-        """What a condition asks, of its own lock: by it, if by anybody."""
+        """A condition asks this of its own lock: whether it holds it."""
         return bool(self._real.locked())
 
     def _at_fork_reinit(self) -> None:
@@ -248,7 +248,7 @@ class ThreadRLock(ThreadLock):
     def _is_owned(self) -> bool:
         return bool(self._real._is_owned())
 
-    # What a condition asks for, to give a lock back that it has taken several times.
+    # A condition asks for this to release a lock that it has taken several times.
 
     def _release_save(self) -> Any:
         saved = self._real._release_save()
@@ -263,7 +263,7 @@ class ThreadRLock(ThreadLock):
 
 
 class LockWait:
-    """What a thread asks for that waits for a lock: to be woken when it is worth another try.
+    """A thread that waits for a lock asks for this: to be woken when it is worth another try.
 
     Args:
         lock: what it waits for.
@@ -295,7 +295,7 @@ class LockWait:
 
 
 class Point:
-    """What a thread asks for before others can see what it does: that they may get on first."""
+    """A thread asks for this before others can see its actions: they may run first."""
 
     async def happen(self) -> None:
         """Be a step of its own."""
@@ -303,7 +303,7 @@ class Point:
 
 
 class Call:
-    """What a thread asks for that is to be done at once in the simulator's thread."""
+    """A request of a thread for something to be done at once in the simulator's thread."""
 
     def __init__(self, fn: Callable[[], object]) -> None:
         self.fn = fn

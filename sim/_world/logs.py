@@ -1,4 +1,4 @@
-"""What a program logs while it is explored: kept for the report of a failing run, and shown nowhere else.
+"""The log of a program during an exploration: kept for the report of a failing run, and shown nowhere else.
 
 A thousand runs would print a thousand times what one does. So for as long as an exploration lasts, no handler
 that was there before it gets what is logged in a run; one that the program itself adds does.

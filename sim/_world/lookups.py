@@ -18,7 +18,7 @@ _REAL = {name: getattr(socket, name) for name in ("getaddrinfo", "getnameinfo")}
 
 
 def lookups() -> Iterator[tuple[Any, str, Any]]:
-    """What to replace, where, and by what."""
+    """The replacements: the object, its place, and the stand-in."""
     yield socket, "getaddrinfo", _getaddrinfo
     yield socket, "getnameinfo", _getnameinfo
 

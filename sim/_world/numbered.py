@@ -1,4 +1,4 @@
-"""What of threads would differ between two runs that choose the same: their numbers, and their addresses.
+"""Numbers and addresses of threads, which would differ between two runs of the same choices.
 
 Names of threads have numbers in them, which count on in a process. Sets of threads and of futures, as
 executors and `concurrent.futures.wait` keep them, go by addresses, which are others each time. Threads and
@@ -45,7 +45,7 @@ class _AcquiredInOrder:
 
 @contextmanager
 def numbered() -> Generator[Callable[[], None]]:
-    """Number what is made, until the block ends; gives a function that begins anew, for each execution."""
+    """Number what is made, until the block ends; gives a function that starts again for each execution."""
     counters = _threading._counter, _executors.ThreadPoolExecutor._counter
     acquire_futures = _futures._AcquireFutures
 

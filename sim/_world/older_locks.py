@@ -6,7 +6,7 @@ of a dataclass, or another reference to `threading.Lock` that was kept. So all t
 its scenario is looked through before the first run, and each place is given the stand-in.
 """
 
-# What a program holds may be anything.
+# A program may hold anything.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations

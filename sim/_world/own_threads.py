@@ -24,14 +24,14 @@ from sim._world.worker import Worker
 
 Replacement = tuple[Any, str, Any]
 
-# What is reset with each execution, and what threads are held by, has no public name.
+# The state that is reset with each execution, and that holds threads, has no public name.
 _threading: Any = threading
 _executors: Any = executors
 _Thread: Any = threading.Thread
 
 
 class Starter(Protocol):
-    """What simulates threads, while an exploration is under way."""
+    """The simulation of threads, during an exploration."""
 
     @property
     def over(self) -> bool:
@@ -43,7 +43,7 @@ class Starter(Protocol):
         ...
 
     def find(self, finding: BaseException) -> None:
-        """What is wrong with a thread."""
+        """The finding about a thread, if there is one."""
         ...
 
     def own(self) -> list[OwnThread]:
@@ -80,7 +80,7 @@ class End(ThreadLock):
             self.release()
 
     def come_outside(self) -> None:
-        """Be it, after the run, when nobody waits any more."""
+        """Make it real after the run, when no task waits."""
         if not self.free:
             self._real.release()
 
@@ -116,7 +116,7 @@ class OwnThread:
         self.worker: Worker | None = None
 
     def run(self) -> None:
-        """What its real thread does."""
+        """The body of its real thread."""
         identity = threading.get_ident()
         before = _threading._active.get(identity)
         if self.thread is not None:
@@ -152,7 +152,7 @@ class OwnThread:
             self._starter.find(crash.with_traceback(error.__traceback__))
 
 
-# What threads were to call with what they do not handle, before each exploration under way.
+# The hooks for unhandled exceptions of threads, as they were before each current exploration.
 _hooks: Final[list[Any]] = [threading.excepthook]
 
 
@@ -161,7 +161,7 @@ Simulated: TypeAlias = Callable[[], Starter | None]
 
 
 def own_threads(starter: Starter) -> Iterator[Replacement]:
-    """What to put where, as long as an exploration lasts.
+    """The stand-ins and their places, for the time of an exploration.
 
     Args:
         starter: simulates what the program starts.
@@ -196,7 +196,7 @@ def hook_of_threads_kept() -> Generator[None]:
 
 
 def let_executors_end(threads: Iterable[OwnThread]) -> None:
-    """What happens to idle threads of executors when a program ends.
+    """Ends idle threads of executors, as the end of a program does.
 
     Args:
         threads: all that there are.

@@ -1,10 +1,10 @@
 """One look at each name that a module of the program has, for all that an exploration begins with.
 
-A program has tens of thousands of names. What takes time is to come to the objects, which lie anywhere in
-memory. So each is come to once, and what holds nothing of interest is told apart by what takes least.
+A program has tens of thousands of names. Reaching the objects takes the time, because they lie anywhere in
+memory. So each is reached once, and the cheapest test excludes objects that hold nothing of interest.
 """
 
-# What modules hold may be anything.
+# Modules may hold anything.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sim._run.looking import (
 
 @dataclass
 class Survey:
-    """What the modules of a program have.
+    """The contents of a program's modules.
 
     Attributes:
         named: where something that is replaced has a name: (module, name, what to put there).

@@ -54,7 +54,7 @@ class _Notifier:
 
 
 def thread_pools(simulated: Callable[[], object]) -> Iterator[tuple[Any, str, Any]]:
-    """What to replace, where, and by what.
+    """The replacements: the object, its place, and the stand-in.
 
     Args:
         simulated: says whether it is the run that calls, by what is not None.

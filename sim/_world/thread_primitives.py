@@ -4,7 +4,7 @@ Threads that do not belong to the run go on as before: a lock that is made in on
 they wait for takes real time.
 """
 
-# What modules hold may be anything.
+# Modules may hold anything.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Undo: TypeAlias = Callable[[], object]
 
 
 def thread_primitives() -> Iterator[Replacement]:
-    """What to put where, as long as an exploration lasts."""
+    """The stand-ins and their places, for the time of an exploration."""
     # Objects that are no functions, so that one kept in a class is not taken for a method.
     lock = partial(_lock_of_run, ThreadLock, _real_lock)
     yield threading, "Lock", lock
@@ -129,7 +129,7 @@ def older_locks_adopted(
 
 
 def _standing_in(seen: dict[int, Any], virtual: Mapping[int, Any]) -> Callable[[Any], Any]:
-    """What gives the stand-in for a lock, for what is bound to one, and for what makes locks."""
+    """Finds the stand-in for a lock, for a method bound to one, and for a function that makes locks."""
     makers = {
         **virtual,
         id(_real_lock): partial(_lock_of_run, ThreadLock, _real_lock),

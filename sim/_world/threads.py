@@ -108,7 +108,7 @@ class ThreadSimulation:
     def start_own(self, thread: OwnThread) -> None:
         """Start a thread of the program's own."""
         worker = thread.worker = Worker(self._watch)
-        # Whoever waits for its end needs to know whose that is.
+        # A task that waits for its end must know whose end it is.
         thread.end.owner = worker
 
         async def live() -> None:
@@ -120,7 +120,7 @@ class ThreadSimulation:
         self._own[self._start(live, thread.name)] = thread
 
     def find(self, finding: BaseException) -> None:
-        """What is wrong with a thread."""
+        """The finding about a thread, if there is one."""
         self._find(finding)
 
     def own(self) -> list[OwnThread]:
@@ -224,7 +224,7 @@ class Reply:
 
 
 class ThreadCount:
-    """What Trio counts its active threads with, for `trio.testing.wait_all_threads_completed`.
+    """Trio's counter of active threads, for `trio.testing.wait_all_threads_completed`.
 
     Threads that begin and end commute. With Trio's own, the one that is the last to end always sets an event
     and makes another, so that for partial-order reduction every two threads would have to do with each other.
@@ -286,7 +286,7 @@ def in_thread() -> bool:
 
 
 def sleep_in_thread(seconds: float) -> None:
-    """What `time.sleep` does there."""
+    """`time.sleep` in a simulated thread."""
     worker = current_worker()
     assert worker is not None
     worker.ask(_Sleep(seconds))
@@ -298,7 +298,7 @@ def _is_the_end(said: object) -> TypeGuard[Outcome]:
 
 
 def _see_out(worker: Worker, said: object) -> bool:
-    """Let a function come to its end to which nothing will be answered any more.
+    """Let a function end that will get no more answers.
 
     Args:
         said: what it has asked for last.

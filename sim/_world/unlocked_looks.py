@@ -1,4 +1,4 @@
-"""What the standard library lets one look at of its thread primitives without taking their locks.
+"""The parts of the standard library's thread primitives that one can look at without taking their locks.
 
 A look at a lock is seen, and whoever changes what it guards has taken it. So a look past the lock counts
 as one at the lock, and comes after a schedule point, as everything that threads see of each other.
@@ -71,7 +71,7 @@ class SimpleQueue:
 
 
 def unlocked_looks() -> Iterator[Replacement]:
-    """What to put where, as long as an exploration lasts."""
+    """The stand-ins and their places, for the time of an exploration."""
     for owner in (threading.Event, threading.Semaphore, threading.Barrier):
         yield owner, "__repr__", _looking(owner.__repr__, _lock_of_condition)
     yield threading.Event, "is_set", _looking(threading.Event.is_set, _lock_of_condition)

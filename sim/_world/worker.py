@@ -39,12 +39,12 @@ LOOK: Final = 0.2
 PATIENCE: Final = 10
 # How long a thread may compute when an exploration's time is up.
 GRACE: Final = 5.0
-# What a thread that waits may use of the processor between two looks, in seconds.
+# The processor time that a waiting thread may use between two looks, in seconds.
 IDLE: Final = 0.001
 
 
 class Watch:
-    """What ends the wait for a thread, or for a task, that does not come back, besides itself.
+    """The other ends of a wait for a thread or a task that does not come back.
 
     Args:
         interrupted: says whether Ctrl-C was pressed.
@@ -122,7 +122,7 @@ class Worker:
 
     @property
     def identity(self) -> int:
-        """What `threading.get_ident` gives in it."""
+        """The result of `threading.get_ident` in it."""
         identity = self._thread.ident
         assert identity is not None
         return identity

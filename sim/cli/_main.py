@@ -35,7 +35,7 @@ from sim.report import describe_failure, describe_result
 from sim.strategies import SCHEDULES, STRATEGIES
 
 HELD, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-# Whoever reads the output has gone: as of a process that SIGPIPE has ended.
+# The reader of the output has gone: as for a process that SIGPIPE has ended.
 _NOBODY_READS: Final = 141
 
 DISTRIBUTION: Final = "trio-genserver"
@@ -269,7 +269,7 @@ def replay_command(
 
 
 def _run(run: Callable[[], Result], as_json: bool) -> tuple[Result, bool]:
-    """What an exploration has found, and whether Ctrl-C has ended it."""
+    """The result of an exploration, and whether Ctrl-C has ended it."""
     if not __debug__:
         _say("Python runs with -O, so the asserts of the scenario check nothing")
     with _program_output(as_json):
@@ -281,14 +281,14 @@ def _run(run: Callable[[], Result], as_json: bool) -> tuple[Result, bool]:
 
 @contextlib.contextmanager
 def _program_output(as_json: bool) -> Generator[None]:
-    """Where what the scenario prints goes: not between the lines of a JSON document. What it does to the
-    streams is undone afterwards."""
+    """Where the scenario's output goes: not between the lines of a JSON document. Its changes to the streams
+    are undone afterwards."""
     with streams_kept(), stdout_kept_clean() if as_json else contextlib.nullcontext():
         yield
 
 
 def _options_of_replay(max_steps: int, strict_exception_groups: bool) -> tuple[str, ...]:
-    """What must be given to see a run again that was made with these."""
+    """The options needed to replay a run that was made with these."""
     bound = () if max_steps == DEFAULT_MAX_STEPS else ("--max-steps", str(max_steps))
     return bound if strict_exception_groups else (*bound, "--loose-exception-groups")
 

@@ -71,7 +71,7 @@ class FaultKind(enum.Enum):
 
 
 OF_THREADS: Final = frozenset({FaultKind.DELAY, FaultKind.FAIL, FaultKind.LOSE})
-"""What strikes a thread of a task, and not the task itself."""
+"""The kinds that strike a thread of a task, and not the task itself."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What tells a right run from a wrong one beyond the scenario's own assertions."""
+"""Oracles tell a right run from a wrong one, beyond the scenario's own assertions."""

@@ -15,7 +15,7 @@ message, and not if the two merely share a variable. State of modules, and what 
 that are not running, or generators, is not looked at.
 """
 
-# What the tasks have within reach may be anything: it is looked at as such, and its type is not known.
+# The tasks may reach anything, so objects are untyped here.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false
 
@@ -249,7 +249,7 @@ class _Watch(Strategy):
 
 
 def _variables(task: Any) -> Iterable[Any]:
-    """What the program's own frames of a task hold."""
+    """The values in the program's own frames of a task."""
     for frame, _ in task.iter_await_frames():
         if frame.f_globals.get("__name__", "").partition(".")[0] not in ("trio", "outcome"):
             yield from frame.f_locals.values()
@@ -284,7 +284,7 @@ def _is_of_the_program(target: Any) -> bool:
 
 
 def _content(target: Any) -> Sequence[Any]:
-    """What an object holds: the very objects, so that two looks can be compared by identity."""
+    """The contents of an object: the objects themselves, so that two looks can be compared by identity."""
     if isinstance(target, bytearray):
         return (bytes(target),)
     if isinstance(target, dict):

@@ -162,7 +162,7 @@ def assert_linearizable(
 
 
 def _operations(history: Iterable[Operation]) -> tuple[Operation, ...]:
-    """What a history that is no `History` consists of."""
+    """The elements of a history that is not a `History`."""
     arguments.instance("history", history, History, Iterable)
     operations = tuple(history)
     for operation in operations:

@@ -1,4 +1,5 @@
-"""What a concurrent object promises, said as a sequential one: the models a history is held to.
+"""Models: the promises of a concurrent object, written as a sequential one, against which a history is
+checked.
 
 A model is a class with one method an operation. Given the state and the operation's arguments, the
 method gives the next state and the answer, and changes nothing::
@@ -44,10 +45,10 @@ class _Blocked(Enum):
 
 
 BLOCKED: Final = _Blocked.BLOCKED
-"""What a model's method gives where the operation would wait: it cannot take effect here."""
+"""A model's method returns this where the operation would wait: it cannot take effect here."""
 
 Step: TypeAlias = tuple[StateT, object] | _Blocked
-"""What a model's method gives: the next state and the answer, or `BLOCKED`."""
+"""The result of a model's method: the next state and the answer, or `BLOCKED`."""
 
 
 class _Whole(Enum):
@@ -118,7 +119,7 @@ class Model(Generic[StateT]):
         return (state_after,) if agrees(operation, answer) else ()
 
     def answer(self, state: StateT, operation: Operation) -> Step[StateT]:
-        """What the model's method for the operation gives in `state`.
+        """The result of the model's method for the operation in `state`.
 
         Raises:
             UnknownOperation: the model has no method for it.

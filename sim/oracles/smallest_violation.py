@@ -35,7 +35,7 @@ _STEPS_A_SEARCH: Final = 50_000
 def failing_prefix(operations: Sequence[Operation], model: Model[Any], blocked_at: float) -> list[Operation]:
     """The shortest beginning of a history that has no order, in the order of the calls.
 
-    What had not returned by its end is forgotten, as it would be had the recording stopped there;
+    Operations that had not returned by its end are forgotten, as it would be had the recording stopped there;
     so nothing that came later can explain it.
 
     Args:

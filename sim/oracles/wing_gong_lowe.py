@@ -40,7 +40,7 @@ DEFAULT_MAX_STEPS: Final = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         linearizable: whether there is an order.

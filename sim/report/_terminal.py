@@ -75,7 +75,7 @@ def describe_failure(failure: Failure, width: int | None = None) -> str:
 
 
 def _errors(error: BaseException) -> list[str]:
-    """What was raised and where. The program's own error comes first."""
+    """The exceptions and their places. The program's own error comes first."""
     if isinstance(error, Nondeterminism):
         own = [] if error.__cause__ is None else _errors(error.__cause__)
         return [*own, *([""] if own else []), f"{type(error).__name__}: {_printable(error.finding)}"]
@@ -219,6 +219,6 @@ def _stop(step: TracedStep, room: int | None) -> str:
     if len(source) > _MAX_SOURCE:
         source = source[: _MAX_SOURCE - 3] + "..."
     if room is not None:
-        # What was chosen there says more than the line.
+        # The choice there says more than the line.
         source = _cut(source, max(0, room - _columns(place + drew + struck) - 2))
     return f"{place}  {source}{drew}{struck}"

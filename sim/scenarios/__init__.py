@@ -62,5 +62,5 @@ def _new_name(old: str) -> str:
     return f"{EXAMPLES}{old.removeprefix(__name__)}"
 
 
-# First in the list: else a module of a package with an old name would be found in that, and loaded anew.
+# First in the list: else a module of a package with an old name would be found in that, and loaded again.
 sys.meta_path.insert(0, _OldNames())

@@ -29,7 +29,7 @@ from sim._run.strategy import CUT, ChoiceKind, Execution, Strategy
 
 @final
 class DepthBounded(Strategy):
-    """What a strategy would do if tasks stopped at a depth.
+    """A strategy for a program whose tasks stop at a depth.
 
     Args:
         inner: the strategy.

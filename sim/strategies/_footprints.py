@@ -28,7 +28,7 @@ _REMEMBERED: Final = 100_000
 
 @final
 class Footprint:
-    """What a step did to objects. Made by `Footprints.of`; equal ones are identical.
+    """The accesses of a step. Made by `Footprints.of`; equal ones are identical.
 
     Attributes:
         uses: what it did, in its own order.
@@ -96,7 +96,8 @@ class Footprints:
         return made
 
     def beginning(self, late: Footprint, early: Footprint) -> Footprint:
-        """What is known of a step for an execution in which it precedes one that it conflicts with.
+        """The known part of a step's footprint for an execution in which it precedes a step that it conflicts
+        with.
 
         Up to its first use that conflicts with the other a step cannot tell whether that has run;
         whatever follows may be different, even if nothing followed here.

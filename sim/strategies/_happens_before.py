@@ -196,7 +196,7 @@ class HappensBefore:
         )
         if len(self._whole) >= _REMEMBERED:
             self._whole.clear()
-        # What a step that draws uses, its past alone does not determine.
+        # The past of a step that draws does not alone determine its accesses.
         if not draws:
             self._whole.add(hash((mark, footprint.number)) or 1)
         self.push(event)
@@ -238,7 +238,7 @@ class HappensBefore:
         return [event for event in self.events[early.depth + 1 :] if not event.history & bit]
 
     def past_without(self, early: Event, late: Event, footprint: Footprint) -> tuple[int, int]:
-        """What happens before a step if one that it races with comes only after it.
+        """The steps that happen before a step if one that it races with comes only after it.
 
         Args:
             early: that one.

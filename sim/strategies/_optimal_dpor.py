@@ -19,10 +19,9 @@ with one that made it runnable. Ours is what concerns steps that use several obj
 objects depends on what they find (see `_reversal`); and choices inside a step. All outcomes of
 those are explored, and after such a step nothing sleeps: sound, but a trace may then be met twice.
 
-What an execution costs here is in proportion to what is new in it. The beginning that it shares with
-the one before keeps its events. So do the steps of a plan: they are run in another order, but after
-the same past. Both together are the *script* of the execution, known before it starts, of which
-nothing needs to be told.
+An execution costs in proportion to what is new in it. The beginning that it shares with the one before keeps
+its events. So do the steps of a plan: they are run in another order, but after the same past. Both together
+are the *script* of the execution, known before it starts, of which nothing needs to be told.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class _State:
         self.besides: list[Process] = []
 
     def next_branch(self) -> Branch | None:
-        """What to explore from here after what was; None if that is all."""
+        """The next branch to explore from here; None if there is none."""
         if self.branches:
             return self.branches.pop(0)
         while self.besides:
@@ -151,7 +150,7 @@ class OptimalDpor:
         return self._exhausted
 
     def footprint(self, uses: Sequence[tuple[object, int]]) -> Footprint:
-        """What `ran` takes.
+        """The arguments of `ran`.
 
         Args:
             uses: what a step did to objects, in its own order.
@@ -189,7 +188,7 @@ class OptimalDpor:
         return True
 
     def choose(self, runnable: Sequence[Process]) -> int | None:
-        """Who takes the next step.
+        """The task that takes the next step.
 
         Args:
             runnable: the processes that can, in an order that is the same in every repetition.
@@ -237,7 +236,7 @@ class OptimalDpor:
         if place == len(choices.made):
             step = state.branch.step
             foreseen = step.draws if step is not None else ()
-            # What it had drawn after other steps may not be there to be drawn now.
+            # A value that it drew after other steps may not be available now.
             outcome = foreseen[place] if place < len(foreseen) and foreseen[place] < alternatives else 0
             choices.made.append((outcome, [other for other in range(alternatives) if other != outcome]))
         return choices.made[place][0]
@@ -343,7 +342,7 @@ class OptimalDpor:
         order, path = self._order, self._path
         events = order.events
         known = self._known
-        # What all that is new comes after.
+        # The event after which all that is new comes.
         common = 0 if self.drawn else -1
         for event in events[known:]:
             common &= event.history

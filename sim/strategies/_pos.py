@@ -1,12 +1,12 @@
 """Partial-order sampling (Yuan, Yang, Gu, CAV 2018), in its basic form.
 
-Every *step* gets a random priority when it becomes the next one of its task, and the enabled step
-of the highest runs. A random walk draws anew at each point, so that a task which is to be held
-back over k steps of the others is so with a probability of 2 ** -k; here a low priority, once drawn,
-holds it back until it is the last, and every order of the tasks' next steps is equally likely.
+Every *step* gets a random priority when it becomes the next one of its task, and the enabled step of the
+highest runs. A random walk draws again at each point, so it holds a task back over k steps of the others with
+a probability of 2 ** -k; here a low priority, once drawn, holds it back until it is the last, and every order
+of the tasks' next steps is equally likely.
 
-The full algorithm also draws anew for steps that race with the one just made. That takes
-knowing what a step will touch before it is made, which nobody does here.
+The full algorithm also redraws for steps that race with the one just made. That requires knowing the
+footprint of a step before it is made, which is not possible here.
 """
 
 from __future__ import annotations

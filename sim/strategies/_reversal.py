@@ -76,7 +76,7 @@ class Reversal:
         left: the bits of those that are still in the sequence.
         has: what these use, or -1 if that is not known; see `uses`.
         events: finds them, and perhaps others, by their bits.
-        late_bit: that of the late step; 0 once it is not in the sequence any more.
+        late_bit: that of the late step; 0 once it has left the sequence.
         late_has: what is certain of what the late step uses.
     """
 
@@ -110,7 +110,7 @@ class Reversal:
         self.events = order.present
         self.late_bit = late.bit
         self.late_has = order.footprints.beginning(late.footprint, early.footprint).has
-        # What then happens before it, and its mark.
+        # The steps that then happen before it, and its mark.
         self._past: tuple[int, int] | None = None
 
     def may_begin_with(self, step: Step) -> bool:
@@ -137,7 +137,7 @@ class Reversal:
         return not (bit and step.against & self.late_has)
 
     def uses(self) -> int:
-        """What the steps that are left use."""
+        """The accesses of the remaining steps."""
         left = self.left
         has = 0
         for event in self.independent:
@@ -159,7 +159,7 @@ class Reversal:
         return steps
 
     def settle(self) -> tuple[int, int]:
-        """Finds out what happens before the late step, so that the execution is not needed any more.
+        """Finds out what happens before the late step, so that the execution is no longer needed.
 
         Returns:
             That as a bit set, and a mark for `HappensBefore.was_whole`.

@@ -63,7 +63,7 @@ def insert(branches: list[Branch], plan: Reversal, order: HappensBefore) -> None
                 if events[bit].history & left == bit:
                     break
             elif step.draws:
-                # What it uses with other outcomes is not known: it may conflict with the plan.
+                # Its accesses with other outcomes are unknown: they may conflict with the plan.
                 continue
             elif not step.against & (plan.has if plan.has >= 0 else plan.uses()) and plan.late_permits(step):
                 break

@@ -35,7 +35,7 @@ class Balance(Instrument):
         self.events[envelope].append(why)
 
     def check(self) -> None:
-        """To be called when no server runs any more."""
+        """Call this when no server is running."""
         for envelope, events in self.events.items():
             told = (envelope.message, events)
             assert len(set(events)) == len(events), told

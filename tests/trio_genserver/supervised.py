@@ -41,7 +41,7 @@ class World:
         self.instances: Counter[str] = Counter()
 
     def take(self) -> list[str]:
-        """The log so far, which then begins anew."""
+        """The log so far, which is then cleared."""
         log, self.log = self.log, []
         return log
 

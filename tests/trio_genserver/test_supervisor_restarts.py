@@ -425,7 +425,7 @@ async def test_a_tree_restarts_what_is_below_and_nothing_else(world: World) -> N
         # One that fails is restarted by its own supervisor, and nobody else notices.
         await crash(d)
         assert world.instances == {"a": 1, "b": 1, "c": 1, "d": 2}
-        # One time too many: that supervisor gives up, and all of the tree is made anew, without the two
+        # One time too many: that supervisor gives up, and the whole tree is rebuilt, without the two children
         # that were added to it.
         world.take()
         await crash(c)

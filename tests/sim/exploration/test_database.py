@@ -1,4 +1,4 @@
-"""A failing run is kept, tried first next time, and forgotten when it does not fail any more."""
+"""A failing run is kept, tried first next time, and forgotten when it no longer fails."""
 
 import json
 from functools import partial

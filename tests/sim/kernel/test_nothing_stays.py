@@ -74,7 +74,7 @@ def _add(found: dict[str, object], name: str, value: object) -> None:
 
 
 def differing(before: dict[str, object]) -> list[str]:
-    """What is not the same object any more."""
+    """Objects that have been replaced."""
     after = replaceable()
     return [
         name

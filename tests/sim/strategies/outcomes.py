@@ -44,7 +44,7 @@ def explored(program: Program, strategy: str, limit: int = 10_000, seed: int = 0
         outcome = await program()
         name = f"{_OUTCOME}{outcome!r}"
         came_to[name] = outcome
-        # Not noticed if it is no run any more, but one that has failed and is cleaned up after.
+        # Not noticed once the run has failed and is being cleaned up.
         sim.sometimes(False, name)
 
     result = sim.explore(
