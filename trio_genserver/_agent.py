@@ -127,7 +127,9 @@ class Agent(GenServer, Generic[T_any]):
 def agent_spec(
     initial: Callable[[], T], *, id: object = "Agent", name: str | None = None
 ) -> ChildSpec[Agent[T]]:
-    """An agent as the child of a supervisor. Its reference is an `AgentRef`.
+    """An agent as the child of a supervisor, or for a block (`open_agent`).
+
+    Its reference is an `AgentRef`.
 
     Args:
       initial: what returns the first state.

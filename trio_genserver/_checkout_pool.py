@@ -513,9 +513,9 @@ def checkout_pool_spec(
     id: object = "CheckoutPool",
     name: str | None = None,
 ) -> ChildSpec[CheckoutPool[S]]:
-    """A pool as the child of a supervisor; see `CheckoutPool` for the other arguments.
+    """A pool as the child of a supervisor, or for a block (`open_checkout_pool`).
 
-    Its reference is a `CheckoutPoolRef`.
+    See `CheckoutPool` for the other arguments. Its reference is a `CheckoutPoolRef`.
 
     Args:
       id: what the supervisor above knows it by.

@@ -197,7 +197,9 @@ def dynamic_supervisor_spec(
     id: object = "DynamicSupervisor",
     name: str | None = None,
 ) -> ChildSpec[DynamicSupervisor]:
-    """A dynamic supervisor as the child of a supervisor; see `DynamicSupervisor` for the other arguments.
+    """A dynamic supervisor as the child of a supervisor, or for a block (`open_dynamic_supervisor`).
+
+    See `DynamicSupervisor` for the other arguments.
 
     Args:
       id: what the supervisor above knows it by.

@@ -204,7 +204,9 @@ def partition_supervisor_spec(
     id: object = "PartitionSupervisor",
     name: str | None = None,
 ) -> ChildSpec[PartitionSupervisor[S]]:
-    """A partition supervisor as the child of a supervisor; see `PartitionSupervisor` for the other arguments.
+    """A partition supervisor as the child of a supervisor, or for a block (`open_partition_supervisor`).
+
+    See `PartitionSupervisor` for the other arguments.
 
     Args:
       id: what the supervisor above knows it by.

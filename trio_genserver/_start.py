@@ -173,7 +173,8 @@ def takes_arguments_of(make_spec: Callable[P, Spec]) -> Callable[[Callable[[Spec
     """Have a function that takes a specification called with the arguments that `make_spec` takes.
 
     So each kind of server has its arguments written once, for its ``..._spec`` and for its ``open_...``; type
-    checkers, editors and ``help()`` show them for both.
+    checkers, editors and ``help()`` show them for both. Over an ``open_...``, pyright shows the docstring of
+    the ``..._spec`` too, so that one speaks of both.
     """
 
     def decorate(function: Callable[[Spec], R]) -> Callable[P, R]:

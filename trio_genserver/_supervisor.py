@@ -394,7 +394,9 @@ def supervisor_spec(
     id: object = "Supervisor",
     name: str | None = None,
 ) -> ChildSpec[Supervisor]:
-    """A supervisor as the child of another one; see `Supervisor` for the other arguments.
+    """A supervisor as the child of another, or for a block (`open_supervisor`).
+
+    See `Supervisor` for the other arguments.
 
     Args:
       id: what the supervisor above knows it by.

@@ -245,9 +245,10 @@ def task_supervisor_spec(
     id: object = "TaskSupervisor",
     name: str | None = None,
 ) -> ChildSpec[TaskSupervisor]:
-    """A task supervisor as the child of a supervisor; see `TaskSupervisor` for the other arguments.
+    """A task supervisor as the child of a supervisor, or for a block (`open_task_supervisor`).
 
-    Its reference is a `TaskSupervisorRef`. Others may share it, so start tasks in it with `start_isolated`.
+    See `TaskSupervisor` for the other arguments. Its reference is a `TaskSupervisorRef`. A child may have
+    several users, so start tasks in it with `start_isolated`.
 
     Args:
       id: what the supervisor above knows it by.

@@ -57,6 +57,8 @@ def test_a_kind_is_opened_with_the_arguments_of_its_specification(kind: str) -> 
     assert {"id", "name"} < set(signature.parameters)
     assert "Ref" in signature.return_annotation
     assert opened.__name__ == f"open_{kind}"
+    # Some editors show the docstring of the one for the other.
+    assert f"or for a block (`open_{kind}`)" in (make_spec.__doc__ or "")
     assert f"`{kind}_spec`" in (opened.__doc__ or "")
     assert inspect.getmodule(opened) is inspect.getmodule(make_spec)
 
