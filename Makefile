@@ -66,11 +66,11 @@ $(OLDEST)/stamp: requirements/trio-oldest.txt pyproject.toml
 	@touch $@
 
 test-trio-versions: $(OLDEST)/stamp
-	$(OLDEST)/bin/python -m pytest -n $(WORKERS) -m 'not torture' $(TRIO_TESTS)
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal -m 'not torture' $(TRIO_TESTS)
 
 torture: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) -m torture --torture-dose $(DOSE)
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not torture' --scheduler-seed 1 --scheduler-seeds $(SEEDS) \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m torture --torture-dose $(DOSE)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not torture' --scheduler-seed 1 --scheduler-seeds $(SEEDS) \
 	  tests/trio_genserver tests/test_scheduler_seed.py
 
 bench: $(VENV)/dev.stamp
