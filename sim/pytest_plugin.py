@@ -6,9 +6,10 @@
     async def test_no_update_is_lost() -> None:
         ...
 
-The marker's arguments are those of `sim.explore`, by name or in its order; fixtures may be used, but not
-async ones, and each is the same object in every execution. A ``pytest.mark.trio``, ``asyncio`` or ``anyio``
-beside it does not matter.
+The marker's arguments are those of `sim.explore`, by name or in its order. Marks of a module, a class, a test
+and a parameter set add up: of each argument, the nearest counts. An argument that is given twice in the same
+place is refused. Fixtures may be used, but not async ones, and each is the same object in every execution.
+A ``pytest.mark.trio``, ``asyncio`` or ``anyio`` beside it does not matter.
 
 A run that fails is kept and tried first the next time: in the file that
 the marker names as its ``database``, or else in pytest's cache folder. `--sim-token TOKEN` makes one run
@@ -101,10 +102,9 @@ def _explore_marked(config: pytest.Config, items: Sequence[Any]) -> None:
     for item in items:
         if not isinstance(item, pytest.Function) or getattr(item, _EXPLORED, False):
             continue
-        marker = item.get_closest_marker("sim")
-        if marker is not None:
+        if item.get_closest_marker("sim") is not None:
             setattr(item, _EXPLORED, True)
-            item.obj = _explored(config, item.nodeid, item.obj, marker)
+            item.obj = _explored(config, item.nodeid, item.obj, list(_marks_by_place(item)))
             # They would refuse what they take for an async test of their own that is none.
             vars(item)["get_closest_marker"] = partial(_closest_marker_but, item.get_closest_marker)
 
@@ -146,8 +146,72 @@ def _closest_marker_but(closest: Callable[..., Any], name: str, default: Any = N
     return default if name in _OF_OTHERS else closest(name, default)
 
 
+def _marks_by_place(item: pytest.Function) -> Generator[tuple[str, list[pytest.Mark]]]:
+    """The marks of a test, grouped by place, nearest first, each group with a name of its place."""
+    for node in item.iter_parents():
+        left = [mark for mark in node.own_markers if mark.name == "sim"]
+        added, places = f"the module {node.name}", list[tuple[str, Any]]()
+        if isinstance(node, pytest.Function):
+            added, places = "the parameter sets", [("the test", getattr(node.obj, "__func__", node.obj))]
+        elif isinstance(node, pytest.Class):
+            places = [(f"the class {cls.__name__}", cls) for cls in inspect.getmro(node.obj)]
+        of_places = [(name, _marks_in(place)) for name, place in places]
+        known = {id(mark) for _, marks in of_places for mark in marks}
+        # Added by a parameter set or a plugin; of a module or a package, these are all.
+        yield added, [mark for mark in left if id(mark) not in known]
+        for name, marks in of_places:
+            yield name, [mark for mark in left if any(mark is one for one in marks)]
+
+
+def _marks_in(place: object) -> list[Any]:
+    """The marks that decorators or an assignment have put on a function or a class, without its bases."""
+    attributes: dict[str, Any] = vars(place)
+    marks = attributes.get("pytestmark", ())
+    if not isinstance(marks, list | tuple):
+        marks = (marks,)
+    listed: list[Any] = [*marks]
+    return [getattr(mark, "mark", mark) for mark in listed]
+
+
+def _options(test: Callable[..., Any], marks: Sequence[tuple[str, list[pytest.Mark]]]) -> dict[str, Any]:
+    """The arguments of all marks together.
+
+    Raises:
+        TypeError: `sim.explore` does not take one, or one place gives it twice.
+    """
+    from sim._public import explore
+
+    signature = inspect.signature(explore)
+    options: dict[str, Any] = {}
+    for place, of_place in marks:
+        given: dict[str, Any] = {}
+        for mark in of_place:
+            bound = signature.bind(test, *mark.args, **mark.kwargs).arguments
+            for name in list(bound)[1:]:
+                if name in given:
+                    raise TypeError(f"two marks of {place} give the argument '{name}'; keep one of them")
+                given[name] = bound[name]
+        options = given | options
+    return options
+
+
+def _why_not(test: Callable[..., Any]) -> str:
+    """Why a test that is no async function cannot be explored, and what to do."""
+    if hasattr(test, "hypothesis"):
+        return (
+            "is decorated with `given`, which calls it itself: remove the mark, make the test a plain "
+            "function, and run a scenario in it with sim.hypothesis.schedules()"
+        )
+    if inspect.isasyncgenfunction(test):
+        return "is an async generator, which nothing iterates over: remove its `yield`"
+    return "is not async: there is no schedule to choose; write `async def`"
+
+
 def _explored(
-    config: pytest.Config, nodeid: str, test: Callable[..., Any], marker: pytest.Mark
+    config: pytest.Config,
+    nodeid: str,
+    test: Callable[..., Any],
+    marks: Sequence[tuple[str, list[pytest.Mark]]],
 ) -> Callable[..., None]:
     """The test that explores `test`; one that fails if the marker cannot be meant so."""
     import trio
@@ -160,11 +224,10 @@ def _explored(
     wrong: str | None = None
     options: dict[str, Any] = {}
     if not inspect.iscoroutinefunction(test):
-        wrong = f"{nodeid} is marked sim but is not async: there is no schedule to choose; write `async def`"
+        wrong = f"{nodeid} is marked sim but {_why_not(test)}"
     else:
         try:
-            bound = inspect.signature(explore).bind(test, *marker.args, **marker.kwargs)
-            options = {name: value for name, value in bound.arguments.items() if name != "scenario"}
+            options = _options(test, marks)
         except TypeError as error:
             wrong = f"the marker sim of {nodeid} has wrong arguments: {error}"
 

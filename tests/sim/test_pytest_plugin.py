@@ -307,3 +307,83 @@ def test_plugins_that_run_async_tests_leave_marked_ones_alone(pytester: pytest.P
     outcome = run(pytester, "-p", "no:trio", "-p", "no:anyio")
     outcome.assert_outcomes(passed=3, errors=1)
     outcome.stdout.fnmatch_lines_random(["*test_async is marked sim and uses the async fixture made,*"])
+
+
+LEVELS = """
+import pytest
+pytestmark = [pytest.mark.sim(max_executions=2), pytest.mark.sim(strategy="pct")]
+runs = []
+
+@pytest.fixture(autouse=True)
+def count(request):
+    runs.clear()
+    yield
+    print("made", request.node.name, len(runs))
+
+@pytest.mark.sim(seed=3)
+class Base:
+    async def test_base(self): runs.append(1)
+
+@pytest.mark.sim(max_executions=4)
+class TestDerived(Base):
+    async def test_of_class(self): runs.append(1)
+
+    @pytest.mark.sim(max_executions=6)
+    async def test_own(self): runs.append(1)
+
+@pytest.mark.sim(max_executions=3)
+@pytest.mark.sim(seed=1)
+async def test_two(): runs.append(1)
+
+@pytest.mark.sim(max_executions=3)
+@pytest.mark.sim(max_executions=5)
+async def test_twice(): runs.append(1)
+
+@pytest.mark.sim(max_executions=3)
+@pytest.mark.sim("random", 5)
+async def test_twice_by_position(): runs.append(1)
+
+@pytest.mark.parametrize("x", [1, pytest.param(2, marks=pytest.mark.sim(max_executions=9))])
+@pytest.mark.sim(max_executions=7)
+async def test_set(x): runs.append(1)
+
+@pytest.mark.sim("random", 5)
+async def test_position(): runs.append(1)
+"""
+
+
+def test_marks_of_all_places_add_up_and_none_is_dropped(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=LEVELS)
+    result = run(pytester, "-s", "-q")
+    made = dict(line.split("made ")[1].split() for line in result.outlines if "made " in line)
+    assert made == {
+        "test_base": "4",
+        "test_of_class": "4",
+        "test_own": "6",
+        "test_two": "3",
+        "test_twice": "0",
+        "test_twice_by_position": "0",
+        "test_set[1]": "7",
+        "test_set[2]": "9",
+        "test_position": "5",
+    }
+    result.assert_outcomes(passed=7, failed=2)
+    result.stdout.fnmatch_lines(["*two marks of the test give the argument 'max_executions'*"])
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("@given(st.integers())\nasync def test_it(x): ...", "*decorated with `given`*"),
+        ("async def test_it():\n    yield 1", "*is an async generator*"),
+    ],
+)
+def test_what_no_execution_can_be_made_of_says_what_it_is(
+    pytester: pytest.Pytester, test: str, said: str
+) -> None:
+    pytester.makepyfile(
+        test_it=f"import pytest\nfrom hypothesis import given, strategies as st\n@pytest.mark.sim\n{test}\n"
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([said])
