@@ -120,5 +120,5 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    """What is to be used: without the old paths."""
+    """The public names, without the old paths."""
     return sorted({*__all__, *_moved.MODULES, *(name for name in globals() if name.startswith("__"))})

@@ -1,6 +1,6 @@
-"""What a server's task is to do before the next message, beside ending: made when there is something.
+"""The work of a server's task before the next message, other than ending; made when there is some.
 
-A part of a `Process`. Who adds something wakes the task (`Turn.wake`), whose loop then looks here.
+A part of a `Process`. After adding something, wake the task (`Turn.wake`); its loop then looks here.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Unfinished:
 
 
 class Agenda:
-    """What is to be done before the next message.
+    """The work to do before the next message.
 
     Attributes:
       unfinished: the rest of a handler, before all else.
       tasks: what `GenServer.start_task` was given before there was a nursery.
-      continues: the arguments that `handle_continue` is to be called with.
+      continues: the pending arguments of `handle_continue`.
       system: the requests of `sys`.
     """
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 if TYPE_CHECKING:
-    # What `Agent` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    # The meaning of a bare `Agent`. At run time, where Python 3.11 has no defaults, it does not matter.
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     T_any = TypeVarWithDefault("T_any", default=Any)

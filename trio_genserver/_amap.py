@@ -98,7 +98,7 @@ def amap_isolated(
 ) -> AbstractAsyncContextManager[AsyncIterator[Settled[T, R]]]:
     """`amap`, but each result is a `Settled`: a call that fails or takes too long stops no other.
 
-    Only what is no `Exception`, and a failure of `items`, ends the block.
+    Only a `BaseException` that is not an `Exception`, or a failure of `items`, ends the block.
     """
     _check(max_concurrency, timeout)
 

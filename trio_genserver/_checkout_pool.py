@@ -379,7 +379,7 @@ class CheckoutPool(GenServer, Generic[S]):
         else:
             self._offer(worker)
 
-    # What becomes of a worker.
+    # What happens to a worker.
 
     def _offer(self, worker: _Worker) -> None:
         """It is free: for the client that has waited longest, to be idle, or one too many."""
@@ -405,7 +405,7 @@ class CheckoutPool(GenServer, Generic[S]):
         """Start as many workers as clients wait for, and as there should be; as far as there are places.
 
         Args:
-          refill: start those that nobody waits for, too.
+          refill: also start workers for which no client waits.
         """
         if len(self._workers) >= self._size + self._max_overflow:
             return

@@ -178,7 +178,7 @@ class ChildTasks:
 class OwnTask(Execution):
     """A task that the server started with `GenServer.start_task`.
 
-    Nobody waits for it, so it may call its server: it is no part of the handler that it comes from. A `From`
+    Nobody waits for it, so it may call its server: it is not part of the handler that started it. A `From`
     among its arguments is taken for its duty to answer.
     """
 

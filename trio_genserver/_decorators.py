@@ -18,8 +18,8 @@ S_co = TypeVar("S_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
-# What the type checkers see of the decorators: descriptors whose two readings differ. They are covariant in
-# the server, so that a subclass may override a handler as it may override a method.
+# The decorators as type checkers see them: descriptors whose two readings differ. They are covariant in the
+# server, so that a subclass may override a handler as it may override a method.
 
 
 class _Declared:
@@ -183,7 +183,7 @@ def handle_call(
       cast: the message may be given to `ServerRef.cast` as well; the reply then goes nowhere.
 
     Raises:
-      TypeError: the method takes no self (or no ``from_``), or is to be a child and not async.
+      TypeError: the method takes no self (or no ``from_``), or has child=True and is not async.
       ValueError: max_children is below 1.
     """
     return _decorate(

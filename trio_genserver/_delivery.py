@@ -1,7 +1,7 @@
-"""A message on its way into a server: handed over, left in the mailbox, refused or dropped.
+"""Delivers a message to a server: hands it over, leaves it in the mailbox, refuses it or drops it.
 
-What senders call. A server that waits at an empty mailbox is handed its message; else it is left in the
-mailbox, which is made for the first that has to wait.
+The functions that senders call. They hand a message to a server that waits at an empty mailbox, or leave it
+in the mailbox, which is made for the first message that has to wait.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ async def _deliver_wait(process: Parts, item: Item) -> None:
         item = Envelope(item)
 
     def abort(_: object) -> trio.lowlevel.Abort:
-        # Whoever cancels it touches the process, and not its mailbox alone.
+        # A cancellation touches the process, and not only its mailbox.
         assert process.mailbox is not None
         process.mailbox.stop_waiting(item)
         return trio.lowlevel.Abort.SUCCEEDED

@@ -1,4 +1,4 @@
-"""Waiting for the start and the end of a server, by whoever may be a server himself."""
+"""Waiting for the start and the end of a server; the waiting task may belong to a server too."""
 
 from __future__ import annotations
 

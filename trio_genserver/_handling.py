@@ -1,10 +1,9 @@
-"""What a handler has come to is settled here, whoever has run it, and where; and the fast copies beside it.
+"""Settles what a handler returned or raised, wherever it ran; and the fast copies of that.
 
-`settle` is the one place for that: for a handler that was run by the loop, by a caller, in a child task or by
-the task that awaits the rest of it, and for the callbacks that are no handlers. The fast copies of taking a
-message, running its handler and settling what it came to are `run_inline`, `run_noreply_inline` and `drain`.
-What they are not made for they leave to `settle` and to the loop. A test holds each against those, on the
-same messages.
+`settle` is the only place for that: for handlers run by the loop, by a caller, in a child task or by the task
+that awaits their rest, and for callbacks that are not handlers. The fast copies, which take a message, run
+its handler and settle the outcome, are `run_inline`, `run_noreply_inline` and `drain`. What they are not made
+for they leave to `settle` and to the loop. A test holds each against those, on the same messages.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ __all__ = [
 
 R = TypeVar("R")
 
-# What the loop is told instead of a message.
+# Signals to the loop instead of a message.
 STOP: Any = object()
 
 
@@ -93,7 +92,7 @@ def settle(
       item, message: what came in, and the message that it brought.
       request: what is to be answered: `item`, or for a message that was cast what its `From` is for.
       returned: what the handler returned, and was awaited if it could be.
-      error: what it raised, which is no cancellation; None: it returned.
+      error: its exception, which is not a cancellation; None: it returned.
 
     Returns:
       whether it has ended the server.
@@ -137,7 +136,7 @@ def settle(
             process.stop_now(error.reason)
         else:
             process.was_handling(caller)
-            # What it has asked for before is not done.
+            # Its earlier requests are not carried out.
             if process.agenda is not None:
                 process.agenda.forget_continues()
             process.stop_now(error.reason)

@@ -101,7 +101,7 @@ class Hooks:
     def sort(self) -> None:
         everyone = self.instruments if self.parent is None else self.parent.instruments + self.instruments
         for hook in HOOKS:
-            # An instrument that is no `Instrument` needs to have no more than it overrides.
+            # An instrument that does not derive from `Instrument` only needs the methods that it wants.
             wanted = [i for i in everyone if _overrides(i, hook)]
             setattr(self, hook, tuple(wanted))
         self.messages = any(getattr(self, hook) for hook in MESSAGE_HOOKS)

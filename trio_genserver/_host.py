@@ -56,7 +56,7 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """What it is called in a `CallCycle`."""
+        """Its name in a `CallCycle`."""
         return self.server.name
 
     @property
@@ -114,7 +114,7 @@ class Host(Execution):
 
     @property
     def ref(self) -> Reference:
-        """What refers to it. While it lives, this needs no other holder."""
+        """The reference to it. While the process lives, the reference needs no other holder."""
         raise NotImplementedError
 
     @property
@@ -174,5 +174,5 @@ class Host(Execution):
 
     @property
     def family(self) -> Iterable[Reference]:
-        """What refers to the children that it looks after, if it is a supervisor."""
+        """The references to its children, if it is a supervisor."""
         return ()

@@ -28,11 +28,11 @@ struck_where_it_is = trio.lowlevel.disable_ki_protection
 
 
 def interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, for those who are protected from interrupts and call what need not be.
+    """`function`, for callers that are protected from interrupts and call code that need not be.
 
     It is a copy with a code object of its own: that of the original may be another function's as well (a
-    decorator's wrapper around each of what it decorates). Who has said something about a function himself
-    (`trio.lowlevel.enable_ki_protection`) has left a weak reference to its code, and keeps what he has said.
+    decorator's wrapper around each of what it decorates). Users who mark a function themselves
+    (`trio.lowlevel.enable_ki_protection`) leave a weak reference to its code, and their mark stays.
     """
     if isinstance(function, types.FunctionType) and not weakref.getweakrefcount(function.__code__):
         copy = types.FunctionType(

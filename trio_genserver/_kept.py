@@ -117,7 +117,7 @@ def _holds_nothing(error: BaseException) -> bool:
 
 
 def _args(error: BaseException) -> tuple[Any, ...]:
-    """What a copy of it is to be made of."""
+    """The parts for a copy of it."""
     if not isinstance(error, BaseExceptionGroup):
         return error.args
     # A group has its exceptions among them, which have been raised, and have frames.
@@ -141,7 +141,7 @@ def _without_traceback(error: BaseException) -> BaseException | None:
             _copy_members(base, error, copied)
         state: Any = object.__getstate__(error)
         if isinstance(state, tuple):
-            # What is in the slots of the class, beside its attributes.
+            # The values in the slots of the class, besides its attributes.
             for name, value in cast("dict[str, Any]", state[1]).items():
                 setattr(copied, name, value)
     except (AttributeError, TypeError, ValueError):
@@ -157,7 +157,7 @@ def _without_traceback(error: BaseException) -> BaseException | None:
 
 
 def _copy_members(owner: type, error: BaseException, copied: BaseException) -> None:
-    """What a class that is written in C has in no dictionary, as the `errno` of an `OSError`."""
+    """The state that a C class keeps outside a dictionary, such as the `errno` of an `OSError`."""
     for name, member in vars(owner).items():
         if name.startswith("__") or callable(member):
             continue
@@ -211,7 +211,7 @@ def _of_nobody(traceback: TracebackType | None) -> TracebackType | None:
                 co_firstlineno=code.co_firstlineno,
             ),
             {
-                # What finds the source of the lines.
+                # The loader that finds the source of the lines.
                 "__name__": names.get("__name__"),
                 "__loader__": names.get("__loader__"),
                 "frame": sys._getframe,

@@ -61,8 +61,8 @@ async def live(process: Parts) -> None:
         # This frame lasts as long as the server, and would keep its first message for as long.
         item = None
         await serving
-        # Its tasks may take their time to end. What comes in from now on is not going to be handled, and
-        # who sends it is told so at once.
+        # Its tasks may take their time to end. Messages that come in from now on will not be handled, and
+        # their senders are told so at once.
         process.take_no_more()
         nursery.cancel_scope.cancel(reason=f"{process.name} stopped")
 
@@ -200,7 +200,7 @@ def _ended_at_last(process: Parts) -> None:
 
 
 def cancelled_outside(process: Parts) -> None:
-    """Whoever runs the server has cancelled it: it has as much time as `shutdown` says, from now on."""
+    """The owner of the server has cancelled it: from now on, it has as much time as `shutdown` allows."""
     lifecycle = process.lifecycle
     lifecycle.cancelled(0 if process.mailbox is None else process.mailbox.before_stop)
     if lifecycle.grace is UNSET:
@@ -241,11 +241,11 @@ async def _await_cancellation(process: Parts) -> None:
             cancelled_outside(process)
 
 
-# What is not handled.
+# The messages that are not handled.
 
 
 def fail_withheld(process: Parts) -> None:
-    """Tell those whose message is not handled now, before the end is over."""
+    """Tell the senders whose messages are not handled now, before the end is over."""
     withhold_unhandled(process)
     for request in list(process.deferred):
         _fail(process, request)

@@ -33,7 +33,7 @@ UNSET: Any = object()
 
 
 class End:
-    """How a server has ended, for those who have waited for that.
+    """The end of a server, for the tasks that have waited for it.
 
     Attributes:
       crash: what it crashed with; None: it did not.
@@ -139,7 +139,7 @@ class Lifecycle:
             starter, self.starter = self.starter, None
             trio.lowlevel.reschedule(starter)
 
-    # What ends it.
+    # The exception or reason that ends it.
 
     def end_for(self, reason: object) -> None:
         """It ends for `reason`, unless for another already."""
@@ -172,7 +172,7 @@ class Lifecycle:
         self.killed = True
 
     def cancelled(self, messages_left: int) -> None:
-        """Whoever runs it has cancelled it, before that many messages were handled that a stop waits for."""
+        """Its owner has cancelled it, before it handled the messages for which a stop waits."""
         self.end_for("shutdown" if self.stop_reason is UNSET or messages_left else self.stop_reason)
 
     def terminated(self, crash: BaseException | None, reason: object) -> None:
@@ -220,7 +220,7 @@ class Lifecycle:
         if self.out_of_time:
             self.reason = "killed"
             if supervised:
-                # Known by its record in the log; those who wait hear what ended it.
+                # The log has a record of it; the tasks that wait learn what ended it.
                 self.crash = None
 
     def ended(self) -> None:
@@ -246,7 +246,8 @@ class Lifecycle:
             end.reached.set()
 
     def keep_copies(self, *, supervised: bool) -> None:
-        """All have been told why it ended. What is raised now is in no cycle with those who can ask later."""
+        """All have been told why it ended. The exception raised now must not be in a cycle with those who can
+        ask later."""
         crash = self.crash
         if crash is not None and not supervised and self.start_error is None:
             self.raises = crash
@@ -296,5 +297,5 @@ class Lifecycle:
         return self.end
 
     def known_crash(self) -> BaseException | None:
-        """What it has crashed with, for somebody who comes too late; a copy of his own."""
+        """The exception of its crash, for those who ask too late; each gets a copy."""
         return None if self.crash is None else kept(self.crash)

@@ -10,7 +10,8 @@ server has `MOST` records within `SECONDS` of Trio's clock, and all children of 
 - when the server has ended for good: by itself, by `terminate_child`, or with its supervisor.
 
 So no count is lost, and the counts are bounded in number themselves: a server that goes from crash to crash
-does not end for good. What a supervisor that is restarted had left out of its children is added up in it.
+does not end for good. When a supervisor restarts, the records left out for its children are added to its own
+count.
 
 The windows are kept in the reference of the server, which outlives its restarts and no more.
 """
@@ -69,7 +70,7 @@ class Window:
 
 
 def admits(server: Reference, kind: str) -> bool:
-    """Whether there is to be a record of this kind about `server`, which `report` then makes.
+    """Whether to log a record of this kind about `server`, which `report` then makes.
 
     Records left out are counted. Asked first, since the texts may take long to make.
     """

@@ -1,7 +1,7 @@
 """The loop of a server: take a message, find its handler, run it, answer; one after the other.
 
-`serve` is the whole of it, and what most messages are takes a short way through it, `_handling.drain`. That
-something unusual is to be done says one flag (`Turn.attention`), and `attend` finds out what it is.
+`serve` is the whole loop, and most messages take a short way through it, `_handling.drain`. One flag
+(`Turn.attention`) says that something unusual has to be done, and `attend` finds out what.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ._turn import HELD, PARKED
 
 __all__ = ["NEEDS_NURSERY", "attend", "serve"]
 
-# What the loop tells, instead of a message.
+# Signals of the loop instead of a message.
 NEEDS_NURSERY: Any = object()
 
 

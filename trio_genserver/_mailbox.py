@@ -4,7 +4,7 @@ A server that waits at an empty mailbox is handed its message directly (see `_de
 mailbox is made only when a first message has to wait: an idle server costs no channel.
 
 All that waits is in the channel, in one order; the bound is ours. A sender that waits for room has its
-message in there already, and goes on when it is among the first `capacity`. What `force` puts in does not
+message in there already, and goes on when it is among the first `capacity`. Messages put in by `force` do not
 count. A message whose sender gave up is taken out wherever it is (`sweep`), and makes room at once.
 
 `ready` counts what is in the channel. The count is ours because asking the channel costs an exception or a
@@ -85,7 +85,7 @@ class Mailbox(Generic[Item]):
         return self._withdrawn > 0
 
     def put(self, item: Item) -> bool:
-        """Leave `item`, or say False: there is no room. Not a checkpoint."""
+        """Leave `item`, or return False if there is no room. Not a checkpoint."""
         if self.ready - len(self._forced) >= self.capacity:
             return False
         self.send_nowait(item)
@@ -93,7 +93,7 @@ class Mailbox(Generic[Item]):
         return True
 
     def put_beyond(self, item: Item, sender: trio.lowlevel.Task) -> None:
-        """Leave `item` though there is no room; `sender` is rescheduled when there is, or at the end.
+        """Leave `item` even without room; `sender` is rescheduled when there is, or at the end.
 
         It must be an object of its own, no message that somebody else may send as well.
         """
@@ -115,7 +115,7 @@ class Mailbox(Generic[Item]):
         return bool(self._waiters) or self.ready <= FEW or self._withdrawn * SHARE >= self.ready
 
     def force(self, item: Item) -> None:
-        """Leave `item` though there is no room; its turn comes after all that waits now."""
+        """Leave `item` even without room; its turn comes after all that waits now."""
         self._forced.add(id(item))
         self.send_nowait(item)
         self.ready += 1

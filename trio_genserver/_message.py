@@ -33,7 +33,7 @@ _NO_METHODS: tuple[type, ...] = (staticmethod, classmethod)
 
 
 class Handler:
-    """What the decorators leave in the class: one handler, and the builder of its message.
+    """The object that the decorators leave in the class: one handler, and the builder of its message.
 
     Attributes:
       function: the method as written.
@@ -41,8 +41,8 @@ class Handler:
       runs_coroutine: whether what `run` returns is a coroutine that an interrupt may strike as well.
       name, owner: where it was declared; set when the class is made.
       message_type: `Call`, `Cast` or `CallOrCast`.
-      is_async: whether it can be seen to be an async function, perhaps below decorators. What another one
-        returns is awaited as well, if it can be.
+      is_async: whether it can be seen to be an async function, perhaps below decorators. An awaitable
+        returned by any other function is awaited too.
       in_child: whether it runs in a child task of the server.
       max_children: how many of it run at a time, None for no bound.
       noreply: whether it takes ``from_`` and someone answers later.

@@ -49,7 +49,7 @@ def find(name: str) -> Any:
     Called by the package's ``__getattr__``, and by nothing else: the warning is for the caller of that.
 
     Raises:
-      AttributeError: there is no such thing.
+      AttributeError: there is no such name.
     """
     package = __name__.rpartition(".")[0]
     if name in MODULES:

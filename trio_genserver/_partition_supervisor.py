@@ -37,7 +37,8 @@ __all__ = [
 S = TypeVar("S", bound="GenServer")
 
 if TYPE_CHECKING:
-    # What `PartitionSupervisor` alone means. At run time, where Python 3.11 has no defaults, nobody asks.
+    # The meaning of a bare `PartitionSupervisor`. At run time, where Python 3.11 has no defaults, it does not
+    # matter.
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     S_any = TypeVarWithDefault("S_any", bound=GenServer, default=Any)

@@ -1,7 +1,7 @@
 """A server's process by its parts, as the functions know it that do its work: declarations, nothing else.
 
-What happens to a message is in functions over these parts (`_delivery`, `_loop`, `_handling`), and each part
-changes its own state. `Process`, above them, is what has the parts.
+The functions that handle a message work on these parts (`_delivery`, `_loop`, `_handling`), and each part
+changes its own state. `Process`, above them, has the parts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Parts(Host):
 
     Attributes:
       handlers: those of its class.
-      agenda: what is to be done before the next message; None: nothing has been yet.
+      agenda: the work to do before the next message; None: there has been none yet.
       children: the child tasks of its handlers; None: there have been none.
     """
 

@@ -1,4 +1,4 @@
-"""What runs one server, from its start to its end.
+"""The process: runs one server, from its start to its end.
 
 A `Process` is one incarnation: a restart makes a new one, behind the same `ServerRef`. It lives in one Trio
 task, and it has parts, each of which owns some of its state and changes it in one place:
@@ -6,7 +6,7 @@ task, and it has parts, each of which owns some of its state and changes it in o
 - `Process.lifecycle`: how far it has come, why it ends, who hears of that;
 - `Process.turn`: what its task waits for, who wakes it, and how much it does before others run;
 - `Process.mailbox`: the messages that wait;
-- `Process.agenda`: what else is to be done before the next message;
+- `Process.agenda`: other work to do before the next message;
 - `Process.children`: the child tasks of its handlers.
 
 The first two are always there, since they are asked at each message; the others are made when they are
@@ -53,16 +53,15 @@ from ._turn import Turn
 __all__ = ["Process"]
 
 
-# What all servers share that have deferred nothing; so nothing can be put into it.
+# Shared by all servers that have deferred nothing; so nothing can be put into it.
 NONE_DEFERRED: Mapping[Request[Any], BaseException | None] = MappingProxyType({})
 
 
 class Process(Parts):
     """One incarnation of a server.
 
-    Attributes: as those of `Host` and `Parts`, and
-      spec: how it was to be made, and is to end.
-      dropped: how many messages it did not handle.
+    Attributes: as those of `Host` and `Parts`, and spec: how to make and end it. dropped: how many messages
+      it did not handle.
     """
 
     __slots__ = (
@@ -125,7 +124,7 @@ class Process(Parts):
 
     @property
     def ref(self) -> Reference:
-        """What refers to it. While it lives, `self.ref` needs no other holder."""
+        """The reference to it. While the process lives, `self.ref` needs no other holder."""
         ref = self._ref
         if isinstance(ref, tuple):
             known, ref_class = ref
@@ -176,11 +175,11 @@ class Process(Parts):
         self._ref = (weakref.ref(ref), type(ref))
 
     def abort_park(self, raise_cancel: object) -> trio.lowlevel.Abort:
-        # Whoever does so touches the process, and not its turn alone.
+        # Doing so touches the process, and not only its turn.
         self.turn.cancelled()
         return trio.lowlevel.Abort.SUCCEEDED
 
-    # What others ask of it.
+    # Requests from others.
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start it in `nursery` and wait until `init` has finished.
@@ -330,7 +329,7 @@ class Process(Parts):
             self.deferred.pop(request, None)
 
     def take_deferred(self) -> list[tuple[Request[Any], BaseException | None]]:
-        # Who has given up is still among them.
+        # A caller that has given up is still among them.
         deferred, self.deferred = self.deferred, NONE_DEFERRED
         return list(deferred.items())
 

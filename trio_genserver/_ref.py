@@ -289,5 +289,5 @@ def bind(ref: ServerRef[Any], process: Process) -> None:
 
 
 def ref_of(process: Host) -> ServerRef[Any]:
-    """What refers to the server that `process` runs."""
+    """The reference to the server that `process` runs."""
     return cast("ServerRef[Any]", process.ref)

@@ -253,7 +253,7 @@ class BaseRegistry(Generic[S]):
         raise NotImplementedError
 
     def _at(self, key: Hashable) -> Iterable[_Item]:
-        """What is under `key`; false if nothing is."""
+        """The value under `key`; false if there is none."""
         raise NotImplementedError
 
     def _holder(self, key: Hashable) -> Process | None:

@@ -69,7 +69,7 @@ class Envelope:
 
 
 class Info(Envelope):
-    """What `ServerRef.send` sends: any object, for `GenServer.handle_info`.
+    """A message sent with `ServerRef.send`: any object, for `GenServer.handle_info`.
 
     Attributes:
       withdrawn: its sender has withdrawn it.
@@ -106,8 +106,8 @@ class Request(Envelope, Generic[R]):
         self.executor: Execution | None = process
         self.state = QUEUED
         self._answer: Any = None
-        # Who waits: the one task that `ServerRef.call` parks, or the first that waits for a handle; and what
-        # other holders of the handle want called.
+        # The waiters: the task that `ServerRef.call` parks, or the first that waits for a handle; and the
+        # callbacks of other holders of the handle.
         self.waiter: trio.lowlevel.Task | Countdown | None = None
         self._notify: list[Notify] | None = None
 

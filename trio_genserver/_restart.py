@@ -28,7 +28,7 @@ def is_orderly(reason: object) -> bool:
 
 
 def wants_restart(restart: Restart, reason: object) -> bool:
-    """Whether a child of this restart type that ended by itself for `reason` is to be started again."""
+    """Whether to restart a child of this restart type that ended by itself for `reason`."""
     return restart == "permanent" or (restart == "transient" and not is_orderly(reason))
 
 

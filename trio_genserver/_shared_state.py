@@ -121,13 +121,13 @@ def shared_state() -> tuple[SharedState, ...]:
         # The children of a supervisor, and the workers of a pool, are its state.
         SharedState(Child, "server", _supervisor_of, fixed=frozenset({"supervisor", "spec", "ref"})),
         SharedState(_Worker, "server", _pool_of, fixed=frozenset({"pool", "process", "ref"})),
-        # What a reference is to changes with a restart.
+        # The target of a reference changes with a restart.
         SharedState(
             ServerRef,
             "reference",
             _itself,
             is_it=True,
-            # What was logged of it is seen by nobody, in no order.
+            # No task sees its log records, so their order does not matter.
             fixed=frozenset({"name", "registry", "key", "value", "_child_refs", "_records"}),
             cells=frozenset({"_process"}),
             server=_behind,

@@ -1,4 +1,4 @@
-"""What is shown of a server: its state and its messages, as its class wants them to be seen."""
+"""The state and the messages of a server, as its class wants to show them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Shutdown: TypeAlias = float | Literal["brutal_kill"]
 time at all, its `terminate` is not run."""
 
 Overflow: TypeAlias = Literal["wait", "raise", "drop_oldest", "drop_newest"]
-"""What happens to a message when the mailbox is at its bound.
+"""Decides about a message when the mailbox is full.
 
 ``"wait"``: `cast` and `call` wait for room, in order (backpressure); `cast_nowait` raises `MailboxFull`.
 ``"raise"``: everything raises `MailboxFull`.

@@ -161,7 +161,7 @@ def sole_exception(
     """
     if raised is not None:
         group = BaseExceptionGroup(group.message, [*group.exceptions, raised])
-    # What the server crashed with may come out of the block as well, if that raised it again.
+    # The exception of the server's crash may also come out of the block, if the block raised it again.
     first, *others = group.exceptions
     if not all(is_same_failure(first, error) for error in others):
         return group

@@ -66,8 +66,8 @@ S_co = TypeVar("S_co", bound="GenServer", covariant=True)
 
 ChildStatus: TypeAlias = Literal["starting", "running", "restarting", "stopping", "stopped"]
 """What a child is doing. ``"starting"``: its first `init`, or that of `restart_child`, is not over.
-``"restarting"``: it has ended, and its supervisor is to start it again, or is doing so, perhaps after starts
-that failed. ``"stopped"``: it has ended, or never ran, and its specification is kept."""
+``"restarting"``: it has ended, and its supervisor is starting it again, perhaps after failed starts.
+``"stopped"``: it has ended, or never ran, and its specification is kept."""
 
 BRUTAL = -1.0
 
@@ -265,7 +265,7 @@ class SupervisorProcess(Process):
         return None
 
     def _has_retry(self) -> bool:
-        """Whether a child is to be tried again before the next message, or there is none."""
+        """Whether to try a child again before the next message."""
         if not self.retries:
             return False
         return self.mailbox is None or not self.mailbox.ready or self.retries[0][1] <= self.rounds
@@ -298,7 +298,7 @@ class SupervisorProcess(Process):
             if not self.lifecycle.out_of_time:
                 await in_its_end(self, partial(stop, children))
         finally:
-            # Whoever is left when there is no time left.
+            # The children that remain when the time is up.
             with trio.CancelScope(shield=True):
                 for child in children:
                     if child.alive:

@@ -111,7 +111,7 @@ def scenario(value: object) -> None:
         WrongUse: it needs arguments, or is sure to return no coroutine.
     """
     if not callable(value):
-        raise WrongType(f"a scenario must be an async function, not {value!r}")
+        raise WrongType(f"a scenario must be an async function, which is called for each run, not {value!r}")
     name = getattr(value, "__name__", None) or repr(value)
     if inspect.isasyncgenfunction(value) or inspect.isgeneratorfunction(value):
         raise WrongUse(f"{name} is a generator function; a scenario is an async function without yield")

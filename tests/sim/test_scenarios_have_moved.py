@@ -47,7 +47,7 @@ def test_the_old_name_is_of_the_same_module() -> None:
     assert done.stdout.strip() == "examples.planted.waiting", done.stderr
 
 
-def test_a_name_that_never_was_is_no_module() -> None:
+def test_a_name_that_never_was_is_not_a_module() -> None:
     done = run("explore", "sim.scenarios.todo_list:broken")
     assert done.returncode == 2
     assert "there is no module 'sim.scenarios.todo_list'" in done.stderr

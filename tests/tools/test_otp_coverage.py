@@ -35,7 +35,7 @@ def test_several_numbers_may_each_say_otp() -> None:
     assert _numbers("def test_a():  # OTP 1, OTP 2\n    pass\n")[0] == [1, 2]
 
 
-def test_a_text_that_is_no_comment_covers_nothing() -> None:
+def test_a_text_that_is_not_a_comment_covers_nothing() -> None:
     assert _numbers("def test_a():\n    return '# OTP 1'\n")[0] == []
 
 

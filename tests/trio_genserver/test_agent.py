@@ -41,7 +41,7 @@ async def test_what_many_tasks_change_at_once_is_all_there() -> None:  # OTP 154
         assert len(set(taken)) == 200
 
 
-async def test_a_function_that_raises_crashes_the_agent_which_begins_anew_under_a_supervisor() -> None:
+async def test_a_function_that_raises_crashes_the_agent_which_starts_again_under_a_supervisor() -> None:
     # OTP 154
     async with open_supervisor([agent_spec(list[int], id="numbers")]) as supervisor:
         agent = cast("AgentRef[list[int]]", supervisor.child("numbers"))

@@ -254,7 +254,7 @@ async def test_a_thousand_quick_items_all_come(ordered: bool) -> None:
         {"timeout": math.nan},
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_at_once(options: dict[str, Any]) -> None:
+def test_an_option_that_is_invalid_is_refused_at_once(options: dict[str, Any]) -> None:
     for variant in (amap, amap_isolated):
         with pytest.raises(ValueError, match=next(iter(options))):
             variant(Sleeper(), [], **options)

@@ -79,7 +79,7 @@ async def test_no_two_callers_share_an_exception(path: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["normal", "shutdown", ("shutdown", 5)])
-async def test_orderly_end_is_no_crash_in_the_log(
+async def test_orderly_end_is_not_a_crash_in_the_log(
     reason: object, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # OTP 28
@@ -91,7 +91,7 @@ async def test_orderly_end_is_no_crash_in_the_log(
 
 @pytest.mark.parametrize("reason", ["normal", "shutdown", ("shutdown", 5)])
 @pytest.mark.parametrize("raises", [False, True])
-async def test_orderly_end_from_within_is_no_crash_in_the_log(
+async def test_orderly_end_from_within_is_not_a_crash_in_the_log(
     reason: object, raises: bool, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # OTP 28

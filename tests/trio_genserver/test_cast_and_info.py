@@ -281,7 +281,7 @@ async def test_timeout_fires_only_if_no_message_comes(
         assert len(await sink.call(Sink.all())) == 2
 
 
-async def test_timeout_that_makes_no_sense_is_refused() -> None:
+async def test_timeout_that_is_invalid_is_refused() -> None:
     with pytest.raises(ValueError, match="some seconds from 0"):
         async with open_server(Sink) as sink:
             with pytest.raises(ServerCrashed):
@@ -498,7 +498,9 @@ def test_slow_handlers_among_quick_ones_end_the_step_after_eight_at_most() -> No
     assert max(time for _, time in waits) <= 2 * (STEP + BATCH * 1e-3) + 1e-9
 
 
-async def test_what_is_no_message_does_not_begin_the_timeout_anew(autojump_clock: MockClock) -> None:
+async def test_an_object_that_is_not_a_message_leaves_the_timeout(
+    autojump_clock: MockClock,
+) -> None:
     class Timed(GenServer):
         def __init__(self) -> None:
             self.fired: list[float] = []

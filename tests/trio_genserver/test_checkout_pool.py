@@ -660,7 +660,7 @@ async def test_a_pool_in_a_tree_is_restarted_with_new_workers() -> None:
         {"idle_timeout": math.nan},
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_where_it_is_written(option: dict[str, Any]) -> None:
+def test_an_option_that_is_invalid_is_refused_where_it_is_written(option: dict[str, Any]) -> None:
     options: dict[str, Any] = {"size": 1, **option}
     with pytest.raises(InvalidSpec, match=f"{next(iter(option))} of a checkout pool"):
         checkout_pool_spec(child_spec(Worker, World()), **options)

@@ -71,7 +71,7 @@ async def test_a_task_of_the_server_stops_it_while_it_waits(autojump_clock: Mock
         assert trio.current_time() == 1
 
 
-async def test_stop_raised_in_a_child_task_is_no_crash(
+async def test_stop_raised_in_a_child_task_is_not_a_crash(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_server(Parent) as parent:

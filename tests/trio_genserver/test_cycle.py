@@ -182,13 +182,13 @@ async def test_child_task_may_call_its_own_server(message: Any) -> None:
         assert await node.call(message((node,))) == "end"
 
 
-async def test_child_that_answers_later_is_no_false_alarm() -> None:
+async def test_child_that_answers_later_is_not_a_false_alarm() -> None:
     async with open_server(Node) as one, open_server(Node) as two:
         assert await one.call(Node.ask_in_child((two, one))) == "end"
         assert await one.call(Node.ask_in_child((one, two, one)[1:])) == "end"
 
 
-async def test_task_put_into_somebody_elses_nursery_is_no_false_alarm() -> None:
+async def test_task_put_into_somebody_elses_nursery_is_not_a_false_alarm() -> None:
     replies: list[str] = []
     async with open_server(Node) as node:
         async with trio.open_nursery() as nursery:
@@ -304,7 +304,7 @@ async def test_cycle_over_a_reply_that_is_deferred_is_refused(message: Any) -> N
         assert await front.call(Front.go(message(front), back)) == "Back > Front > Back"
 
 
-async def test_reply_that_others_may_give_is_no_cycle() -> None:
+async def test_reply_that_others_may_give_is_not_a_cycle() -> None:
     async with open_server(Front) as front, open_server(Back) as back:
         message = Back.by_somebody_else(front, trio.Event())
         assert await front.call(Front.go(message, back)) == "by another"

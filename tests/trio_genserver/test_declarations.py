@@ -139,7 +139,7 @@ def test_a_decorator_above_that_of_the_handler_is_an_error(wrap: Callable[[Any],
 
 
 @pytest.mark.parametrize("wrap", [staticmethod, classmethod])
-def test_a_handler_that_is_no_method_is_an_error(wrap: Callable[[Any], Any]) -> None:
+def test_a_handler_that_is_not_a_method_is_an_error(wrap: Callable[[Any], Any]) -> None:
     for declare in (handle_call, handle_cast):
         with pytest.raises(TypeError, match=f"ask is a {wrap.__name__}, but it must be a method"):
             declare(wrap(ask))

@@ -93,7 +93,7 @@ PLACES: list[tuple[str, Put]] = [
 
 @pytest.mark.parametrize("how", ["nursery", "kill"])
 @pytest.mark.parametrize(("place", "put"), PLACES, ids=[place for place, _ in PLACES])
-async def test_shutdown_is_no_crash_though_a_callback_has_a_nursery_open(
+async def test_shutdown_is_not_a_crash_though_a_callback_has_a_nursery_open(
     place: str, put: Put, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # OTP 22, 28
@@ -129,7 +129,7 @@ async def test_init_with_a_nursery_that_is_cancelled_is_a_start_that_was_stopped
     assert reasons == ["shutdown"]
 
 
-async def test_terminate_with_a_nursery_that_takes_too_long_is_no_crash(
+async def test_terminate_with_a_nursery_that_takes_too_long_is_not_a_crash(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     # OTP 56

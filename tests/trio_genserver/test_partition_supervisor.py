@@ -93,7 +93,7 @@ def no_spec(_: int) -> Any:
         (child_spec(Worker, World()), 2, {"max_seconds": -1}, "max_seconds"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(
+def test_an_invalid_argument_is_refused_by_name(
     child: Any, partitions: Any, options: dict[str, Any], field: str
 ) -> None:
     # OTP 129

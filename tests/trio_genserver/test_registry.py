@@ -179,7 +179,7 @@ async def test_a_name_is_free_again_when_a_start_under_it_was_cancelled(
 
 
 @pytest.mark.parametrize("via", ["lobby", 3, object(), Room])
-def test_a_via_that_is_no_name_of_a_registry_is_refused_with_its_value(via: object) -> None:
+def test_a_via_that_is_not_a_name_of_a_registry_is_refused_with_its_value(via: object) -> None:
     # OTP 11, OTP 141
     with pytest.raises(InvalidSpec, match="via of a child specification") as caught:
         child_spec(Room).replace(via=via)
@@ -201,7 +201,7 @@ def test_an_unknown_key_is_an_error_that_names_key_and_registry() -> None:  # OT
         rooms.value("lobby")
 
 
-async def test_none_is_no_name_so_any_number_of_servers_may_have_it() -> None:  # OTP 12
+async def test_none_is_not_a_name_so_any_number_of_servers_may_have_it() -> None:  # OTP 12
     spec = child_spec(Room, "x").replace(via=None, name=None)
     assert spec.name == "Room"
     async with open_server(spec) as one, open_server(spec) as other:

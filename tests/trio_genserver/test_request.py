@@ -178,7 +178,7 @@ async def test_block_that_is_cancelled_with_its_server_hears_of_the_cancellation
     assert scope.cancelled_caught
 
 
-async def test_send_request_is_no_checkpoint_and_wait_is_one() -> None:
+async def test_send_request_is_not_a_checkpoint_and_wait_is_one() -> None:
     async with open_server(Worker) as worker:
         with trio.testing.assert_no_checkpoints():
             request = worker.send_request(Worker.at_once(1))

@@ -136,7 +136,7 @@ async def test_a_generic_class_may_be_given_with_its_types() -> None:
             assert await parts.child(1).call(EMPTY.get()) == 0
 
 
-async def test_an_alias_of_something_else_is_no_server(nursery: Any) -> None:
+async def test_an_alias_of_something_else_is_not_a_server(nursery: Any) -> None:
     aliases: Any = (list[int], dict[str, int], Callable[[], GenServer])
     for wrong in aliases:
         with pytest.raises(TypeError, match="expected a subclass of GenServer"):

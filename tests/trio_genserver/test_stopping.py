@@ -99,7 +99,7 @@ async def test_a_server_can_stop_itself_in_handle_continue(nursery: trio.Nursery
     assert await server.wait_stopped() == "done"
 
 
-async def test_a_call_handled_in_a_child_task_at_the_end_is_no_duty_of_other_servers() -> None:
+async def test_a_call_handled_in_a_child_task_at_the_end_is_not_a_duty_of_other_servers() -> None:
     class Slow(GenServer):
         @handle_call(child=True)
         async def wait(self) -> None:

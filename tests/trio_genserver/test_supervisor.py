@@ -249,7 +249,7 @@ class Unhashable:
         ({"overflow": "drop"}, "overflow"),
     ],
 )
-async def test_a_specification_that_makes_no_sense_is_refused_by_name(
+async def test_a_specification_that_is_invalid_is_refused_by_name(
     changes: dict[str, Any], field: str
 ) -> None:
     # OTP 78
@@ -276,7 +276,7 @@ async def test_a_specification_that_makes_no_sense_is_refused_by_name(
         ([child_spec(Plain).replace(restart="transient", significant=True)], {}, "significant"),
     ],
 )
-def test_a_supervisor_that_makes_no_sense_is_refused_by_name(
+def test_a_supervisor_that_is_invalid_is_refused_by_name(
     children: list[Any], options: dict[str, Any], field: str
 ) -> None:
     # OTP 78

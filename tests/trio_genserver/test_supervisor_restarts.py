@@ -480,7 +480,7 @@ async def test_a_transient_supervisor_that_gave_up_is_not_restarted(world: World
         assert await ref.wait_stopped() == "shutdown"
 
 
-async def test_what_a_supervisor_raises_is_no_group(world: World) -> None:  # OTP 173
+async def test_a_supervisor_raises_no_group(world: World) -> None:  # OTP 173
     with pytest.raises(RestartIntensityExceeded):
         async with open_supervisor([worker(world, "a")], max_restarts=0) as sup:
             await crash(sup.child("a", Worker))

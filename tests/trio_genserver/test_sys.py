@@ -564,7 +564,7 @@ async def test_a_debug_function_ends_itself_or_is_removed_when_it_raises(  # OTP
     assert "the debug function" in caplog.text
 
 
-async def test_a_server_that_nobody_looks_at_any_more_is_as_before() -> None:  # OTP 64
+async def test_a_server_that_nobody_looks_at_now_is_as_before() -> None:  # OTP 64
     async with open_server(Counter) as counter:
         hooks = counter._process.hooks
         await trio_genserver.sys.start_statistics(counter)

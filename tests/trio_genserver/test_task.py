@@ -268,7 +268,7 @@ async def test_one_task_too_many_is_refused_and_harms_nobody() -> None:  # OTP 1
 
 
 @pytest.mark.parametrize("option", [{"max_children": -1}, {"max_children": True}, {"task_shutdown": -1}])
-def test_an_option_that_makes_no_sense_is_refused_where_it_is_written(option: dict[str, Any]) -> None:
+def test_an_option_that_is_invalid_is_refused_where_it_is_written(option: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpec, match=f"{next(iter(option))} of a task supervisor"):
         task_supervisor_spec(**option)
 

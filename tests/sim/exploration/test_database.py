@@ -42,9 +42,7 @@ def test_failing_run_is_tried_first_next_time(tmp_path: Path) -> None:
     assert again.failures[0].steps == found.steps
 
 
-def test_run_that_does_not_fail_any_more_is_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_that_no_longer_fails_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = tmp_path / "failures.json"
     assert sim.explore(scenario, database=database).failures
     monkeypatch.setattr("tests.sim.exploration.test_database.MENDED", True)

@@ -158,7 +158,7 @@ def test_a_value_of_a_wrong_type_is_refused_by_the_name_of_its_argument(name: st
         sim.explore(right_update, **{name: value})
 
 
-def test_what_is_no_scenario_is_refused() -> None:
+def test_a_value_that_is_not_a_scenario_is_refused() -> None:
     async def with_arguments(one: int, two: int) -> None:
         raise NotImplementedError(one, two)
 

@@ -378,7 +378,7 @@ def test_state_that_only_some_interleavings_touch_is_found() -> None:
     assert "a run was made again" in str(failure.error)
 
 
-def test_repetition_at_the_end_is_no_execution() -> None:
+def test_repetition_at_the_end_is_not_an_execution() -> None:
     made = 0
 
     async def scenario() -> None:
@@ -417,7 +417,7 @@ async def leaves_what_makes_no_difference() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["dfs", "dpor", "random"])
-def test_state_that_makes_no_difference_is_no_finding(strategy: str) -> None:
+def test_state_that_makes_no_difference_is_not_a_finding(strategy: str) -> None:
     result = sim.explore(leaves_what_makes_no_difference, strategy, 30)
     result.check()
     assert result.complete is (strategy != "random")

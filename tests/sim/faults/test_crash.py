@@ -145,7 +145,7 @@ def test_crashed_server_is_restarted_as_it_says(restart: Restart) -> None:
     assert len(ends) >= 5
 
 
-def test_crash_that_a_caller_is_told_of_is_no_failure_but_what_it_breaks_is() -> None:
+def test_crash_that_a_caller_is_told_of_is_not_a_failure_but_what_it_breaks_is() -> None:
     async def naive() -> None:
         async with open_supervisor([child_spec(Counter, []).replace(id="counter")]) as supervisor:
             await supervisor.child("counter").call(Counter.slow())

@@ -89,7 +89,7 @@ def test_sweep_that_comes_to_its_bound_says_so_and_is_spread_evenly() -> None:
     assert max(gaps) <= 10
 
 
-def test_bound_that_is_just_enough_is_no_bound() -> None:
+def test_bound_that_is_just_enough_is_not_a_bound() -> None:
     everything = sim.explore(two_tasks, sweep="cancel")
     again = sim.explore(two_tasks, sweep="cancel", max_executions=everything.executions)
     assert again.coverage == everything.coverage

@@ -50,7 +50,7 @@ def test_disk_fails_at_each_of_its_calls_and_may_have_done_its_work(faults: str)
         assert again.steps == failure.steps
 
 
-def test_failing_disk_that_nobody_minds_is_no_failure() -> None:
+def test_failing_disk_that_nobody_minds_is_not_a_failure() -> None:
     async def scenario() -> None:
         await Disk().store("a")
 

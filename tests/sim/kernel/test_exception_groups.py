@@ -94,7 +94,7 @@ def test_trio_warns_of_loose_groups_and_of_strict_ones_does_not() -> None:
         sim.explore(trio.lowlevel.checkpoint, max_executions=1, strict_exception_groups=False)
 
 
-def test_what_is_no_flag_is_refused() -> None:
+def test_a_value_that_is_not_a_flag_is_refused() -> None:
     wrong: Any = "no"
     with pytest.raises(sim.WrongType, match="strict_exception_groups"):
         sim.explore(one_fails, strict_exception_groups=wrong)

@@ -187,7 +187,7 @@ ENDING = (
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("scenario", ENDING)
-def test_loop_that_a_fair_scheduler_ends_is_no_livelock(scenario: Scenario, strategy: str) -> None:
+def test_loop_that_a_fair_scheduler_ends_is_not_a_livelock(scenario: Scenario, strategy: str) -> None:
     result = sim.explore(scenario, strategy, max_executions=30, max_steps=2_000)
     result.check()
     assert result.executions

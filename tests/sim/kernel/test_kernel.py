@@ -115,7 +115,7 @@ def test_endless_run_is_a_failure_once_its_steps_are_used_up() -> None:
     assert "scenario" in failure.error.busiest
 
 
-def test_run_of_exactly_the_allowed_steps_is_no_livelock() -> None:
+def test_run_of_exactly_the_allowed_steps_is_not_a_livelock() -> None:
     async def scenario() -> None:
         for _ in range(9):
             await trio.lowlevel.checkpoint()

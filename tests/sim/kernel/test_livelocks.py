@@ -368,7 +368,7 @@ def test_tasks_that_each_repeat_their_own_steps_are_found_in_any_order() -> None
     assert shown == {(task, place) for task, places in own.items() for place in places}
 
 
-def test_task_that_gets_on_beside_one_that_repeats_itself_is_no_cycle() -> None:
+def test_task_that_gets_on_beside_one_that_repeats_itself_is_not_a_cycle() -> None:
     made: list[tuple[int, str]] = []
     for number in range(300):
         made += [(0, "x"), (1, f"line {number}")]

@@ -351,7 +351,7 @@ def test_of_two_promises_that_one_step_breaks_the_same_is_told_whoever_made_his_
     assert {str(failure.error).split(";")[0] for failure in result.failures} == {"not always: one"}
 
 
-def test_partial_order_reduction_begins_anew_when_a_condition_reads_more_than_before() -> None:
+def test_partial_order_reduction_starts_again_when_a_condition_reads_more_than_before() -> None:
     async def scenario() -> None:
         first, second, third = (sim.Shared(0) for _ in range(3))
         # The third is read from the second step on, the second from the last.

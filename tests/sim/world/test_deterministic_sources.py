@@ -228,7 +228,7 @@ def test_datetime_is_itself() -> None:
     sim.explore(scenario, max_executions=2).check()
 
 
-def test_now_is_real_in_a_thread_that_is_no_part_of_the_run() -> None:
+def test_now_is_real_in_a_thread_that_is_not_a_part_of_the_run() -> None:
     ask, answer = queue.SimpleQueue[bool](), queue.SimpleQueue[datetime.datetime]()
 
     def outside() -> None:
