@@ -1,14 +1,13 @@
 """`BatchWriter`: a batch of operations as one transaction (group commit).
 
-The sync of the disk at its end is what a write costs, and it costs the same for one operation as for a
-hundred. An operation that contradicts what is stored fails alone; one is done as a whole or not at all.
+The disk sync at the end dominates the cost of a write, and costs the same for one operation as for a hundred.
+An operation that contradicts the database fails alone. Each is done completely or not at all.
 
-What costs next is Python's own lock: each step of a statement gives it up and has to get it back from a
-program that is busy. So neighbouring additions, which are most of what happens, are a single statement that
-takes its rows out of one JSON text: one step, whatever their number. If one of them contradicts what is
-stored, the statement has changed nothing, and they are tried one after the other. A batch that is one
-statement is a transaction by itself. Very many rows are several statements: Python's lock is held while
-their JSON is written, and others are to have it meanwhile.
+Next comes Python's own lock: each step of a statement releases it and has to get it back from a busy program.
+So neighbouring additions, the most frequent operations, become one statement that takes its rows from one
+JSON text: a single step, whatever their number. If one of them contradicts the database, the statement has
+changed nothing, and they are tried one by one. A batch of one statement is a transaction by itself. Very many
+rows are split into several statements, because Python's lock is held while their JSON is written.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from .rows import COLUMNS, MAX_ID, row_of
 __all__ = ["PUT_NOTE", "BatchWriter"]
 
 PUT_NOTE: Final = "INSERT OR REPLACE INTO shard (key, value) VALUES (?, ?)"
-"""Has a note remembered, in the place of what was noted under its key."""
+"""Store a note; it replaces the one under the same key."""
 
 _INSERT: Final = (
     f"INSERT INTO entries (list_id, {', '.join(COLUMNS)})"
@@ -39,10 +38,10 @@ _INSERT: Final = (
 _UPDATE: Final = (
     f"UPDATE entries SET {', '.join(f'{column} = ?' for column in COLUMNS[1:])} WHERE list_id = ? AND id = ?"
 )
-_NO_SUCH_ENTRY: Final = "the list has no entry of that id"
+_NO_SUCH_ENTRY: Final = "the list has no entry with that id"
 _A_STATEMENT: Final = 1000
-"""So many rows at most, as Python's lock is held while their JSON is written."""
-# What can be wrong with an operation, and not with the file. The first names what it contradicts.
+"""The most rows in one statement, as Python's lock is held while their JSON is written."""
+# Errors of an operation, not of the file. The first names the constraint that it violates.
 _REFUSALS: Final = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -51,7 +50,7 @@ _REFUSALS: Final = (
     UnicodeError,
 )
 _REMEMBERED: Final = 50_000
-"""So many lists' numbers are kept. A bound, not a policy: looking one up again is a few microseconds."""
+"""The most list ids that are cached. Only a bound: looking one up again takes a few microseconds."""
 
 
 class BatchWriter:
@@ -193,7 +192,7 @@ class BatchWriter:
                 "DELETE FROM entries WHERE list_id = ? AND id = ?", (list_id, operation.id)
             ).rowcount
             if deleted:
-                # The highest id is not given again, though no entry tells of it any more.
+                # The highest id is not given again, although no entry has it now.
                 execute(
                     "UPDATE lists SET next_entry_id = max(next_entry_id, ?) WHERE id = ?",
                     (operation.id + 1, list_id),
@@ -223,7 +222,7 @@ class BatchWriter:
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
-                # What failed is what the caller is to hear of.
+                # The caller gets the original error.
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             raise

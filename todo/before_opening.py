@@ -1,4 +1,4 @@
-"""Looking at a file before SQLite may open it for writing, so that one that is refused stays as it is."""
+"""Checks before SQLite opens a file for writing, so that a refused file stays unchanged."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def check_permission(path: Path) -> None:
     ):
         if not os.access(place, mode, effective_ids=ids):
             cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            raise StorageFailed(path, "opening to write", cause, advice=f"this user may not {what}")
+            raise StorageFailed(
+                path, "opening to write", cause, advice=f"this user has no permission to {what}"
+            )
 
 
 def look_before(path: Path, check: Callable[[sqlite3.Connection], None], busy_seconds: float) -> None:
-    """Raise if the file is none of ours, before SQLite may write to it.
+    """Raise if the file is not the expected shard, before SQLite can write to it.
 
     Opening a file for writing recovers it: its log is written into it, or thrown away if the file is empty.
     For a file that is then refused that would be a change.

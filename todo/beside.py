@@ -1,8 +1,8 @@
-"""What SQLite keeps beside a file, and how such a file is looked at without being changed.
+"""The logs that SQLite keeps beside a file, and a way to read such a file without changing it.
 
 A write-ahead log or a rollback journal belongs to its file: the newest changes may be in it alone. SQLite
-deals with them when it opens the file, and deletes them if the file is missing or empty: then nothing is
-left of what was in them. So no file is opened where it lies before it was seen to have something in it.
+processes them when it opens the file, and deletes them if the file is missing or empty: their content is then
+lost. So a file is opened in place only after a check that it is not empty.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def private_copy(path: Path) -> Generator[Path]:
     with it what it likes.
 
     Raises:
-      OSError: there is no room for it, or we may not.
+      OSError: there is no space for it, or no permission.
     """
     with tempfile.TemporaryDirectory(prefix="todo-", ignore_cleanup_errors=True) as place:
         for original in (path, *logs_beside(path)):

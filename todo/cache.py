@@ -1,13 +1,13 @@
-"""From a list's name to its one live server.
+"""Find or start the one live server of a list.
 
 `TodoCache` is the critical section: only it starts servers, one request after the other, so there is never
-more than one a name, however many ask at once. Who asks for a server that runs does not go through it:
+more than one a name, however many ask at once. A request for a running server does not go through it:
 `Cache` looks into the index that `TodoCache` keeps, in the caller's own step, and only a miss becomes a
 message.
 
-Servers that nobody used for a while are stopped, and their memory is given back; the next request starts
-one again, which loads the list. When a server was last used stands in a table that servers write and
-`TodoCache` reads: a timer a server would cost each request more than the table.
+Idle servers are stopped to free their memory; the next request starts one again, which loads the list. Each
+server writes the time of its last use into a table that `TodoCache` reads: a timer in each server would cost
+more than the table for each request.
 
 A `TodoCache` that is started again after a crash finds the running servers with their supervisor.
 """
@@ -44,7 +44,7 @@ __all__ = ["Cache", "Index", "TodoCache"]
 
 
 class Index:
-    """What `TodoCache` knows, where its clients can look it up.
+    """The running servers by name, kept by `TodoCache` and read by its clients.
 
     Attributes:
       servers: by name; one that has stopped counts for nothing.
@@ -72,7 +72,7 @@ class TodoCache(GenServer):
       supervisor: under which the servers run.
       workers: the database workers, by name of list.
       index: filled here, read by clients.
-      idle_seconds: how long a server may go unused before it is stopped; `math.inf`: for ever.
+      idle_seconds: how long a server may go unused before it is stopped; `math.inf`: forever.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TodoCache(GenServer):
         self._workers = workers
         self._index = index
         self._idle_seconds = idle_seconds
-        # What differs from list to list is put in for each.
+        # `start_server` fills in the arguments of each list.
         self._spec: ChildSpec[TodoServer] = child_spec(TodoServer, "", workers.worker_for(""))
         index.servers.clear()
         for info in supervisor.which_children():
@@ -96,7 +96,7 @@ class TodoCache(GenServer):
 
     @handle_call
     async def start(self, name: str) -> ServerRef[TodoServer]:
-        """The server of that name, started if there is none."""
+        """The server of that name; it is started if it does not run."""
         server = self._index.running(name)
         if server is None:
             stored = await self._stored_name(name) if has_forms(name) else name
@@ -146,16 +146,16 @@ class TodoCache(GenServer):
                     await server.cast(TodoServer.expire(before))
 
     def format_status(self, state: dict[str, Any]) -> object:
-        """How many, not which."""
+        """The number of servers, not their names."""
         return {"servers": len(self._index.servers), "idle_seconds": self._idle_seconds}
 
 
 class Cache:
-    """The servers by name: what clients use.
+    """The servers by name, for clients.
 
     Args:
       cache: the server behind it.
-      index: what it keeps.
+      index: the index that it keeps.
     """
 
     def __init__(self, cache: ServerRef[TodoCache], index: Index) -> None:

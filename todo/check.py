@@ -1,7 +1,6 @@
-"""Looking for damage: every shard of a folder that nothing has open, each for itself.
+"""Search for damage in every shard of a folder that no process has open.
 
-The running system opens all shards or none. Here, one that cannot even be opened is a finding, and the others
-are read all the same.
+Each shard is checked by itself: one that cannot be opened is a finding, and the others are still read.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ __all__ = ["FolderReport", "ShardReport", "check"]
 
 
 class ShardReport(NamedTuple):
-    """What `check` found out about a shard.
+    """The result of `check` for one shard.
 
     Attributes:
       path: its file.
-      problems: what is wrong with it, in words; empty if nothing was found.
-      unchecked: why it could not be looked at, or not to its end: no room for a copy of it, a right that is
-        missing, a newer version's file. That is no damage. None: it was.
+      problems: the damage that was found, in words; empty if there is none.
+      unchecked: the reason why the shard could not be read, or not completely: no space for a copy, a missing
+        permission, a file of a newer version. That is not damage. None: the shard was read completely.
     """
 
     path: Path
@@ -33,15 +32,15 @@ class ShardReport(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Whether all of it was looked at, and nothing is wrong."""
+        """Whether the shard was read completely and has no damage."""
         return not self.problems and self.unchecked is None
 
 
 class FolderReport(NamedTuple):
-    """What `check` found out about a folder.
+    """The result of `check` for a folder.
 
     Attributes:
-      shards: for each shard, in their order, what is wrong with it.
+      shards: one report for each shard, in order.
       unused: folders of shards that nothing refers to, and that no command deletes: set aside by a restore,
         or left behind by a reshard or a backup that was killed.
     """
@@ -54,7 +53,7 @@ def check(path: str | os.PathLike[str]) -> FolderReport:
     """Read all shards of the folder at `path`, which nothing has open.
 
     Raises:
-      NotAFolder: there is no folder.
+      NotAFolder: the folder does not exist.
       StorageError: the folder itself cannot be opened; which class it is says why.
     """
     with Folder.open_for_reading(path) as folder:

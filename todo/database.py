@@ -1,7 +1,7 @@
-"""`Database`: a fixed number of workers, each with a shard, and the way from a list's name to its worker.
+"""`Database`: a fixed number of workers, each with a shard, and the routing from a list's name to its worker.
 
-The way is a hash that never changes, so the worker of a name is the same always, and it is walked in the
-caller: no server stands between a caller and a worker. What concerns all shards asks all workers at once.
+A hash that never changes selects the worker, so a name always has the same one. The caller computes it: no
+server stands between a caller and a worker. A request about all shards goes to all workers at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def database_spec(
 
 
 class Database:
-    """What callers see of the database.
+    """The database as its callers see it.
 
     Attributes:
       pool: the workers, by shard.
@@ -114,16 +114,18 @@ class Database:
           failed: see `lists`.
 
         Raises:
-          BadInput: `words` is no text, or has half a surrogate or more than `MAX_WORDS` words, or `limit` is
-            no whole number from 1.
+          BadInput: `words` is not text, contains half a surrogate or more than `MAX_WORDS` words, or `limit`
+            is not a whole number from 1.
         """
         if not isinstance(words, str):
-            raise BadInput(f"words to look for must be a text, not {words!r}")
+            raise BadInput(f"the words to search for must be text, not {words!r}")
         if any("\ud800" <= character <= "\udfff" for character in words):
-            raise BadInput(f"words to look for must be a text: {words[:60]!r} has half a surrogate in it")
+            raise BadInput(
+                f"the words to search for must be text, but {words[:60]!r} contains half a surrogate"
+            )
         number = len(searched_words(words))
         if number > MAX_WORDS:
-            raise BadInput(f"up to {MAX_WORDS} words can be looked for at once, not {number}")
+            raise BadInput(f"a search can have at most {MAX_WORDS} words, not {number}")
         if limit.__class__ is not int or not 1 <= limit < 2**63:
             raise BadInput(f"limit must be a whole number from 1, not {limit!r}")
         # How well one matches depends on how often its words occur in its own shard, so the order between
@@ -141,7 +143,7 @@ class Database:
           failed: see `lists`.
 
         Raises:
-          BadInput: one is no `datetime.date`.
+          BadInput: an argument is not a `datetime.date`.
         """
         for day in (first, last):
             # A datetime is a date to isinstance; as text it would be compared wrongly.
@@ -158,7 +160,7 @@ class Database:
 
         Args:
           message: for each of them.
-          workers: whom to ask; None: all.
+          workers: the workers to ask; None: all.
         """
         requests = [worker.send_request(message) for worker in (self.workers if workers is None else workers)]
         answers: list[R | StorageError] = []
@@ -170,7 +172,7 @@ class Database:
         return answers
 
     async def check(self) -> list[list[str]]:
-        """For each shard what is wrong with it, in words; empty if nothing is."""
+        """For each shard its damage, in words; see `Shard.check`."""
         return await self._ask_all(DatabaseWorker.check())
 
     async def backup(self, targets: Sequence[Path], *, failed: list[StorageError] | None = None) -> None:

@@ -1,17 +1,16 @@
 """`DatabaseWorker`, the server that owns one shard: its file, its connection, its thread.
 
-What costs is the sync of the disk at the end of a transaction, and it costs the same for one change as for
-a hundred. So the mailbox never waits for the disk: a message is put with those that wait, and one child
-task takes all that wait, has them done in the thread as one transaction, and answers each when it is on
-disk. While the disk works, the next batch gathers. Nobody waits for a batch to fill up: a lone caller has
-the disk to itself.
+The expensive part of a transaction is the disk sync at its end, which costs the same for one change as for a
+hundred. So the mailbox never waits for the disk: messages are queued, and one child task takes all queued
+ones, runs them in the thread as one transaction, and answers each when it is on disk. Meanwhile the next
+batch gathers. No caller waits for a batch to fill up: a lone caller has the disk to itself.
 
-Callers that gave up before their batch was begun are left out of it.
+A request whose caller gave up before the batch began is dropped.
 
-When a write fails so that the connection cannot be trusted any more (an I/O error), the callers get the
-error, and the worker crashes, so that its supervisor starts one that opens the file anew. After what passes
-by itself (a full disk, another program's lock), after what opening anew does not cure (a damaged page), and
-after a failed read it goes on: one bad list must not use up the restarts of all.
+When a write fails in a way that makes the connection unreliable (an I/O error), the callers get the error and
+the worker crashes, so that its supervisor starts one that reopens the file. It goes on after an error that is
+temporary (a full disk, another program's lock), one that reopening does not cure (a damaged page), and a
+failed read: one bad list must not use up the restarts of all.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from .worker_thread import DedicatedThread
 __all__ = ["MAX_BATCH", "DatabaseWorker", "OpenShard"]
 
 MAX_BATCH: Final = 1000
-"""The most jobs that go to the thread at a time, so that the first of them is not kept waiting for ever."""
+"""The most jobs in one batch, so that the first of them does not wait forever."""
 
 OpenShard: TypeAlias = Callable[[], Shard]
 
@@ -50,8 +49,8 @@ class DatabaseWorker(GenServer):
 
     Args:
       open_shard: opens it; called in the thread, at each start.
-      lazy: open it when it is first needed, and not before; if that fails, whoever needed it is told, and
-        the next one tries again. Otherwise there is no worker if it cannot be opened.
+      lazy: open it when it is first needed. If that fails, the request gets the error, and the next one tries
+        again. Otherwise the worker does not start if the shard cannot be opened.
     """
 
     # Closing writes the log into the file.
@@ -66,7 +65,7 @@ class DatabaseWorker(GenServer):
         self._something_waits = trio.Event()
 
     async def init(self) -> None:
-        """Open the shard. Raises as `Shard.open`; there is no worker then."""
+        """Open the shard. Raises as `Shard.open`; the worker then does not start."""
         self._thread = DedicatedThread(self.ref.name)
         if not self._lazy:
             try:
@@ -166,7 +165,7 @@ class DatabaseWorker(GenServer):
             self._something_waits.set()
 
     async def _work(self) -> None:
-        """Take what waits, have it done, answer; again and again."""
+        """Take the queued jobs, run them, answer them; forever."""
         thread = self._thread
         assert thread is not None
         while True:
@@ -181,7 +180,7 @@ class DatabaseWorker(GenServer):
                 try:
                     self._shard = await thread.run(self._open_shard)
                 except StorageError as error:
-                    # It concerns who needs this shard, and nobody else.
+                    # It affects only the requests that need this shard.
                     for from_, _, _ in jobs:
                         from_.reply_error(error.copy())
                     continue
@@ -190,7 +189,7 @@ class DatabaseWorker(GenServer):
             for (from_, operation, _), answer in zip(jobs, answers, strict=True):
                 if isinstance(answer, StorageError):
                     from_.reply_error(answer)
-                    # What could not be read harms nobody else, however often it is asked for.
+                    # A failed read affects only its caller, however often it is repeated.
                     if operation is not None and needs_reopening(answer):
                         broken = answer
                 elif isinstance(answer, BaseException):
@@ -202,7 +201,7 @@ class DatabaseWorker(GenServer):
 
 
 def _do(shard: Shard, jobs: list[_Job]) -> list[Any]:
-    """Do `jobs` in their order, neighbouring operations as one transaction. Runs in the thread.
+    """Run `jobs` in order, neighbouring operations as one transaction. Called in the thread.
 
     Returns:
       for each job its answer, or the exception that it ended with.
@@ -219,7 +218,7 @@ def _do(shard: Shard, jobs: list[_Job]) -> list[Any]:
         assert query is not None
         try:
             answers.append(query(shard))
-        except Exception as error:  # noqa: BLE001 - handed to whoever asked, or raised there
+        except Exception as error:  # noqa: BLE001 - handed to the caller, or raised there
             answers.append(error)
     if batch:
         answers += _apply(shard, batch)
@@ -230,7 +229,7 @@ def _apply(shard: Shard, batch: list[Operation]) -> list[Any]:
     try:
         return list(shard.apply(batch))
     except StorageError as error:
-        # One each: an exception that several callers raise would gather the traces of all.
+        # A copy for each: an exception raised by several callers would collect the tracebacks of all.
         return [error.copy() for _ in batch]
 
 

@@ -1,4 +1,4 @@
-"""`todo.json`, in which a folder says what it is: how it is read, and how it is replaced.
+"""Read and replace `todo.json`, the description of a folder.
 
 It is the one switch of a folder: shards are written completely, synced, and only then named in it, by a
 rename. So there is the old description or the new one, and never a part of one.
@@ -40,13 +40,13 @@ MAX_WORKERS: Final = 256
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a folder says about itself, in `todo.json`.
+    """The content of `todo.json`.
 
     Attributes:
-      workers: how many shards, each with a worker of its own.
-      generation: which `shards-` folder counts; one higher after each reshard.
-      folder_id: told apart from every other folder; each shard repeats it, so that files cannot be mixed up.
-      hash: the name and version of the hash that chooses a key's shard.
+      workers: the number of shards, each with a worker of its own.
+      generation: the number of the current `shards-` folder; each reshard raises it.
+      folder_id: unique to this folder. Each shard stores it, so that files of two folders cannot be mixed up.
+      hash: the name and version of the hash that maps a list to its shard.
       version: of this description.
     """
 
@@ -57,15 +57,15 @@ class Description:
     version: int = VERSION
 
     def identity(self, index: int) -> str:
-        """What shard number `index` says that it is."""
+        """The identity that shard number `index` stores."""
         return identity_of(index, self.workers, self.generation, self.folder_id)
 
 
 def check_worker_count(workers: object) -> int:
-    """`workers`, if a folder can have so many.
+    """Return `workers` if it is a valid number of workers.
 
     Raises:
-      BadInput: it cannot.
+      BadInput: it is not.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
         raise BadInput(
@@ -75,10 +75,10 @@ def check_worker_count(workers: object) -> int:
 
 
 def read_description(folder: Path) -> Description | None:
-    """What the folder says about itself, or None: nothing.
+    """The description of the folder; None if it has none.
 
     Raises:
-      ForeignDescription: it is another program's, or no file.
+      ForeignDescription: it belongs to another program, or is not a file.
       BadFolder: it is damaged.
       NewerVersion: a newer version of this program wrote it.
     """
@@ -86,7 +86,7 @@ def read_description(folder: Path) -> Description | None:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise _foreign(folder, "a folder" if stat.S_ISDIR(mode) else "no file")
+            raise _foreign(folder, "is a folder" if stat.S_ISDIR(mode) else "is not a regular file")
         text = path.read_text(encoding="utf-8")
         loaded: object = json.loads(text)
     except FileNotFoundError:
@@ -118,23 +118,23 @@ def read_description(folder: Path) -> Description | None:
 
 
 class ForeignDescription(BadFolder):
-    """There is something of the name of the description that this program has not made."""
+    """A file or folder with the name of the description that this program did not create."""
 
 
-def _foreign(folder: Path, what: str = "of another program") -> ForeignDescription:
+def _foreign(folder: Path, what: str = "belongs to another program") -> ForeignDescription:
     if not find_shard_folders(folder):
-        return ForeignDescription(folder, f"{DESCRIPTION} in it is {what}")
-    advice = f"There are shards in it: {_restore(folder)}, and sets this one aside"
-    return ForeignDescription(folder, f"{DESCRIPTION} in it is {what}", advice=advice)
+        return ForeignDescription(folder, f"its {DESCRIPTION} {what}")
+    advice = f"The folder contains shards: {_restore(folder)} and sets this file aside"
+    return ForeignDescription(folder, f"its {DESCRIPTION} {what}", advice=advice)
 
 
 def _damaged(folder: Path, why: str) -> BadFolder:
-    return BadFolder(folder, f"{DESCRIPTION} in it is damaged ({why})", advice=_restore(folder))
+    return BadFolder(folder, f"its {DESCRIPTION} is damaged ({why})", advice=_restore(folder))
 
 
 def _restore(folder: Path) -> str:
     command = f"todo --folder {shlex.quote(str(folder))} restore"
-    return f"`{command} --dry-run` says whether it can be written anew from the shards, `{command}` does it"
+    return f"`{command} --dry-run` shows whether it can be rewritten from the shards; `{command}` rewrites it"
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -151,7 +151,7 @@ def write_description(folder: Path, description: Description) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
+    """Sync a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

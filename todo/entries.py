@@ -1,11 +1,11 @@
-"""`Entries`, what a list holds: entries by number and by day, changed in place.
+"""`Entries`, the entries of a list by number and by day, changed in place.
 
-Plain structures of Python's own. Numbers rise, so a dict in the order of its additions is in the order of
+It uses plain dicts and lists. Numbers rise, so a dict in the order of its additions is in the order of
 numbers. A second one has the numbers of each day, and a sorted list the days, so that a day or a range of
 days is found without looking at the other entries. A change costs the same for the 100,000th entry as for
 the 10th, unless it brings a new day: then it moves the days behind it in their list.
 
-It belongs to one owner, who changes it. What is given to others is a `todo.list.TodoList`, which is a value.
+It has one owner, which changes it. Others get a `todo.list.TodoList`, which is a value.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Entries:
         """The entries from one day to another, both included, in the order of days, then of numbers.
 
         Raises:
-          InvalidEntry: one is no date.
+          InvalidEntry: an argument is not a date.
         """
         for day in (first, last):
             if not isinstance(day, datetime.date) or isinstance(day, datetime.datetime):
@@ -130,10 +130,10 @@ class Entries:
         self.next_id = max(self.next_id, others.next_id)
 
     def remove(self, id: int) -> None:
-        """Have no entry of this number any more; it is not given again.
+        """Remove the entry with this number. The number is not given again.
 
         Raises:
-          KeyError: there is none.
+          KeyError: there is no such entry.
         """
         self._leave_day(self._by_id.pop(id))
 

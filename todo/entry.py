@@ -1,9 +1,9 @@
-"""`Entry`, one thing to do: a value that cannot be wrong.
+"""`Entry`, one thing to do: a value that is always valid.
 
-Whatever makes an entry (a person's program, the command line, an import, a row of the database) goes through
-the same checks, so that nothing behind them has to check again. The fields are what todo.txt, CSV, JSON and
-iCalendar's VTODO can say between them; what todo.txt writes inside its text (``+project``, ``@context``,
-``key:value``) stays in the title, as people wrote it, and is read from there.
+Every entry, from a program, the command line, an import or a row of the database, passes the same checks, so
+that no other code has to check again. The fields are those of todo.txt, CSV, JSON and iCalendar's VTODO
+together. The parts that todo.txt writes inside its text (``+project``, ``@context``, ``key:value``) stay in
+the title as written, and are read from there.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ class Entry:
     """One thing to do. Immutable; the ``with_`` methods return changed copies.
 
     Attributes:
-      title: what is to be done: one line, not empty, at most `MAX_TITLE` characters. White space around it
-        is removed.
-      date: the day it is for, or due; None if there is none.
+      title: one line of text, not empty, at most `MAX_TITLE` characters. Surrounding white space is removed.
+      date: the day it is for, or due; None for no day.
       done: whether it is done.
       priority: a letter from ``"A"`` (first) to ``"Z"``, or None.
       created_on: the day it was written down, if known.
@@ -65,7 +64,7 @@ class Entry:
         if self.completed_on is not None:
             _check_date("completed_on", self.completed_on)
             if not self.done:
-                raise InvalidEntry("completed_on", self.completed_on, "None while it is not done")
+                raise InvalidEntry("completed_on", self.completed_on, "None for an entry that is not done")
         if self.done is not True and self.done is not False:
             raise InvalidEntry("done", self.done, "True or False")
         priority = self.priority
@@ -93,7 +92,7 @@ class Entry:
         """The same entry under another number; for lists, which give them.
 
         Raises:
-          InvalidEntry: it is no whole number from 0.
+          InvalidEntry: `id` is not a whole number from 0.
         """
         # Every entry that is added comes by here. Of what was checked once, nothing is checked again.
         if id.__class__ is not int or id < 0:
@@ -134,10 +133,10 @@ class Entry:
 
 def _checked_title(title: object) -> str:
     if not isinstance(title, str):
-        raise InvalidEntry("title", title, "a text")
+        raise InvalidEntry("title", title, "text")
     stripped = title.strip()
     if not stripped:
-        raise InvalidEntry("title", title, "a text that is not empty")
+        raise InvalidEntry("title", title, "text that is not empty")
     if len(stripped) > MAX_TITLE:
         raise InvalidEntry("title", stripped, f"at most {MAX_TITLE} characters long")
     if not stripped.isprintable():
@@ -150,7 +149,7 @@ def _check_characters(title: str) -> None:
         raise InvalidEntry("title", title, "one line")
     wrong = _unstorable(title)
     if wrong is not None:
-        raise InvalidEntry("title", title, f"without the character {wrong!r}")
+        raise InvalidEntry("title", title, f"free of the character {wrong!r}")
 
 
 def _unstorable(text: str) -> str | None:
@@ -170,23 +169,24 @@ def _check_date(field: str, value: object) -> None:
 
 
 def check_list_name(name: object) -> str:
-    """`name` in the form in which names are compared (see `todo.text`), if a list can have it.
+    """Return `name` in the form in which names are compared (see `todo.text`), if a list can have it.
 
     Raises:
-      InvalidListName: it is no text, empty, longer than `MAX_NAME` characters, surrounded by white space, or
-        has control characters, ends of lines, or characters that turn the direction of a line around.
+      InvalidListName: it is not text, is empty, has more than `MAX_NAME` characters, begins or ends with
+        white space, or contains control characters, line ends, or characters that override the direction of
+        text.
     """
     if not isinstance(name, str):
-        raise InvalidListName(name, "a name is a text")
+        raise InvalidListName(name, "a name must be text")
     if not name or name.isspace():
-        raise InvalidListName(name, "it is empty")
+        raise InvalidListName(name, "it is empty, or only white space")
     if not name.isascii() or not name.isprintable():
         wrong = wrong_in_name(name)
         if wrong is not None:
-            raise InvalidListName(name, f"it has the character {wrong!a}, which cannot be shown")
+            raise InvalidListName(name, f"it contains the character {wrong!a}, which a name cannot have")
         name = compared(name)
     if len(name) > MAX_NAME:
-        raise InvalidListName(name, f"it has {len(name)} characters, {MAX_NAME} is the most")
+        raise InvalidListName(name, f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
     if name[0].isspace() or name[-1].isspace():
         raise InvalidListName(name, "it begins or ends with white space")
     return name

@@ -1,10 +1,10 @@
-"""What can go wrong in the to-do system, one class for each way.
+"""The errors of the to-do system, one class for each kind.
 
-Every error carries what a program needs to decide what to do next, and a text for the person who has to:
-what was wrong, where, and what helps. `TodoError` is the base of them all.
+Every error carries the data that a program needs to decide what to do next, and a text for people: the
+problem, its place, and the remedy. `TodoError` is the base class of all.
 
-Two families matter to a caller. A `BadInput` was refused before anything was touched. A `StorageError` says
-that the database did not do it; the text says whether the change is certainly not there or may be there.
+Two families matter to a caller. A `BadInput` was refused before anything was changed. A `StorageError` says
+that the database failed; its text says whether the change is certainly not on disk or may be.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class TodoError(Exception):
 
 
 class BadInput(TodoError, ValueError):
-    """What was given makes no sense; nothing was changed."""
+    """An argument is invalid. Nothing was changed."""
 
 
 class InvalidEntry(BadInput):
     """A field of an `Entry` has a value that it cannot have.
 
     Attributes:
-      field: which one.
-      value: what it was.
+      field: the name of the field.
+      value: the value.
     """
 
     def __init__(self, field: str, value: object, wanted: str) -> None:
@@ -83,7 +83,7 @@ class InvalidListName(BadInput):
 
 
 class NoSuchList(BadInput):
-    """There is no list of this name: nothing was ever added to it.
+    """No list of this name exists: nothing was ever added to it.
 
     Attributes:
       name: the name.
@@ -95,14 +95,14 @@ class NoSuchList(BadInput):
 
 
 class BadLine(BadInput):
-    """A file to be imported has a line (or row, or element) that is no entry.
+    """A file to be imported has a line (or row, or element) that is not an entry.
 
     Attributes:
-      source: what the file is called.
-      line: which one, from 1.
-      text: what is there.
-      why: what is wrong with it.
-      unit: what `line` counts: lines, rows, or entries.
+      source: the name of the file.
+      line: the number of the line, from 1.
+      text: the line itself.
+      why: the problem.
+      unit: the unit that `line` counts: lines, rows, or entries.
     """
 
     def __init__(self, source: str, line: int, text: str, why: str, *, unit: str = "line") -> None:
@@ -132,16 +132,16 @@ class StorageError(TodoError):
 
 
 class NotADatabase(StorageError):
-    """A file that should be a shard is no SQLite database, or a damaged one.
+    """A file that should be a shard is not a SQLite database, or is damaged.
 
     Attributes:
-      why: what is wrong with it.
+      why: the problem.
     """
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"{path} cannot be read as a SQLite database ({why}); it was left as it is. "
-            f"Put a backup in its place, or move it away if it does not belong here",
+            f"{path} cannot be read as a SQLite database ({why}); it was not changed. "
+            f"Replace it with a backup, or move it away if it does not belong here",
             path,
         )
         self.why = why
@@ -157,8 +157,8 @@ class NewerVersion(StorageError):
 
     def __init__(self, path: Path, found: object, known: object) -> None:
         super().__init__(
-            f"{path} has version {found}, this program knows versions up to {known}; "
-            f"it was left as it is. Open it with a newer version of this program",
+            f"{path} has version {found}, but this program supports versions up to {known}; "
+            f"it was not changed. Open it with a newer version of this program",
             path,
         )
         self.found = found
@@ -169,13 +169,13 @@ class WrongShard(StorageError):
     """A database file belongs to another folder, or to another place in this one, or is not there.
 
     Attributes:
-      why: what is wrong with it.
+      why: the problem.
     """
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"{path} does not belong where it is: {why}. Put the file back that was here before; "
-            f"`todo check` says what there is, and `todo restore` fits todo.json to it",
+            f"{path} is not the shard that belongs here: {why}. Put the original file back; "
+            f"`todo check` shows what is there, and `todo restore` rewrites todo.json to match",
             path,
         )
         self.why = why
@@ -184,19 +184,21 @@ class WrongShard(StorageError):
 class NotAFolder(StorageError):
     """The place for the database is a file, or cannot be made or entered."""
 
-    def __init__(self, path: Path, why: str, *, advice: str = "Name a folder that you may write to") -> None:
+    def __init__(
+        self, path: Path, why: str, *, advice: str = "Choose a folder that you can write to"
+    ) -> None:
         super().__init__(f"{path} cannot be used as a database folder: {why}. {advice}", path)
 
 
 class BadFolder(StorageError):
-    """The folder holds something else, or its description is damaged."""
+    """The folder belongs to something else, or its description is damaged."""
 
-    def __init__(self, path: Path, why: str, *, advice: str = "Name another folder") -> None:
-        super().__init__(f"{path} is no database folder: {why}; it was left as it is. {advice}", path)
+    def __init__(self, path: Path, why: str, *, advice: str = "Choose another folder") -> None:
+        super().__init__(f"{path} is not a database folder: {why}; it was not changed. {advice}", path)
 
 
 class InconsistentFolder(StorageError):
-    """What a folder says of itself and the shards in it do not agree; nothing was changed.
+    """The description of a folder and the shards in it contradict each other. Nothing was changed.
 
     Attributes:
       found: the folders of shards that are there, in words.
@@ -235,7 +237,7 @@ class FolderInUse(StorageError):
 
     def __init__(self, path: Path, pid: int | None) -> None:
         who = f"process {pid}" if pid is not None else "another process"
-        super().__init__(f"{path} is open in {who}; stop that first, or use another folder", path)
+        super().__init__(f"{path} is in use by {who}; stop it first, or use another folder", path)
         self.pid = pid
 
 
@@ -245,7 +247,7 @@ class StorageFailed(StorageError):
     SQLite's own error is the ``__cause__``.
 
     Attributes:
-      action: what was being done.
+      action: the action that failed.
     """
 
     def __init__(self, path: Path, action: str, cause: BaseException, *, advice: str = "") -> None:
@@ -271,14 +273,14 @@ class ReshardFailed(StorageError):
     """A folder could not be rewritten; it is as it was.
 
     Attributes:
-      why: what kept it from being rewritten.
-      left: a part of the copy that could not be deleted; None: there is none.
+      why: the reason.
+      left: a part of the copy that could not be deleted, or None.
     """
 
     def __init__(self, path: Path, why: str, *, left: Path | None = None) -> None:
-        text = f"{path} was not rewritten and is as it was: {why}"
+        text = f"{path} was not rewritten and is unchanged: {why}"
         if left is not None:
-            text += f". Delete {left}: it is a part of the copy, which nothing uses"
+            text += f". Delete {left}, an unused part of the copy"
         super().__init__(text, path)
         self.why = why
         self.left = left
@@ -299,7 +301,7 @@ def _restored(
     fields: dict[str, object],
     cause: BaseException | None,
 ) -> TodoError:
-    """An error made again from what is in it: its ``__init__`` takes other arguments than the text."""
+    """Rebuild an error from its fields: ``__init__`` takes other arguments than the text."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(fields)
@@ -309,7 +311,7 @@ def _restored(
 
 
 def _picklable(value: Any) -> Any:
-    """`value`, or what says the same where it cannot be pickled: an error must reach who reports it."""
+    """`value`, or a text in its place if it cannot be pickled: the error itself must arrive."""
     try:
         pickle.loads(pickle.dumps(value))
     except Exception:  # noqa: BLE001 - it is the value's own code that runs, and raises what it likes
@@ -323,7 +325,7 @@ def _picklable(value: Any) -> Any:
 
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:
-    """A deep copy of `value`; `value` itself if there is none, as of a lock."""
+    """A deep copy of `value`, or `value` itself if it cannot be copied (a lock, for example)."""
     try:
         return copy.deepcopy(value, memo)
     except Exception:  # noqa: BLE001 - as above

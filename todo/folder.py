@@ -1,4 +1,4 @@
-"""The folder that holds the database: what it says about itself, its lock, and its shard files.
+"""The database folder: its description, its lock, and its shard files.
 
 ::
 
@@ -7,18 +7,17 @@
     FOLDER/shards-1/0.db      the shards, one SQLite file a worker
                     1.db ...
 
-The worker count is fixed when the folder is made: a key belongs to the shard that its hash says, and with
-another count it would be looked for in another file. `todo.json` is the one switch: shards are written
-completely into ``shards-N.new``, synced, and only then named in it, by a rename; after that their folder
-loses its ending. So a process killed anywhere, also while it makes or reshards a folder, leaves the old
-state or the new one, and possibly a folder of shards that nothing refers to.
+The number of workers is fixed when the folder is created: the hash of a list's name selects its shard, and
+another number would select another file. `todo.json` is the only switch. Shards are written completely into
+``shards-N.new`` and synced; then `todo.json` is replaced by a rename so that it names them; then their folder
+loses its ending. So a process that is killed at any moment leaves the old state or the new one, and possibly
+a folder of shards that nothing refers to.
 
-Opening deletes no shards. Only a reshard does: those of which it has just written and compared a copy. If
-`todo.json` is missing, or older than the shards beside it, that is an `InconsistentFolder`, which says what
-is there; `todo.restore` mends it.
+Opening deletes no shards. A reshard deletes those that it has just copied and compared, and its own
+unfinished copy. If `todo.json` is missing, or older than the shards beside it, that is an
+`InconsistentFolder`, which lists the shards; `todo.restore` repairs the folder.
 
-The lock is the operating system's, so it goes with the process that held it: nothing stale to clean up
-after a kill.
+The operating system releases the lock with the process that holds it, so nothing stale remains after a kill.
 """
 
 from __future__ import annotations
@@ -89,12 +88,11 @@ _sync = sync  # under a name of this module, so that a test can stop it at each
 
 
 class Folder:
-    """A database folder that this process has open, and nobody else. Made by `Folder.open`; closing lets go
-    of it.
+    """A database folder that this process has open exclusively. Made by `Folder.open`; closing unlocks it.
 
     Attributes:
       path: the folder, absolute.
-      description: what it says about itself.
+      description: the content of its `todo.json`.
       read_only: whether it was opened by `open_for_reading`.
     """
 
@@ -114,10 +112,10 @@ class Folder:
           path: the folder; its parents must be there.
           workers: how many workers a new folder is made with, and an existing one must have been made with;
             None: `DEFAULT_WORKERS`, and any number.
-          create: make the folder, with empty shards, if there is none.
+          create: create the folder, with empty shards, if it does not exist.
 
         Raises:
-          BadInput: `workers` is no whole number from 1 to `MAX_WORKERS`.
+          BadInput: `workers` is not a whole number from 1 to `MAX_WORKERS`.
           NotAFolder: it is a file, or we may not, or it is not there and `create` is false.
           BadFolder: it holds something else, or its description is damaged.
           InconsistentFolder: its description is missing, or does not fit the shards that are there.
@@ -132,7 +130,7 @@ class Folder:
             if create:
                 folder.mkdir(exist_ok=True)
             elif not folder.exists():
-                raise NotAFolder(folder, "it is not there", advice=MAKE)
+                raise NotAFolder(folder, "it does not exist", advice=MAKE)
             # Before the lock file is made in it: it must be ours, or empty.
             if not create:
                 refuse_unmade(folder)
@@ -171,7 +169,7 @@ class Folder:
           workers: how many workers it must have been made with; None: any number.
 
         Raises:
-          NotAFolder: there is none, or there are no lists in it, or we may not.
+          NotAFolder: it does not exist, contains no lists, or this user has no permission.
           BadInput, BadFolder, InconsistentFolder, NewerVersion, WrongWorkerCount, FolderInUse: as `open`.
         """
         if workers is not None:
@@ -181,7 +179,7 @@ class Folder:
             if not folder.is_dir():
                 if folder.exists():
                     raise NotAFolder(folder, "it is a file")
-                raise NotAFolder(folder, "it is not there", advice=MAKE)
+                raise NotAFolder(folder, "it does not exist", advice=MAKE)
             refuse_unmade(folder)
             lock = lock_for_reading(folder)
             try:
@@ -205,7 +203,7 @@ class Folder:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder. Closing twice does nothing."""
+        """Unlock the folder. Closing twice does nothing."""
         if self._lock is not None:
             unlock_folder(self._lock)
             self._lock = None
@@ -242,7 +240,7 @@ class Folder:
           name: of a list; its shard is looked at before the others. None: shard 0 is.
 
         Raises:
-          StorageError: there is none; that of the first.
+          StorageError: no shard can be used; this is the error of shard 0.
         """
         count = self.description.workers
         begin = 0 if name is None else stable_hash(name) % count
@@ -270,12 +268,12 @@ class Folder:
             target.mkdir()
             copying(target, self.description.generation).mkdir()
         except OSError as error:
-            advice = "name a folder that is not there yet, in one that you may write to"
+            advice = "choose a folder that does not exist yet, in a place that you can write to"
             raise StorageFailed(target, "making a backup", error, advice=advice) from error
         return Backup(target, self.description)
 
     def begin_rewrite(self, workers: int) -> Description:
-        """What the folder would say if its shards were rewritten for so many workers."""
+        """The description of the folder after a rewrite for `workers` workers."""
         check_worker_count(workers)
         return dataclasses.replace(
             self.description,
@@ -362,7 +360,7 @@ class Backup:
 
 
 def _finish(folder: Path, description: Description) -> None:
-    """Finish what a kill interrupted right after the description had been written."""
+    """Finish a rename that was interrupted after the description had been written."""
     counts = that_count(folder, description.generation)
     if counts != finished(folder, description.generation):
         counts.rename(finished(folder, description.generation))
@@ -373,7 +371,7 @@ def _make(folder: Path, workers: int) -> Description:
     description = Description(workers=workers, generation=1, folder_id=uuid.uuid4().hex)
     refuse_missing_description(folder)
     refuse_foreign(folder)
-    # What an earlier attempt left behind, killed before it was named in a description: it held nothing.
+    # Left behind by an earlier attempt that was killed before a description named it: it holds no entries.
     for shards in find_shard_folders(folder):
         remove_shards(shards.path)
     _write_shards(folder, description, [() for _ in range(workers)])
@@ -397,8 +395,8 @@ def _write_shards(
 
 
 def _put_in_force(folder: Path, description: Description, shards: Path) -> None:
-    """Name shards that are written and synced in the description, and only then call them finished: whoever
-    is killed in between leaves what the next opening can finish."""
+    """Name shards that are written and synced in the description, and only then rename their folder: if the
+    process is killed in between, the next opening finishes the rename."""
     write_description(folder, description)
     shards.rename(finished(folder, description.generation))
     _sync(folder)

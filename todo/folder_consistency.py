@@ -33,14 +33,14 @@ __all__ = [
     "unfinished",
 ]
 
-MAKE: Final = "`todo add` makes it with its first entry"
+MAKE: Final = "`todo add` creates it with the first entry"
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise if there is something in it that we did not put there."""
+    """Raise if the folder contains a file of another program."""
     for child in sorted(folder.iterdir()):
         if child.name not in (LOCK, DESCRIPTION, f"{DESCRIPTION}.new") and not is_shard_folder(child):
-            raise BadFolder(folder, f"it has no {DESCRIPTION}, but there is {child.name!r} in it")
+            raise BadFolder(folder, f"it has no {DESCRIPTION}, but contains {child.name!r}")
 
 
 def refuse_missing_description(folder: Path) -> None:
@@ -60,11 +60,11 @@ def refuse_missing_description(folder: Path) -> None:
     if copies and len(copies) == len(found):
         raise InconsistentFolder(
             folder,
-            f"a backup was begun in it and not finished, so it has no {DESCRIPTION}",
+            f"it contains an unfinished backup, and so no {DESCRIPTION}",
             [summary.text for summary in found],
             f"delete it and make the backup again; {_see_what_can_be_had(folder)}",
         )
-    raise _inconsistent(folder, f"there are shards in it, but no {DESCRIPTION}")
+    raise _inconsistent(folder, f"it contains shards, but no {DESCRIPTION}")
 
 
 def _was_being_made(shards: ShardFolder) -> bool:
@@ -74,7 +74,7 @@ def _was_being_made(shards: ShardFolder) -> bool:
 
 
 def refuse_unmade(folder: Path) -> Description:
-    """What the folder says about itself; raise if it says nothing, or is another program's."""
+    """The description of the folder; raise if it has none, or belongs to another program."""
     found = read_description(folder)
     if found is not None:
         return found
@@ -88,14 +88,14 @@ def refuse_unmade(folder: Path) -> Description:
         if found is None:
             raise
         return found
-    raise NotAFolder(folder, "no lists are in it", advice=MAKE)
+    raise NotAFolder(folder, "it contains no lists", advice=MAKE)
 
 
 def check_shards(folder: Path, description: Description) -> None:
     """Raise if the description does not fit the shards that are there."""
     counts = that_count(folder, description.generation)
     if not counts.is_dir():
-        raise _inconsistent(folder, f"{DESCRIPTION} names {counts.name}, which is not there")
+        raise _inconsistent(folder, f"{DESCRIPTION} names {counts.name}, which does not exist")
     for shards in find_shard_folders(folder):
         if shards.generation > description.generation and not shards.unfinished:
             raise _inconsistent(
@@ -113,7 +113,7 @@ def _inconsistent(folder: Path, why: str) -> InconsistentFolder:
 
 
 def _see_what_can_be_had(folder: Path) -> str:
-    return f"see what can be had with `todo --folder {shlex.quote(str(folder))} restore --dry-run`"
+    return f"`todo --folder {shlex.quote(str(folder))} restore --dry-run` shows what can be restored"
 
 
 def finished(folder: Path, generation: int) -> Path:

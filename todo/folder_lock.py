@@ -19,11 +19,15 @@ LOCK: Final = "lock"
 
 
 def lock_folder(folder: Path) -> int:
-    """A descriptor of the lock file, locked. Whoever closes it, or dies, unlocks it."""
+    """Lock the folder for writing.
+
+    Returns:
+      a descriptor of the lock file. Closing it, or the end of the process, unlocks the folder.
+    """
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     _take(descriptor, fcntl.LOCK_EX, folder)
     try:
-        # Only for the message that the next one gets; the lock itself is in the operating system.
+        # Only for the error message of the next process; the lock itself is in the operating system.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     except OSError:  # a full disk, say: then the message has no number
@@ -32,16 +36,20 @@ def lock_folder(folder: Path) -> int:
 
 
 def unlock_folder(lock: int) -> None:
-    """Let go of what `lock_folder` or `lock_for_reading` has returned."""
+    """Unlock a folder: close the descriptor that `lock_folder` or `lock_for_reading` has returned."""
     os.close(lock)
 
 
 def lock_for_reading(folder: Path) -> int | None:
-    """The lock, shared with others who read; None if there is no lock file: then nobody writes, either."""
+    """Lock the folder together with other readers.
+
+    Returns:
+      a descriptor of the lock file; None if there is no such file, and so no writer.
+    """
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        # A copy without it, or one that we may not read. Whoever may write, may make it.
+        # A copy without a lock file, or a file that we cannot read. A process that can write creates it.
         return None
     _take(descriptor, fcntl.LOCK_SH, folder)
     return descriptor
@@ -62,7 +70,7 @@ def _take(descriptor: int, how: int, folder: Path) -> None:
 
 
 def _running(pid: int) -> bool:
-    """Whether there is such a process: the number in a lock file may be of one that let go of it long ago."""
+    """Whether this process runs: the number in a lock file may be of one that ended long ago."""
     try:
         os.kill(pid, 0)
     except PermissionError:

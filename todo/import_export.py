@@ -1,4 +1,4 @@
-"""Many entries at once, in and out: what the command and a program's own import share."""
+"""Import and export of many entries, shared by the command and by programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _A_REQUEST = 500
 
 @dataclasses.dataclass(frozen=True)
 class Import:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
       imported: how many entries were added, together with `before`.
@@ -45,7 +45,7 @@ class Import:
 def with_lists(
     read: Iterable[Listed | BadLine], *, default_list: str = DEFAULT_LIST, by_project: bool = False
 ) -> Iterator[Listed | BadLine]:
-    """What was read, and to each entry that names no list the one that it goes to.
+    """Give each entry that names no list the list that it goes to.
 
     Args:
       read, default_list, by_project: see `import_listed`.

@@ -1,9 +1,9 @@
-"""How an import that was interrupted is taken up again, and adds nothing twice.
+"""Resume an interrupted import without adding an entry twice.
 
-An import is known by a digest of what it adds: the lists and, in their order, the entries. With each piece
-that is added to a list its shard notes, in the same transaction, how many of them there are now. A second
-run of the same import begins after those. When all are there, each shard notes that as well, and the notes go
-only when whoever asked was told. From then on the same import is another one, and adds again.
+An import is identified by a digest of its lists and, in their order, its entries. Each piece that is added to
+a list comes with a note, in the same transaction, of how many entries are there now. A second run of the same
+import starts after those. When all are there, each shard notes that as well. The notes are deleted only when
+the caller has been told. From then on the same import is a new one, and adds again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ImportNotes:
 
     Args:
       database: where they are.
-      lists: what is to be added, by list.
+      lists: the entries to be added, by list.
     """
 
     def __init__(self, database: Database, lists: Mapping[str, Sequence[Entry]]) -> None:
@@ -101,7 +101,7 @@ class ImportNotes:
             raise failed[0]
 
     async def forget(self) -> None:
-        """Whoever asked was told: the same once more is another import.
+        """Delete the notes, as the caller has been told: the same import again is a new one.
 
         A shard that cannot do it now has the next run find all done, and say so.
         """

@@ -1,10 +1,10 @@
 """`TodoList`, a to-do list as a pure value.
 
-No state, no storage, no task: what a list *is*. `todo.shard` stores it, and `todo.server` gives it to whoever
-wants the whole list, who may then keep it as long as he likes.
+It has no storage and no task. `todo.shard` stores it, and `todo.server` hands it to callers that want the
+whole list; they may keep it.
 
-Numbers are never used twice, also after the entry with the highest was deleted: whoever still holds the
-number of something deleted must not change something else with it.
+Numbers are never used twice, not even after the entry with the highest was deleted: a caller that still holds
+the number of a deleted entry must not change another one with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["TodoList", "checked_id", "updated"]
 
 @final
 class TodoList:
-    """Entries, each with a number. Immutable: what changes it returns another list, with a copy of them all.
+    """Entries, each with a number. Immutable: the methods that change it return a changed copy.
 
     A server, which makes one change after the other, has `todo.entries.Entries` instead.
     """
@@ -114,7 +114,7 @@ class TodoList:
         """The entry with this number, or None.
 
         Raises:
-          InvalidEntry: it is no number.
+          InvalidEntry: `id` is not a number.
         """
         return self._entries.get(checked_id(id))
 
@@ -125,7 +125,7 @@ class TodoList:
           date: only those of this day; None for all.
 
         Raises:
-          InvalidEntry: it is no date.
+          InvalidEntry: `date` is not a date.
         """
         return self._entries.all() if date is None else self._entries.between(date, date)
 
@@ -133,7 +133,7 @@ class TodoList:
         """The entries from one day to another, both included, in the order of days, then of their numbers.
 
         Raises:
-          InvalidEntry: one is no date.
+          InvalidEntry: an argument is not a date.
         """
         return self._entries.between(first, last)
 
@@ -173,10 +173,10 @@ _EMPTY = TodoList()
 
 
 def checked_id(id: int) -> int:
-    """`id`, which is to be a number.
+    """Return `id` if it is a whole number.
 
     Raises:
-      InvalidEntry: it is none.
+      InvalidEntry: it is not.
     """
     if id.__class__ is not int:
         raise InvalidEntry("id", id, "a whole number")
@@ -184,10 +184,10 @@ def checked_id(id: int) -> int:
 
 
 def updated(entry: Entry, update: Callable[[Entry], Entry]) -> Entry:
-    """What `update` makes of `entry`, under the same number.
+    """The result of ``update(entry)``, under the same number.
 
     Raises:
-      InvalidEntry: it is no entry.
+      InvalidEntry: `update` did not return an entry.
     """
     new: object = update(entry)
     if not isinstance(new, Entry):

@@ -1,4 +1,4 @@
-"""What can be done to what is stored: each change one small value.
+"""The changes that can be made to the database, each a small value.
 
 They travel from a `TodoServer` to its `DatabaseWorker`, are applied in batches by a `Shard`, and show up in
 errors and traces. An operation is applied as a whole or not at all.
@@ -15,11 +15,11 @@ __all__ = ["AddEntries", "DeleteEntry", "Note", "Operation", "ReplaceEntry"]
 
 
 class Note(NamedTuple):
-    """What a shard is to remember together with a change: how far an import has come, say.
+    """A note to be stored in the same transaction as a change: how far an import has come, for example.
 
     Attributes:
-      key: under which; what was noted under it before is forgotten.
-      value: what.
+      key: the key; an earlier note under it is replaced.
+      value: the note.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Note(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AddEntries:
-    """Add entries, numbered already, to a list, which is made if there is none.
+    """Add entries, numbered already, to a list, which is created if it does not exist.
 
     Attributes:
       list: the name of the list.

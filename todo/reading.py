@@ -1,12 +1,12 @@
-"""Reading a shard without changing it, whatever state a crash, a copy or a full disk has left it in.
+"""Read a shard without changing it, whatever state a crash, a copy or a full disk has left it in.
 
-SQLite recovers a file when it opens it, and tidies up when it closes it: it writes the log into the file,
-and throws a log away that does not fit. That is right for the one who is about to write. Whoever only wants
-to look must leave the evidence as it is, and must not need the right to write, nor room on the disk.
+SQLite recovers a file when it opens it, and tidies up when it closes it: it writes the log into the file, and
+deletes a log that does not match. That is right before writing. Reading must leave the evidence unchanged,
+and must need neither write permission nor disk space.
 
-So a file without a log is opened as one that nobody changes (``immutable``), which touches nothing; the lock
-of the folder keeps others away. A file with a log, or of an older schema, is copied to a place of its own
-together with what lies beside it, and the copy is recovered.
+So a file without a log is opened as ``immutable``, which touches nothing; the lock of the folder keeps
+writers away. A file with a log, or of an older schema, is copied with its logs into a temporary folder, and
+the copy is recovered.
 """
 
 from __future__ import annotations
@@ -29,23 +29,21 @@ __all__ = ["SMALLEST", "open_for_reading"]
 SMALLEST: Final = 512
 """No SQLite database with a table is shorter, in bytes."""
 
-_ROOM: Final = (
-    "what a crash left beside it is put together in a copy of it; set TMPDIR to a folder with room for it"
-)
+_ROOM: Final = "reading it after a crash needs a temporary copy; set TMPDIR to a folder with enough space"
 
 
 def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
-    """Open a shard to read from it. No file is changed, and none is made beside it.
+    """Open a shard for reading. No file is changed, and none is created beside it.
 
     Args:
       path: the file, which no other process has open for writing.
-      identity: what the file must say that it is; None: anything.
+      identity: the identity that the file must have; None: any.
 
     Raises:
-      NotADatabase: it is none, or damaged.
-      WrongShard: there is none, or it is empty, or another one.
+      NotADatabase: the file is not a database, or is damaged.
+      WrongShard: the file is missing, empty, or another shard.
       NewerVersion: a newer version of this program wrote it.
-      StorageFailed: the system does not let us.
+      StorageFailed: the operating system refuses.
     """
     try:
         refuse_log_alone(path)
@@ -60,7 +58,7 @@ def open_for_reading(path: Path, *, identity: str | None = None) -> Shard:
     if not size:
         raise WrongShard(path, "the file is empty")
     if size < SMALLEST:
-        raise NotADatabase(path, f"it has {size} bytes, which is none")
+        raise NotADatabase(path, f"it has {size} bytes, too few for a database")
     if logs or _is_old(path):
         return _open_copy(path, identity)
     try:
@@ -106,7 +104,7 @@ def _open_copy(path: Path, identity: str | None) -> Shard:
             raise NotADatabase(path, error.why) from None
         except StorageFailed as error:
             cause = error.__cause__ or error
-            raise StorageFailed(path, "putting a copy of it together to read", cause, advice=_ROOM) from cause
+            raise StorageFailed(path, "recovering a copy to read", cause, advice=_ROOM) from cause
         shard.path = path
         shard.database.conn.execute("PRAGMA query_only = ON")
         shard.on_close = stack.pop_all().close

@@ -1,14 +1,13 @@
-"""Rewriting a folder for another number of workers: offline, and safe at every moment.
+"""Rewrite a folder for another number of workers: offline, and safe against a kill at any moment.
 
-The new shards are written beside the old ones, synced, and compared with them list by list; then the
-description of the folder is replaced by a rename, and that is the moment from which they count. Only then
-are the old ones deleted. If it fails before that moment, what it has written is deleted; killed before it,
-the folder is as it was, and what was begun stays until somebody deletes it (`todo check` names it; the next
-reshard takes another name). Killed after it, the folder is as it shall be.
+The new shards are written beside the old ones, synced, and compared with them list by list. Then a rename
+replaces the description of the folder: from that moment the new shards are in force, and the old ones are
+deleted. A reshard that fails before that moment deletes its copy. One that is killed before it leaves the
+folder as it was, with an unfinished copy (`todo check` names it; the next reshard uses another name).
 
-What `Shard.load` cannot reach would not be copied, and is as good as deleted with its file: entries of a list
-that is gone, tables and columns that somebody else has added. So a shard in which `todo check` finds damage
-is not rewritten, and what the tables themselves hold is counted and compared, not only what the lists say.
+`Shard.load` does not reach everything: entries of a deleted list, tables and columns of other programs. They
+would not be copied, and would be deleted with the old file. So a shard with damage is refused, and the rows
+of the tables are counted and compared, too.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from .sqlite_errors import failure
 
 __all__ = ["reshard"]
 
-# What is copied list by list; notes are copied by `copy_notes`.
+# The tables that are copied list by list; notes are copied by `copy_notes`.
 _TABLES: Final = ("lists", "entries")
 
 
@@ -44,8 +43,8 @@ def reshard(path: str | os.PathLike[str], workers: int) -> tuple[int, int]:
       how many workers it had, and how many entries it has.
 
     Raises:
-      BadInput: `workers` is no number of workers.
-      NotAFolder: there is no folder.
+      BadInput: `workers` is not a valid number of workers.
+      NotAFolder: the folder does not exist.
       ReshardFailed: a shard is damaged, or holds what would not be copied, or could not be read or written;
         the folder is as it was, and what was copied is deleted again.
       StorageFailed: the new shards count, and the old ones could not be deleted.
@@ -107,8 +106,8 @@ def _refuse_damage(folder: Folder, shard: Shard) -> None:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise ReshardFailed(
             folder.path,
-            f"{shard.path} is damaged ({problems[0]}{more}), and what is damaged would not be copied; "
-            "`todo check` names all of it. Mend it with any SQLite tool, or put a backup in its place",
+            f"{shard.path} is damaged ({problems[0]}{more}), and a reshard would lose what is damaged; "
+            "`todo check` names every problem. Repair it with any SQLite tool, or restore a backup",
         )
 
 
@@ -131,16 +130,18 @@ def _compare(folder: Folder, description: Description, old: list[Shard]) -> int:
             for summary in shard.lists():
                 copy = new[stable_hash(summary.name) % description.workers]
                 if copy.load(summary.name) != shard.load(summary.name):
-                    raise ReshardFailed(folder.path, f"the copy of the list {summary.name!r} is another one")
+                    raise ReshardFailed(
+                        folder.path, f"the copy of the list {summary.name!r} differs from the original"
+                    )
         for shard in old:
             strange = sorted(_schema(shard) - _schema(new[0]))
             if strange:
-                why = f"{shard.path} has a column {strange[0]}, which is not ours and would not be copied"
+                why = f"{shard.path} has a column {strange[0]} of another program, which would not be copied"
                 raise ReshardFailed(folder.path, why)
         for table in _TABLES:
             expected, written = _count(old, table), _count(new, table)
             if expected != written:
-                why = f"it had {expected} rows of {table}, the new shards have {written}"
+                why = f"it had {expected} rows in {table}, but the new shards have {written}"
                 raise ReshardFailed(folder.path, why)
         return _count(new, "entries")
 

@@ -1,6 +1,6 @@
-"""Writing `todo.json` anew from what the shards say: after it was lost, or replaced by an old one.
+"""Rewrite `todo.json` from the shards, after it was lost or replaced by an old one.
 
-Nothing is deleted. Folders of shards that could count and were not chosen are set aside, under another name.
+Nothing is deleted. Folders of shards that were not chosen are set aside, under another name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Restored", "restore"]
 
 
 class Restored(NamedTuple):
-    """What `restore` has done, or would do.
+    """The result of `restore`.
 
     Attributes:
       shards: the folder of shards that counts now.
@@ -70,14 +70,14 @@ def restore(
       what was done.
 
     Raises:
-      NotAFolder: there is no folder.
+      NotAFolder: the folder does not exist.
       FolderInUse: another process has it open.
       InconsistentFolder: no folder of shards can count, or several could; nothing was changed.
       StorageFailed: the system does not let us write.
     """
     folder = Path(path).absolute()
     if not folder.is_dir():
-        raise NotAFolder(folder, "it is not there", advice="Name the folder that has the shards")
+        raise NotAFolder(folder, "it does not exist", advice="Name the folder that contains the shards")
     try:
         lock = lock_for_reading(folder) if dry_run else lock_folder(folder)
     except OSError as error:
@@ -139,7 +139,7 @@ def _choose(
             reasons.append(f"{summary.folder.path.name} lacks {numbers}")
         else:
             candidates.append(candidate)
-    # What was being written is a copy of what was in force, which is the better one where it is there.
+    # An unfinished folder is a copy of a finished one, which is better if it is there.
     finished = [candidate for candidate in candidates if not candidate.summary.folder.unfinished]
     candidates = finished or candidates
     if len(candidates) == 1:
@@ -148,7 +148,7 @@ def _choose(
     if candidates:
         raise InconsistentFolder(
             folder,
-            "several folders of shards could be the one that counts",
+            "several folders of shards could be the current one",
             found,
             f"choose one with `{command} --shards NAME`; the others are set aside, not deleted",
         )
@@ -160,18 +160,18 @@ def _choose(
 
 
 def _candidate(summary: Summary) -> _Candidate | str:
-    """What the description would be if these shards counted; or why they cannot."""
+    """The description for these shards; or the reason why they cannot be the current ones."""
     speaking = [file for file in summary.files if file.number is not None]
     says = {(file.workers, file.generation, file.folder_id) for file in speaking}
     if not says and summary.folder.parts:
-        return "it is a backup that was not finished, and none of its files is whole"
+        return "it is an unfinished backup, and none of its files is complete"
     if not says:
         return "none of its files says where it belongs"
     if len(says) > 1:
         return "its files belong to different folders or generations"
     ((workers, generation, folder_id),) = says
     if workers is None or generation is None or folder_id is None or not 1 <= workers <= MAX_WORKERS:
-        return "what its files say cannot be"
+        return "its files name an impossible number of workers"
     if generation != summary.folder.generation:
         return f"its files say that they are of generation {generation}"
     for file in speaking:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 COLUMNS: Final = ("id", "title", "date", "done", "priority", "created_on", "completed_on")
-"""What an entry is stored in, besides the list that it belongs to."""
+"""The columns of an entry, without the list that it belongs to."""
 
 MAX_ID: Final = 2**63 - 1
 """The largest number that a column can hold."""

@@ -1,12 +1,12 @@
-"""The tables of one shard, and how older ones become what they are now.
+"""The tables of one shard, and the migrations from older versions.
 
 A shard is an ordinary SQLite file that any SQLite tool can open and a person can read: a table of lists, a
 table of entries, dates as ``YYYY-MM-DD``, an index for searching the titles. Its version is SQLite's own
 ``user_version``, and ``application_id`` says that it is one of ours.
 
-`MIGRATIONS` grows at its end only. A migration that was released is never changed: there are files that it
-was applied to. Each is a transaction together with the version it leads to, so a process that is killed in
-between leaves a file of the old version or of the new one.
+New migrations are appended to `MIGRATIONS`. A released migration is never changed, because files exist to
+which it was applied. Each is a transaction together with the version it leads to, so a process that is killed
+in between leaves a file of the old version or of the new one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def search(db: Database) -> None:
 
 
 SCHEMA_VERSION: Final = 2
-"""What the last migration leads to."""
+"""The version that the last migration leads to."""
 
 
 def version_of(db: Database) -> int:

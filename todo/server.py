@@ -1,9 +1,9 @@
 """`TodoServer`: one list, alive.
 
 It keeps the entries in memory, answers reads from them, and saves each change as the rows that it concerns.
-They are read from the disk by the first message that needs them; adding needs the next number and no more.
-A change is made in memory only when it is on disk: whoever reads, reads what would survive. While a change
-is being saved the next message waits, so changes of one list are made one after the other; those of
+The first message that needs the entries reads them from the disk; adding needs only the next number.
+A change is made in memory only when it is on disk, so a reader sees only what would survive a crash. While a
+change is being saved the next message waits, so changes of one list are made one after the other; those of
 different lists share transactions in their worker.
 
 What is lost when: a `call` that returned is on disk. A `cast` was handed over; if the process dies before
@@ -49,15 +49,15 @@ logger = logging.getLogger("todo")
 R = TypeVar("R")
 
 RESTART_PAUSES: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
-"""Seconds between the attempts to reach a worker that is being started again; then its callers are told."""
+"""Seconds between the attempts to reach a worker that is being restarted; then the callers get the error."""
 
 
 A_PIECE: Final = 100
-"""So many entries are worked on before others run: about half a millisecond."""
+"""The number of entries between two checkpoints: about half a millisecond of work."""
 
 
 class TodoServer(GenServer):
-    """Serves one list. Ask a `Cache` for it, which sees to it that there is only one.
+    """Serves one list. Get it from a `Cache`, which makes sure that there is only one.
 
     Args:
       name: the list's.
@@ -71,9 +71,9 @@ class TodoServer(GenServer):
         self, name: str, worker: ServerRef[DatabaseWorker], last_used: dict[str, float] | None = None
     ) -> None:
         self.name = name
-        # None: not read yet, or it is not known what is on disk.
+        # None: not read yet, or the state on disk is unknown.
         self._entries: Entries | None = None
-        # Of a list whose entries are not here; None: that is not known either.
+        # The next number of a list whose entries are not loaded; None: unknown, too.
         self._next_id: int | None = None
         self._failure: StorageError | ServerError | None = None
         self._worker = worker
@@ -94,10 +94,10 @@ class TodoServer(GenServer):
         """Add `entry`.
 
         Returns:
-          it, with the id that the list gave it.
+          the entry, with the id that the list gave it.
 
         Raises:
-          InvalidEntry: it is none.
+          InvalidEntry: `entry` is not an `Entry`.
           StorageError: it could not be saved.
         """
         if not isinstance(entry, Entry):
@@ -122,10 +122,10 @@ class TodoServer(GenServer):
           note: what the list's shard is to remember if they are added, in the same transaction.
 
         Returns:
-          them, with the ids that the list gave them.
+          the entries, with the ids that the list gave them.
 
         Raises:
-          InvalidEntry: one is none.
+          InvalidEntry: one of them is not an `Entry`.
           StorageError: they could not be saved.
         """
         next_id = await self._next_number()
@@ -207,7 +207,7 @@ class TodoServer(GenServer):
         """The entries of a day, or all, in the order of their ids.
 
         Raises:
-          InvalidEntry: `date` is no date.
+          InvalidEntry: `date` is not a date.
         """
         return self._read(_of_day, date)
 
@@ -216,7 +216,7 @@ class TodoServer(GenServer):
         """The entries from one day to another, both included, in the order of days, then of ids.
 
         Raises:
-          InvalidEntry: one is no date.
+          InvalidEntry: an argument is not a date.
         """
         return self._read(Entries.between, first, last)
 
@@ -247,7 +247,7 @@ class TodoServer(GenServer):
             return {"name": self.name, "entries": "not loaded", "next_id": self._next_id}
         return {"name": self.name, "entries": len(self._entries), "next_id": self._entries.next_id}
 
-    # What is known of the list.
+    # The state of the list in memory.
 
     def _use(self) -> None:
         """The list is used now.
@@ -307,7 +307,7 @@ class TodoServer(GenServer):
         return self._next_id
 
     async def _known(self, ask: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """What `ask` finds out about the list; if it fails, say so, and try to load it before others ask."""
+        """The answer of `ask`. If it fails, refuse the message, and load the list before the next one."""
         try:
             return await ask()
         except (StorageError, ServerError) as error:
@@ -329,9 +329,9 @@ class TodoServer(GenServer):
         return await self._worker.call(message)
 
     async def _save(self, operation: Operation) -> None:
-        """Have `operation` on disk. Whoever saves then changes the entries, before anything else happens.
+        """Write `operation` to the disk. The caller then changes the entries in memory, without a checkpoint.
 
-        If the server ends in between, the next one reads them from the disk.
+        If the server ends in between, the next one reads the entries from the disk.
         """
         try:
             await self._ask(DatabaseWorker.apply(operation))
@@ -339,8 +339,7 @@ class TodoServer(GenServer):
             logger.warning("list %r: %s", self.name, error)
             raise Refuse(error) from error
         except (StorageError, ServerError) as error:
-            # It may have been done or not. The disk knows; until it says, nobody is told anything about the
-            # list.
+            # The change may be on disk or not. Until the list is loaded again, no message is answered.
             logger.warning("list %r: a change could not be saved: %s", self.name, error)
             self._entries = self._next_id = None
             self.continue_with("load")

@@ -1,7 +1,7 @@
-"""`Shard`, one SQLite file with the lists that hash to it: plain and synchronous, for one thread at a time.
+"""`Shard`, one SQLite file with the lists that hash to it. Synchronous, for one thread at a time.
 
-Rows, not blobs: a change writes the rows that it concerns, whatever the size of the list. A batch of
-operations is one transaction, see `todo.batch`; for what is asked, see `todo.shard_queries`.
+A change writes only its own rows, whatever the size of the list. A batch of operations is one transaction,
+see `todo.batch`; for queries, see `todo.shard_queries`.
 
 `synchronous=FULL` with a write-ahead log syncs the log at each commit; when `Shard.apply` has returned, the
 batch survives the death of the process and of the machine. What is lost at ``NORMAL`` is shown by the
@@ -68,15 +68,15 @@ class Shard:
 
         Args:
           path: the file; ``":memory:"`` for none.
-          identity: what the file must say that it is; written into a new one. None: anything.
-          create: make the file if there is none.
+          identity: the identity that the file must have; written into a new one. None: any.
+          create: create the file if it does not exist.
           busy_seconds: how long to wait for another process that holds it locked.
 
         Raises:
-          NotADatabase: it is none, or damaged.
-          WrongShard: there is none, or it is empty, or another one.
+          NotADatabase: the file is not a database, or is damaged.
+          WrongShard: the file is missing, empty, or another shard.
           NewerVersion: a newer version of this program wrote it.
-          StorageFailed: the system does not let us.
+          StorageFailed: the operating system refuses.
         """
         if str(path) != ":memory:":
             cls.look(path, identity=identity, create=create, busy_seconds=busy_seconds)
@@ -127,8 +127,8 @@ class Shard:
     def _prepare(self, identity: str | None, *, create: bool) -> None:
         execute = self._connection.execute
         execute("PRAGMA foreign_keys = ON")
-        # An unknown file must not be changed, not even to WAL mode. Whether it is a database at all, the
-        # first statement that reads it finds out.
+        # An unknown file must not be changed, not even to WAL mode. The first statement that reads it finds
+        # out whether it is a database at all.
         self.check_what_it_is(identity, create=create)
         (mode,) = execute("PRAGMA journal_mode = WAL").fetchone()
         execute("PRAGMA synchronous = FULL")
@@ -141,9 +141,8 @@ class Shard:
                     OSError(f"SQLite stays in journal mode {mode!r}"),
                     advice="the file system may not support shared memory; use a local one",
                 )
-            # What a crash left in the log goes into the file, and the log begins anew. If a sync failed
-            # before the crash, the system may believe pages to be on disk that are not; this writes them
-            # again.
+            # Write what a crash left in the log into the file, and empty the log. If a sync failed before the
+            # crash, the system may believe that pages are on disk that are not; this writes them again.
             busy, _, _ = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -154,7 +153,7 @@ class Shard:
         """Raise unless it is a shard, and the one that is meant; reads only.
 
         Args:
-          identity: what it must say that it is; None: anything.
+          identity: the identity that it must have; None: any.
           create: one that has no tables yet will do, too.
         """
         schema.check(self.database, self.path)
@@ -168,7 +167,7 @@ class Shard:
             raise WrongShard(self.path, f"it is {found}, and {identity} was expected")
 
     def identity(self) -> str | None:
-        """What the file says that it is; None: nothing."""
+        """The identity that the file stores; None if it stores none."""
         if "shard" not in self.database.table_names():
             return None
         row = self._connection.execute("SELECT value FROM shard WHERE key = 'identity'").fetchone()
@@ -259,10 +258,10 @@ class Shard:
         return self._queries.unreachable(index, workers)
 
     def check(self, *, index: bool = True) -> list[str]:
-        """What is wrong with the file, in words; empty if nothing is. Reads all of it.
+        """The damage in the file, in words; empty if there is none. Reads the whole file.
 
         Args:
-          index: look at the search index, too.
+          index: check the search index, too.
 
         Raises:
           StorageFailed: the machine did not let it be read: no room, no right, no memory.
@@ -275,7 +274,7 @@ class Shard:
                 if text != "ok":
                     problems.append(f"SQLite: {text}")
             for table, key, parent, _ in self._connection.execute("PRAGMA foreign_key_check"):
-                problems.append(f"row {key} of {table} refers to a row of {parent} that is not there")
+                problems.append(f"row {key} of {table} refers to a row of {parent} that does not exist")
             problems += self._check_index() if index else []
             for key, name, next_id in self._connection.execute("SELECT id, name, next_entry_id FROM lists"):
                 try:
@@ -292,7 +291,7 @@ class Shard:
         except sqlite3.Error as error:
             if not is_of_the_file(error):
                 raise failure(self.path, "checking", error) from error
-            problems.append(f"it cannot be read to its end: {error}")
+            problems.append(f"it cannot be read completely: {error}")
         finally:
             self._connection.text_factory = text_factory
         return problems
@@ -311,7 +310,7 @@ class Shard:
         except sqlite3.DatabaseError as error:
             if not is_of_the_file(error):
                 raise
-            return [f"the search index does not fit the entries: {error}"]
+            return [f"the search index does not match the entries: {error}"]
         return []
 
     def backup(self, target: Path) -> None:
@@ -322,7 +321,7 @@ class Shard:
           StorageFailed: it could not be written; nothing is left at `target`.
         """
         if target.exists():
-            raise StorageFailed(target, "writing a backup", FileExistsError("there is a file already"))
+            raise StorageFailed(target, "writing a backup", FileExistsError("the file exists already"))
         # Under another name until it is whole: a copy that was killed is not to be taken for a shard.
         part = target.with_name(f"{target.name}{PART}")
         try:

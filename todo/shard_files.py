@@ -1,7 +1,8 @@
-"""What shard files lie in a folder, and what each says of itself: read only, whatever `todo.json` says.
+"""Find the shard files in a folder, and read the identity of each. Nothing is changed, and `todo.json` is not
+consulted.
 
-A shard repeats where it belongs: its number, how many there are, the generation and the folder's id. So what
-`todo.json` says can be compared with what is there, and written anew from it.
+A shard stores where it belongs: its number, the number of shards, the generation and the id of the folder. So
+`todo.json` can be compared with the shards, and rewritten from them.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _IDENTITY: Final = re.compile(r"shard ([0-9]+) of ([0-9]+), generation ([0-9]+),
 
 
 def identity_of(index: int, workers: int, generation: int, folder_id: str) -> str:
-    """What shard number `index` of so many says that it is."""
+    """The identity that shard number `index` of `workers` stores."""
     return f"shard {index} of {workers}, generation {generation}, folder {folder_id}"
 
 
@@ -93,14 +94,14 @@ class ShardFolder(NamedTuple):
 
 
 class ShardFile(NamedTuple):
-    """What one shard file says.
+    """What one shard file says about itself.
 
     Attributes:
       path: the file.
-      number, workers, generation, folder_id: where it says that it belongs; None: it does not say.
+      number, workers, generation, folder_id: its identity; None if it stores none.
       lists: how many lists are in it.
       entries: how many entries are in it.
-      problem: why it cannot be read; None: it can.
+      problem: the reason why it cannot be read; None if it can.
       log_alone: whether the file is missing or empty, and its log has something in it.
     """
 
@@ -116,7 +117,7 @@ class ShardFile(NamedTuple):
 
     @property
     def holds_nothing(self) -> bool:
-        """Whether it certainly has no list: so that nothing is lost with it."""
+        """Whether it certainly has no list, so that nothing is lost with it."""
         return self.problem is None and self.lists == 0 and self.entries == 0
 
 

@@ -1,4 +1,4 @@
-"""What a shard remembers besides its lists: how far an import has come, so that it can be taken up again.
+"""Notes in a shard: how far an import has come, so that it can be resumed.
 
 Notes are rows of the table `shard`, beside what the shard says that it is. A version that does not know them
 passes over them.
@@ -26,7 +26,7 @@ FINISHED: Final = "yes"
 
 _VALUE: Final = re.compile(rf"{FINISHED}|[0-9]{{1,18}}")
 _BAD_NOTE: Final = (
-    "delete that row of the table shard with any SQLite tool; then the import that it is of adds anew"
+    "delete that row of the table shard with any SQLite tool; its import then starts from the beginning"
 )
 _BEGINS = "substr(key, 1, length(:prefix)) = :prefix"
 

@@ -1,4 +1,4 @@
-"""`ShardQueries`, what is asked of one shard: lists whole, and entries of all lists by words or by day."""
+"""`ShardQueries`, the queries of one shard: whole lists, and entries of all lists by words or by day."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BAD_ROW", "Found", "ListSummary", "ShardQueries", "loading_failed"]
 
 logger = logging.getLogger("todo.shard")
 
-BAD_ROW: Final = "`todo check` names the row; mend it with any SQLite tool, or put a backup in its place"
+BAD_ROW: Final = "`todo check` names the row; repair it with any SQLite tool, or restore a backup"
 
 
 class ListSummary(NamedTuple):
@@ -40,12 +40,12 @@ class ListSummary(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An entry that was looked for.
+    """An entry that a search has found.
 
     Attributes:
       list: the name of its list.
       entry: the entry.
-      rank: how well it matches; lower is better. 0 where nothing was to be matched.
+      rank: how well it matches; lower is better. 0 for a search by day.
     """
 
     list: str
@@ -131,14 +131,14 @@ class ShardQueries:
             if wrong is not None:
                 problems.append(f"row {key} of lists: {wrong}")
             elif (belongs := stable_hash(name) % workers) != index:
-                problems.append(f"the list {name!r} is in this shard, and is looked for in number {belongs}")
+                problems.append(f"the list {name!r} is in this shard but belongs in number {belongs}")
         ((lost,),) = self._ask(
             "looking for entries without a list",
             "SELECT count(*) FROM entries WHERE list_id NOT IN (SELECT id FROM lists)",
         )
         if lost:
             entries = "1 entry is" if lost == 1 else f"{lost} entries are"
-            problems.append(f"{entries} in no list: the row of lists that they refer to is not there")
+            problems.append(f"{entries} in no list: the row of lists that they refer to does not exist")
         return problems
 
     def search(self, words: str, limit: int = 100) -> list[Found]:
@@ -196,7 +196,7 @@ class ShardQueries:
         return None
 
     def _found(self, rows: Iterable[Sequence[Any]]) -> list[Found]:
-        """What was found; a row that is no entry is left out, and logged: the others are no worse for it."""
+        """The entries in `rows`. A row that is not an entry is left out, and logged."""
         found: list[Found] = []
         for name, rank, *row in rows:
             try:
@@ -229,7 +229,7 @@ class ShardQueries:
                 return execute(query, parameters).fetchall()
             except sqlite3.OperationalError as error:
                 # SQLite's own errors have a code. This one is Python's: some row has text that is not UTF-8.
-                # The other rows are no worse for it.
+                # The other rows are still good.
                 if hasattr(error, "sqlite_errorcode"):
                     raise
             text_factory = self._connection.text_factory

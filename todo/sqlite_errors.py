@@ -1,4 +1,4 @@
-"""SQLite's errors as ours: what was being done, to which file, and what helps."""
+"""Turn errors of SQLite into errors of this package, with the action, the file, and the remedy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REOPENING_DOES_NOT_HELP: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CORRUPT}
 )
 
-# A medium that does not give what was written to it.
+# The storage medium does not return what was written to it.
 _OF_ITS_MEDIUM: Final = frozenset(
     {
         sqlite3.SQLITE_IOERR_READ,
@@ -27,7 +27,7 @@ _OF_ITS_MEDIUM: Final = frozenset(
         sqlite3.SQLITE_IOERR_DATA,
     }
 )
-# What the machine or another program is the cause of. The file may be sound.
+# Caused by the machine or by another program. The file itself may be sound.
 _OF_OTHERS: Final = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -46,17 +46,17 @@ _OF_OTHERS: Final = frozenset(
 )
 
 _ADVICE: Final = {
-    sqlite3.SQLITE_FULL: "nothing of it was written; make room on the disk and try again",
-    sqlite3.SQLITE_BUSY: "another program holds the file locked, so nothing was written; end that",
-    sqlite3.SQLITE_IOERR: "it may be written or not; look at the disk and at the system's log",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; see `todo check`, and put a backup in its place",
-    sqlite3.SQLITE_CANTOPEN: "may this user read and write the file and its folder?",
-    sqlite3.SQLITE_READONLY: "may this user write the file and its folder?",
+    sqlite3.SQLITE_FULL: "nothing was written; free some space on the disk and try again",
+    sqlite3.SQLITE_BUSY: "nothing was written, as another program has locked the file; close that program",
+    sqlite3.SQLITE_IOERR: "the change may or may not be on disk; check the disk and the system log",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; run `todo check`, and restore a backup",
+    sqlite3.SQLITE_CANTOPEN: "check that this user can read and write the file and its folder",
+    sqlite3.SQLITE_READONLY: "check that this user can write the file and its folder",
 }
 
 
 def failure(path: Path, action: str, error: sqlite3.Error) -> StorageError:
-    """What to tell the caller of `action` on the file at `path`; `error` is its cause."""
+    """The error to raise for an `action` that failed on the file at `path` because of `error`."""
     code = _code(error)
     if code == sqlite3.SQLITE_NOTADB:
         wrong = NotADatabase(path, str(error))

@@ -2,14 +2,14 @@
 
 ::
 
-    System            rest for one: what was started after the failed one goes with it
+    System            rest for one: the children started after a failed one are restarted with it
     ├── database      one for one
     │   ├── DatabaseWorker 0 ... N-1
     ├── servers       a TodoServer a list in use; one that fails is started by the next request
     └── TodoCache
 
-What a part needs was started before it, so an order is all that the tree says. The folder is locked before
-anything is started and let go of when nothing runs any more.
+Each part is started after the parts that it needs. The folder is locked before the first is started, and
+unlocked when the last has ended.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class System:
             try:
                 return await server.call(message)
             except ServerNotRunning as error:
-                # Then it was not sent, so it can be sent again. If nothing runs any more, the cache says so.
+                # It was not sent, so it can be sent again. The cache raises if the system has ended.
                 if error.server != server.name:
                     raise
 
@@ -107,8 +107,8 @@ class System:
         Args:
           target: the new folder.
           failed: the errors of shards that cannot be copied are put in here, and the others are copied. In
-            the copy these shards are missing, which whoever needs their lists is told, and `todo check`
-            finds. None: one such error means that there is no copy.
+            the copy these shards are missing: a caller that needs their lists gets an error, and `todo check`
+            names them. None: one such error means that no copy is made.
 
         Raises:
           BadInput: `target` is inside of the folder that is copied.
@@ -129,7 +129,7 @@ class System:
     def _begin_backup(self, target: Path) -> Backup:
         folder = self.folder.path
         if folder.resolve() in target.resolve().parents:
-            raise BadInput(f"{target} is inside of {folder}, which it would be a copy of; name another place")
+            raise BadInput(f"{target} is inside {folder}, the folder to be copied; choose another place")
         return self.folder.begin_backup(target)
 
 
@@ -150,20 +150,20 @@ async def open_system(
 
     Args:
       folder: where the data is.
-      create: make the folder if there is none; else that is a `NotAFolder`.
+      create: create the folder if it does not exist; otherwise that is a `NotAFolder`.
       workers: how many database workers, each with a file and a thread. Fixed when the folder is made; None:
         what it was made with, 3 for a new one.
-      idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: for ever.
+      idle_seconds: how long a list may go unused before it leaves the memory; ``math.inf``: forever.
       read_only: change nothing, and make nothing; several may read at once, also on a full disk or one that
         nobody can write to. Changes are refused.
       for_list: the name of a list that will be used. If its shard can be used, no other file is looked at
         before it is needed. None: shard 0 is looked at.
 
-    A shard that cannot be used concerns the lists in it: what needs them raises a `StorageError`, and the
-    others go on. Only if none of the shards can be used, opening fails.
+    A shard that cannot be used affects only its own lists: requests for them raise a `StorageError`, and all
+    others work. Opening fails only if no shard can be used.
 
     Raises:
-      BadInput: `workers` or `idle_seconds` makes no sense.
+      BadInput: `workers` or `idle_seconds` is invalid.
       StorageError: the folder or a file in it cannot be used; which class it is says why, the text what to
         do.
       RestartIntensityExceeded: a part failed again and again; the block is cancelled.
@@ -178,7 +178,7 @@ async def open_system(
     try:
         look_first: str | None = None
         if for_list is not None:
-            # If no list can have that name, whoever asks for it is told.
+            # An invalid name raises where the list is asked for.
             with contextlib.suppress(InvalidListName):
                 look_first = check_list_name(for_list)
         await trio.to_thread.run_sync(opened.look_at_shards, look_first)
@@ -191,7 +191,7 @@ async def open_system(
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """What `open_tree` has started.
+    """The servers that `open_tree` has started.
 
     Attributes:
       supervisor: the root.
@@ -210,10 +210,10 @@ async def open_tree(
     *,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
 ) -> AsyncGenerator[Tree]:
-    """The supervision tree, over shards that need not be in a folder: what `open_system` runs, and a test.
+    """Run the supervision tree of `open_system`, over shards that need not be in a folder.
 
     Args:
-      open_shards: for each shard what opens it, when it is first needed.
+      open_shards: for each shard the function that opens it, called when the shard is first needed.
       idle_seconds: see `open_system`.
     """
     children = [database_spec(open_shards, lazy=True), supervisor_spec([], id="servers")]
@@ -227,8 +227,8 @@ async def open_tree(
 
 
 def check_idle_seconds(idle_seconds: object) -> None:
-    """Raise `BadInput` if a list cannot be idle for so long."""
-    # A bool is an int, and not a number is not above 0.
+    """Raise `BadInput` unless `idle_seconds` is a valid duration."""
+    # A bool is an int. NaN is not above 0.
     if isinstance(idle_seconds, bool) or not (isinstance(idle_seconds, int | float) and idle_seconds > 0):
         raise BadInput(f"idle_seconds must be seconds above 0, or math.inf, not {idle_seconds!r}")
 
@@ -247,6 +247,6 @@ async def _finish_casts(servers: SupervisorRef) -> None:
 
 
 async def _stop(server: ServerRef[Any]) -> None:
-    # It may have stopped by itself meanwhile, or crash at what it still had to do; that is logged already.
+    # It may have stopped meanwhile, or crash while it handles the rest; that is logged already.
     with contextlib.suppress(ServerError):
         await server.stop()

@@ -1,4 +1,4 @@
-"""Text as people write it: in which form names are compared, what may be in one, and how words are found.
+"""Text as people write it: how names are compared, which characters they can have, and how words are found.
 
 Unicode has several ways to write the same: é as one character or as two, a no-break space that nobody sees.
 So names and searches are compared in normal form C (Unicode Standard Annex 15).
@@ -24,8 +24,9 @@ __all__ = [
 MAX_WORDS: Final = 500
 """The most words that can be searched for at once. SQLite takes an expression of up to 1000."""
 
-# What changes the direction of all that follows, so that a line shows something else than it says; and marks
-# that no text needs. Joiners, the marks of emoji flags, and those for a single letter's direction are text.
+# Characters that change the direction of all text after them, so that a line shows something else than it
+# says, and marks that no text needs. Joiners, the marks of emoji flags, and those for a single letter's
+# direction are text.
 _OVERRIDES: Final = frozenset(
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufff9\ufffa\ufffb"
 )
@@ -53,7 +54,7 @@ def has_forms(text: str) -> bool:
 
 
 def wrong_in_name(text: str) -> str | None:
-    """The first character that a name cannot have: it ends the line, or has the line read otherwise."""
+    """The first character that a name cannot have: it ends the line, or changes how the line reads."""
     for character in text:
         if (
             character in _OVERRIDES
@@ -65,14 +66,14 @@ def wrong_in_name(text: str) -> str | None:
 
 
 def shown(text: str) -> str:
-    """`text` for a terminal: what would have the line read otherwise is shown by its number."""
+    """`text` for a terminal: characters that would change how the line reads are shown as escapes."""
     if text.isprintable():
         return text
     return "".join(ascii(c)[1:-1] if wrong_in_name(c) is not None else c for c in text)
 
 
 def searched_words(text: str) -> list[str]:
-    """The words of `text` that can be looked for, each once. Punctuation alone is none."""
+    """The words of `text` that can be searched for, each once. Punctuation alone is not a word."""
     parts = compared(text).replace('"', " ").replace("\0", " ").split()
     return [word for word in dict.fromkeys(parts) if _is_searched(word)]
 
@@ -80,7 +81,7 @@ def searched_words(text: str) -> list[str]:
 def _is_searched(word: str) -> bool:
     if is_found_inside(word):
         return _folded(word) != ""
-    # What SQLite's tokenizer takes for letters and numbers.
+    # The letters and numbers of SQLite's tokenizer.
     return any(unicodedata.category(c)[0] in "LN" for c in word)
 
 

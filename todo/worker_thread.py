@@ -1,8 +1,8 @@
-"""Where a database worker runs SQLite: in a thread, so that a disk that takes its time holds up nobody else.
+"""The thread in which a database worker runs SQLite, so that a slow disk does not block the event loop.
 
-One thread for the worker's whole life, and not one of Trio's for each job, which costs twice as much to hand
-over and to be woken by. Thread and queue are the standard library's, which the simulator follows: what it
-explores is what ships.
+Each worker has one thread for its whole life. Borrowing one of Trio's for each job would cost twice as much
+for the handover and the wake-up. Thread and queue are the standard library's, which the simulator follows, so
+the program that is explored is the one that ships.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class DedicatedThread:
     """One thread that lives from here to `stop`, and runs one function at a time.
 
     Args:
-      name: what the thread is called in debuggers and `top`.
+      name: the name of the thread, shown by debuggers and `top`.
     """
 
     def __init__(self, name: str) -> None:
-        # Each with the task that waits for it.
+        # Each job with the task that waits for it.
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], trio.lowlevel.Task] | None] = (
             queue.SimpleQueue()
         )
         self._wake_soon = trio.lowlevel.current_trio_token().run_sync_soon
-        # A daemon, so that not even a program that dies in the middle of its cleanup hangs at its exit.
+        # A daemon, so that a program that dies during cleanup does not hang at exit.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -45,16 +45,17 @@ class DedicatedThread:
             try:
                 self._wake_soon(trio.lowlevel.reschedule, task, result)
             except trio.RunFinishedError:
-                return  # Trio died, and who waited with it
-            # What waits here keeps neither the job nor what it returned alive.
+                return  # Trio has ended, and the waiting task with it
+            # An idle thread keeps neither the job nor its result alive.
             del job, function, task, result
 
-    # An interrupt after the job was handed over would leave its end to whatever the task waits for next.
+    # An interrupt after the handover would deliver the result to the next thing that the task waits for.
     @trio.lowlevel.enable_ki_protection
     async def run(self, function: Callable[[], R]) -> R:
         """Run ``function()`` in the thread and return or raise what it does.
 
-        Once begun it cannot be called back: whoever is cancelled meanwhile learns it at the next checkpoint.
+        Once begun it cannot be interrupted: a task that is cancelled meanwhile notices at its next
+        checkpoint.
 
         Raises:
           trio.Cancelled: the caller had been cancelled before; the function is not run.
@@ -64,7 +65,7 @@ class DedicatedThread:
         return cast("R", await trio.lowlevel.wait_task_rescheduled(_cannot_be_called_back))
 
     def stop(self) -> None:
-        """Let the thread end. No job is under way then. Stopping twice does nothing."""
+        """End the thread, which must be idle. Stopping twice does nothing."""
         self._jobs.put(None)
 
 

@@ -104,7 +104,7 @@ def test_so_do_the_other_commands_of_one_list(place: Path, opened: set[str], wor
 
 
 @pytest.mark.usefixtures("loads_nothing")
-async def test_adding_goes_on_without_the_entries_and_the_first_who_reads_gets_all(
+async def test_adding_does_not_load_the_list_and_the_first_reader_gets_all_entries(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_system(place, for_list="bob") as system:
@@ -144,7 +144,7 @@ READS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("read", READS)
-async def test_the_first_message_is_answered_as_any_other_whatever_it_is(place: Path, read: str) -> None:
+async def test_the_first_message_of_any_kind_is_answered_as_any_other(place: Path, read: str) -> None:
     """Also in what is wrong with it."""
 
     async def answer(loaded: bool) -> object:
@@ -161,7 +161,7 @@ async def test_the_first_message_is_answered_as_any_other_whatever_it_is(place: 
     assert await answer(loaded=False) == await answer(loaded=True)
 
 
-async def test_many_who_ask_at_once_for_a_list_that_is_not_loaded_are_answered_in_order(place: Path) -> None:
+async def test_many_requests_for_a_list_that_is_not_loaded_are_answered_in_order(place: Path) -> None:
     async with open_system(place) as system:
         bob = await system.cache.server("bob")
         requests: list[Request[Any]] = [
@@ -197,7 +197,7 @@ async def test_after_a_failed_change_the_number_is_asked_for_again(
 
 
 @pytest.mark.parametrize("wrong", ["'x'", "2.5", "-id"])
-async def test_a_number_that_is_none_is_refused_as_the_list_would_be(place: Path, wrong: str) -> None:
+async def test_an_invalid_next_number_is_refused_as_the_list_would_be(place: Path, wrong: str) -> None:
     path = place / "shards-1" / shard_of("bob")
     with sqlite3.connect(path) as connection:
         list_id = "(SELECT id FROM lists WHERE name = 'bob')"

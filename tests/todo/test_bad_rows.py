@@ -147,7 +147,7 @@ async def test_a_strange_value_of_a_list_concerns_that_list(
 
 
 @pytest.mark.parametrize("value", [NOT_UTF_8, "x'ff'", "'soon'", "'-1'", "''"])
-async def test_a_note_of_an_import_that_is_none_is_said(place: Path, value: str) -> None:
+async def test_an_invalid_note_of_an_import_is_an_error(place: Path, value: str) -> None:
     listed = [Listed("good", Entry(title="new"))]
     async with open_system(place) as system:
         with pytest.raises(_Killed):

@@ -173,7 +173,7 @@ def entries(draw: st.DrawFn) -> Entry:
 
 @settings(deadline=None)
 @given(st.lists(entries(), min_size=2, max_size=5))
-def test_whatever_is_in_an_entry_is_stored_the_same_way_one_by_one_and_at_once(given: list[Entry]) -> None:
+def test_any_entry_is_stored_the_same_way_singly_and_in_a_batch(given: list[Entry]) -> None:
     with Shard.open(Path(":memory:"), create=True) as shard:
         numbered = [entry.with_id(number) for number, entry in enumerate(given, 1)]
         shard.apply([AddEntries("new", tuple(numbered)), add("known", 10_000)])

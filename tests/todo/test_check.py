@@ -158,7 +158,7 @@ def test_a_shard_of_which_no_copy_can_be_made_is_not_damaged(
 @pytest.mark.parametrize(
     "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN]
 )
-def test_no_room_for_what_checking_needs_is_no_damage(
+def test_too_little_space_for_a_check_is_not_reported_as_damage(
     place: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def fails(_: Shard) -> list[str]:

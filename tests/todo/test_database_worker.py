@@ -62,7 +62,7 @@ async def let_settle(gate: Gate, began: int) -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_what_waits_is_committed_together_and_then_answered(tmp_path: Path) -> None:
+async def test_queued_operations_are_committed_together_and_then_answered(tmp_path: Path) -> None:
     gate = Gate(tmp_path / "0.db")
     async with open_server(DatabaseWorker, gate) as worker:
         gate.open.clear()
@@ -173,7 +173,7 @@ async def test_after_an_error_of_the_disk_the_file_is_opened_anew(
         assert [entry.id for entry in await worker.call(DatabaseWorker.load("bob"))] == [1, 3]
 
 
-async def test_who_waits_when_the_worker_crashes_is_told(tmp_path: Path) -> None:
+async def test_waiting_callers_get_an_error_when_the_worker_crashes(tmp_path: Path) -> None:
     class Broken(Shard):
         def apply(self, operations: Sequence[Operation]) -> list[StorageError | None]:
             raise RuntimeError("a mistake in the program")

@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "db"
 
 
-def test_a_new_folder_says_what_it_is(place: Path) -> None:
+def test_a_new_folder_has_a_description(place: Path) -> None:
     with Folder.open(place, workers=4) as folder:
         assert folder.description.workers == 4
     described = json.loads((place / "todo.json").read_text())
@@ -70,7 +70,7 @@ def test_a_folder_is_held_by_one_at_a_time(place: Path) -> None:
     Folder.open(place).close()
 
 
-def test_the_lock_of_a_process_that_was_killed_is_no_obstacle(place: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released(place: Path) -> None:
     hold = (
         "import sys; from todo.folder import Folder; folder = Folder.open(sys.argv[1]);"
         "print('held', flush=True); sys.stdin.read()"
@@ -88,7 +88,7 @@ def test_the_lock_of_a_process_that_was_killed_is_no_obstacle(place: Path) -> No
     Folder.open(place).close()
 
 
-def test_a_file_is_no_folder(place: Path) -> None:
+def test_a_file_is_refused_as_a_folder(place: Path) -> None:
     place.write_text("notes")
     with pytest.raises(NotAFolder, match="it is a file"):
         Folder.open(place)
@@ -188,7 +188,7 @@ async def test_a_database_that_may_only_be_read_is_refused_and_is_whole_afterwar
             assert [entry.title for entry in await system.call("bob", TodoServer.entries())] == ["kept"]
 
 
-def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
+def test_a_folder_whose_creation_was_killed_is_created_again(place: Path) -> None:
     Folder.open(place, workers=3).close()
     (place / "todo.json").rename(place / "todo.json.new")
     (place / "shards-1").rename(place / "shards-1.new")
@@ -201,7 +201,7 @@ def test_what_a_killed_making_left_behind_is_made_anew(place: Path) -> None:
 
 
 def test_a_folder_that_shall_not_be_made_is_not_made(place: Path) -> None:
-    with pytest.raises(NotAFolder, match="not there"):
+    with pytest.raises(NotAFolder, match="does not exist"):
         Folder.open(place, create=False)
     assert not place.exists()
     place.mkdir()

@@ -156,7 +156,7 @@ def test_a_reshard_deletes_only_what_it_has_copied(ages: Ages, tmp_path: Path) -
     assert done >= 4
 
 
-def test_what_an_error_advises_brings_the_entries_back(ages: Ages, tmp_path: Path) -> None:
+def test_the_advice_of_an_error_brings_the_entries_back(ages: Ages, tmp_path: Path) -> None:
     restored = 0
     for number, (state, build) in enumerate(states(ages)):
         if "lacking None" not in state or "no shards" in state:
@@ -177,7 +177,7 @@ def test_what_an_error_advises_brings_the_entries_back(ages: Ages, tmp_path: Pat
     assert restored > 20
 
 
-def test_a_lost_description_is_an_error_that_says_what_is_there(ages: Ages, tmp_path: Path) -> None:
+def test_a_lost_description_is_an_error_that_lists_the_shards(ages: Ages, tmp_path: Path) -> None:
     place = tmp_path / "db"
     shutil.copytree(ages.first, place)
     (place / "todo.json").unlink()
@@ -196,7 +196,7 @@ def test_an_old_description_is_an_error_that_says_so(ages: Ages, tmp_path: Path)
     shutil.copytree(ages.second, place)
     shutil.copy(ages.first / "todo.json", place)
     with pytest.raises(
-        InconsistentFolder, match=r"names shards-1, which is not there.*shards-2 with 3 files"
+        InconsistentFolder, match=r"names shards-1, which does not exist.*shards-2 with 3 files"
     ):
         Folder.open(place)
     shutil.copytree(ages.first / "shards-1", place / "shards-1")
@@ -268,7 +268,7 @@ def test_the_folder_of_a_killed_backup_is_no_new_folder(ages: Ages, tmp_path: Pa
         for command in ("lists", "add", "check", "reshard", "done"):
             result = todo(place, *COMMANDS[command])
             assert result.exit_code == 2, (files, result.output)
-            assert "a backup was begun in it and not finished" in result.output
+            assert "it contains an unfinished backup" in result.output
         dry = todo(place, *COMMANDS["dry"])
         assert dry.exit_code == 2
         assert all(name in dry.output for name in files if name.endswith(".part")), dry.output
@@ -332,7 +332,7 @@ def test_a_copy_that_differs_is_not_put_in_force(
         return iter(())
 
     monkeypatch.setattr("todo.reshard._lists_of", nothing)
-    with pytest.raises(StorageError, match="another one"):
+    with pytest.raises(StorageError, match="differs from the original"):
         reshard(place, 3)
     monkeypatch.undo()
     assert listed(place) == {f"kept {name}" for name in NAMES}

@@ -228,7 +228,7 @@ def test_two_at_once_add_both(tmp_path: Path) -> None:
     assert [(one.imported, one.before) for one in done] == [(1100, 0), (1100, 0)]
 
 
-def test_what_could_not_be_told_is_not_done_twice(tmp_path: Path) -> None:
+def test_an_import_whose_report_failed_is_not_done_twice(tmp_path: Path) -> None:
     listed = [Listed("bob", Entry(title="entry"))]
 
     def fails(_: Import) -> None:

@@ -96,7 +96,7 @@ def _line(output: IO[bytes]) -> str:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_what_was_acknowledged_survives_being_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
+def test_acknowledged_changes_survive_a_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
     """Fifty kills, twice over: a hundred in each run of the tests."""
     killer = Killer(tmp_path, seed)
     killer.kill(50)
@@ -105,7 +105,7 @@ def test_what_was_acknowledged_survives_being_killed_at_any_moment(tmp_path: Pat
 
 
 @pytest.mark.torture
-def test_what_was_acknowledged_survives_being_killed_four_hundred_times(tmp_path: Path) -> None:
+def test_acknowledged_changes_survive_four_hundred_kills(tmp_path: Path) -> None:
     killer = Killer(tmp_path, seed=4)
     killer.kill(400)
     assert killer.replies > 2_000

@@ -75,7 +75,7 @@ def test_a_deleted_id_is_not_given_again() -> None:
     assert [entry.id for entry in shorter.add_entry(Entry(title="new"))] == [1, 2, 4]
 
 
-def test_what_is_no_date_is_refused() -> None:
+def test_a_value_that_is_not_a_date_is_refused() -> None:
     with pytest.raises(InvalidEntry, match="date"):
         example().entries("2023-12-19")  # type: ignore[arg-type]  # the point of the test
 

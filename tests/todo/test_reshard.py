@@ -112,15 +112,15 @@ def a_column_of_their_own(connection: sqlite3.Connection) -> None:
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (orphans, "refers to a row of lists that is not there"),
-        (orphans_of_another_kind, "refers to a row of lists that is not there"),
+        (orphans, "refers to a row of lists that does not exist"),
+        (orphans_of_another_kind, "refers to a row of lists that does not exist"),
         (no_entry, "is not an entry"),
         (no_name, "is not a list"),
         (a_table_of_their_own, r"notes\.text"),
         (a_column_of_their_own, r"entries\.colour"),
     ],
 )
-def test_what_would_not_be_copied_is_not_deleted(
+def test_reshard_refuses_a_shard_that_it_could_not_copy_completely(
     tmp_path: Path, act: Callable[[sqlite3.Connection], None], says: str
 ) -> None:
     fill(tmp_path / "db", 3)
@@ -130,7 +130,7 @@ def test_what_would_not_be_copied_is_not_deleted(
     before = files_of(tmp_path / "db")
     with pytest.raises(ReshardFailed, match=says) as caught:
         reshard(tmp_path / "db", 2)
-    assert str(caught.value).count("is as it was") == 1
+    assert str(caught.value).count("is unchanged") == 1
     assert before.items() <= files_of(tmp_path / "db").items()
     with Folder.open(tmp_path / "db", create=False) as folder:
         assert folder.description.workers == 3
@@ -147,7 +147,7 @@ def test_rows_that_are_not_in_the_copy_are_counted(tmp_path: Path, monkeypatch: 
 
     # Whatever `check` may overlook.
     monkeypatch.setattr(Shard, "check", finds_nothing)
-    with pytest.raises(ReshardFailed, match=r"it had \d+ rows of entries, the new shards have \d+"):
+    with pytest.raises(ReshardFailed, match=r"it had \d+ rows in entries, but the new shards have \d+"):
         reshard(tmp_path / "db", 2)
     assert (tmp_path / "db" / "shards-1" / "2.db").exists()
 
@@ -226,7 +226,7 @@ def test_where_a_step_fails_the_folder_is_as_it_was_or_rewritten_and_the_error_s
         assert "not finished" in outcomes
 
 
-def test_what_could_not_be_deleted_after_a_failure_is_named(
+def test_the_error_names_a_copy_that_could_not_be_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path / "db", 2)

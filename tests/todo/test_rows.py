@@ -43,6 +43,6 @@ def test_a_row_has_the_columns_in_their_order() -> None:
         (1, "x", None, 0, None, None, "2023-12-19"),
     ],
 )
-def test_a_row_that_can_be_no_entry_is_an_error(row: tuple[object, ...]) -> None:
+def test_an_invalid_row_is_an_error(row: tuple[object, ...]) -> None:
     with pytest.raises((ValueError, TypeError)):
         entry_of(row)

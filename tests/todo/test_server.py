@@ -76,7 +76,7 @@ async def test_another_message_to_the_same_list_comes_after_all_of_them(tmp_path
         assert (await one.wait()).id == 10 * A_PIECE + 1
 
 
-async def test_what_reading_the_entries_raises_the_caller_gets_and_nothing_is_added(tmp_path: Path) -> None:
+async def test_an_exception_of_the_iterable_reaches_the_caller_and_nothing_is_added(tmp_path: Path) -> None:
     def broken() -> Iterator[Entry]:
         for number in range(3 * A_PIECE):
             yield Entry(title=f"entry {number}")
@@ -94,7 +94,7 @@ async def test_what_reading_the_entries_raises_the_caller_gets_and_nothing_is_ad
         assert await bob.call(TodoServer.size()) == 0
 
 
-async def test_a_list_that_is_stopped_in_the_midst_of_many_has_none_of_them(tmp_path: Path) -> None:
+async def test_a_list_that_is_stopped_while_adding_many_has_none_of_them(tmp_path: Path) -> None:
     async with open_system(tmp_path / "db", workers=1) as system:
         reached = trio.Event()
 

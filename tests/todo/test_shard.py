@@ -105,7 +105,7 @@ TYPED = 'Say "hello" to C++ & naïve +friends @Zürich: 買い物 (50% off) e-ma
         *((words, 0) for words in ("hello*bye", "NEAR(hello bye)", "mail-e", "\U0001f600 goodbye")),
     ],
 )
-def test_search_takes_whatever_people_type_for_words(shard: Shard, words: str, found: int) -> None:
+def test_search_accepts_any_text_as_words(shard: Shard, words: str, found: int) -> None:
     shard.apply([AddEntries("bob", (Entry(id=1, title=TYPED),))])
     assert len(shard.search(words)) == found
 
@@ -124,7 +124,7 @@ def test_entries_of_a_range_of_days(shard: Shard) -> None:
     assert [(f.list, f.entry.id) for f in found] == [("ann", 1), ("bob", 2), ("bob", 3)]
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_unchanged(path: Path) -> None:
     for content in (
         b"not a database, but long enough to be looked at" * 10,
         b"SQLite format 3\0" + b"?" * 500,
@@ -198,7 +198,7 @@ def test_a_full_disk_fails_the_batch_whole_and_passes(shard: Shard) -> None:
     assert shard.apply([add("bob", 2)]) == [None]
 
 
-def test_checking_finds_nothing_in_a_sound_file_and_names_what_is_wrong(path: Path, shard: Shard) -> None:
+def test_check_finds_no_problem_in_a_sound_file_and_names_damage(path: Path, shard: Shard) -> None:
     shard.apply([add("bob", *range(1, 200))])
     assert shard.check() == []
     shard.database.conn.execute("UPDATE entries SET date = 'soon' WHERE id = 5")

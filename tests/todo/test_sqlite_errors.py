@@ -21,18 +21,18 @@ def error(code: int) -> sqlite3.Error:
 @pytest.mark.parametrize(
     ("code", "advice", "reopen"),
     [
-        (sqlite3.SQLITE_FULL, "make room", False),
+        (sqlite3.SQLITE_FULL, "free some space", False),
         (sqlite3.SQLITE_BUSY, "another program", False),
         (sqlite3.SQLITE_LOCKED, "", False),
         (sqlite3.SQLITE_CORRUPT, "backup", False),
-        (sqlite3.SQLITE_IOERR, "may be written or not", True),
+        (sqlite3.SQLITE_IOERR, "may or may not be on disk", True),
         # Extended codes have the primary one in their lowest byte.
-        (sqlite3.SQLITE_IOERR_FSYNC, "may be written or not", True),
-        (sqlite3.SQLITE_CANTOPEN, "may this user", True),
-        (sqlite3.SQLITE_READONLY, "may this user", True),
+        (sqlite3.SQLITE_IOERR_FSYNC, "may or may not be on disk", True),
+        (sqlite3.SQLITE_CANTOPEN, "check that this user", True),
+        (sqlite3.SQLITE_READONLY, "check that this user", True),
     ],
 )
-def test_an_error_says_what_failed_where_and_what_helps(code: int, advice: str, reopen: bool) -> None:
+def test_an_error_names_the_action_the_file_and_the_remedy(code: int, advice: str, reopen: bool) -> None:
     cause = error(code)
     told = failure(Path("shards-1/0.db"), "writing", cause)
     assert isinstance(told, StorageFailed)
@@ -44,12 +44,12 @@ def test_an_error_says_what_failed_where_and_what_helps(code: int, advice: str, 
     assert needs_reopening(told) is reopen
 
 
-def test_a_file_that_is_no_database_is_called_that() -> None:
+def test_a_file_that_is_not_a_database_is_reported_as_such() -> None:
     told = failure(Path("0.db"), "opening", error(sqlite3.SQLITE_NOTADB))
     assert isinstance(told, NotADatabase)
 
 
-def test_a_refused_operation_is_no_reason_to_open_the_file_anew() -> None:
+def test_a_refused_operation_does_not_reopen_the_file() -> None:
     assert not needs_reopening(OperationRefused(Path("0.db"), "operation", "no such entry"))
 
 

@@ -321,7 +321,7 @@ async def test_a_list_that_cannot_be_loaded_says_so_and_recovers(
             pytest.fail("it did not recover")
 
 
-async def test_a_damaged_page_is_told_to_who_needs_it_and_the_others_go_on(
+async def test_a_damaged_page_fails_only_the_requests_that_need_it(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_system(place, workers=1) as system:
@@ -373,7 +373,7 @@ async def test_a_backup_of_a_running_system_is_a_folder_of_its_own(place: Path, 
             assert await titles(copy, "list 1") == ["before"]
 
 
-async def test_a_backup_taken_while_others_write_has_what_was_acknowledged_before_and_nothing_by_halves(
+async def test_a_backup_during_writes_has_all_acknowledged_changes_and_no_partial_one(
     place: Path, tmp_path: Path
 ) -> None:
     names = [f"list {number}" for number in range(6)]

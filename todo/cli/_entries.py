@@ -28,7 +28,7 @@ from ._parameters import DAY, ID, LIST, NO_PRIORITY, PRIORITY, today
 def add(
     options: Options, name: str, title: tuple[str, ...], date: datetime.date | None, priority: str | None
 ) -> None:
-    """Add an entry to LIST, which is made if there is none."""
+    """Add an entry to LIST, which is created if it does not exist."""
     entry = Entry(
         title=" ".join(title),
         date=date,
@@ -72,7 +72,7 @@ def _update(options: Options, name: str, id: int, change: Callable[[Entry], Entr
 def done(options: Options, name: str, id: int) -> None:
     """Mark an entry of LIST as done."""
     day = today()
-    # What was done already was done when it was done.
+    # An entry that is done keeps the day on which it was done.
     _update(options, name, id, lambda entry: entry if entry.done else entry.as_done(day))
 
 
@@ -89,7 +89,7 @@ def undone(options: Options, name: str, id: int) -> None:
 @ID
 @click.option("--title", help="The new title.")
 @click.option("--date", type=DAY, help="The new day.")
-@click.option("--no-date", is_flag=True, help="It is for no day.")
+@click.option("--no-date", is_flag=True, help="Remove the date.")
 @click.option("--priority", type=PRIORITY, help="From A to Z, or none.")
 def edit(
     options: Options,
@@ -183,10 +183,10 @@ def search(
     """Find entries of all lists by the WORDS of their titles, or by day.
 
     Every word has to be in the title, or a word that it begins. Case and accents do not matter, and
-    punctuation has no meaning.
+    punctuation is ignored.
     """
     if not words and first is None and last is None:
-        raise click.UsageError("say what to look for: WORDS, --from or --to")
+        raise click.UsageError("give WORDS, --from or --to")
     begin, end = first or datetime.date.min, last or datetime.date.max
     if begin > end:
         raise click.UsageError(f"--from {begin} is after --to {end}")
@@ -194,7 +194,7 @@ def search(
     text = " ".join(words)
     if words and not searched_words(text):
         click.secho(
-            f"todo: there is nothing to search for in {text!r}: punctuation has no meaning",
+            f"todo: {text!r} contains nothing to search for; punctuation is ignored",
             fg="yellow",
             err=True,
         )
@@ -216,5 +216,5 @@ def search(
     found = with_system(options, use, reading=True)
     print_entries(options, [(one.list, one.entry) for one in found[:limit]], with_list=True)
     if len(found) > limit:
-        click.secho(f"todo: there are more than {limit}; --limit shows more of them", fg="yellow", err=True)
+        click.secho(f"todo: there are more than {limit}; use --limit to see them", fg="yellow", err=True)
     tell_failures(failed)

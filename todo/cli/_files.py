@@ -21,10 +21,16 @@ from ._writing import is_of_a_database, write_file, write_to_standard_output
 
 @command("import", short_help="Add the entries of a file.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--format", "format_", type=click.Choice(sorted(READERS)), help="If the ending does not say.")
+@click.option(
+    "--format", "format_", type=click.Choice(sorted(READERS)), help="Needed if the file name does not tell."
+)
 @click.option("--list", "name", help=f"For entries that name no list.  [default: {DEFAULT_LIST}]")
 @click.option("--by-project", is_flag=True, help="Entries that name no list go to that of their +project.")
-@click.option("--skip-bad", is_flag=True, help="Import the rest if a line is bad; else nothing is imported.")
+@click.option(
+    "--skip-bad",
+    is_flag=True,
+    help="Skip bad lines. Without it, one bad line means that nothing is imported.",
+)
 def import_command(
     options: Options, file: str, format_: str | None, name: str | None, by_project: bool, skip_bad: bool
 ) -> None:
@@ -33,10 +39,10 @@ def import_command(
     If it is interrupted the same import once more adds what is missing, and nothing twice.
     """
     if file == "-" and format_ is None:
-        raise click.UsageError("standard input has no ending; say --format")
+        raise click.UsageError("standard input has no file name; give --format")
     kind = format_ or format_of(file)
     if kind not in READERS:
-        raise click.UsageError(f"{kind} can be written, not read")
+        raise click.UsageError(f"{kind} can only be written, not read")
     found = with_lists(
         READERS[kind](_text_of(file), file),
         default_list=DEFAULT_LIST if name is None else name,
@@ -60,7 +66,7 @@ def import_command(
         # Nothing is going to be imported, so no folder needs to be made.
         result = Import(0, [], [item for item in read if isinstance(item, BadLine)])
         _tell_import(options, result)
-        click.secho("todo: nothing was imported; --skip-bad imports the rest", fg="red", err=True)
+        click.secho("todo: nothing was imported; use --skip-bad to import the rest", fg="red", err=True)
     else:
         result = with_system(options, use, create=True)
     if result.bad:
@@ -85,14 +91,14 @@ def _tell_import(options: Options, result: Import) -> None:
         click.echo(f"{entries} in {counted(lists, 'list', 'lists')} imported")
     if result.before:
         found = counted(result.before, "entry was", "entries were")
-        click.secho(f"todo: {found} there already, from a run that was interrupted", fg="yellow", err=True)
+        click.secho(f"todo: {found} already imported by an interrupted run", fg="yellow", err=True)
     sys.stdout.flush()
 
 
 def _text_of(file: str) -> str:
     """The text of a file, or of standard input; with any kind of ends of lines.
 
-    Bytes that are no UTF-8 become what no entry can have, so that only their lines are bad.
+    Bytes that are not UTF-8 become characters that no entry can have, so that only their lines are bad.
     """
     try:
         with click.open_file(file, "rb") as stream:
@@ -100,17 +106,17 @@ def _text_of(file: str) -> str:
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}", NOT_DONE)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        fail(f"{file}, line 1: no UTF-8 text, but UTF-16; convert it to UTF-8 first", NOT_DONE)
+        fail(f"{file}, line 1: not UTF-8 text, but UTF-16; convert it to UTF-8 first", NOT_DONE)
     return content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _undecoded(bad: BadLine) -> BadLine:
-    """A bad line that says so if it is bad because it was no UTF-8."""
-    # What "surrogateescape" has made of its bytes.
+    """Return `bad`, with another reason if the line is not UTF-8."""
+    # The characters that "surrogateescape" makes of bytes.
     shown = re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", bad.text)
     if shown == bad.text:
         return bad
-    return BadLine(bad.source, bad.line, shown, "no UTF-8 text; convert it to UTF-8 first", unit=bad.unit)
+    return BadLine(bad.source, bad.line, shown, "not UTF-8 text; convert it to UTF-8 first", unit=bad.unit)
 
 
 @command("export")
@@ -119,13 +125,15 @@ def _undecoded(bad: BadLine) -> BadLine:
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False), default="-", help="[default: standard output]"
 )
-@click.option("--skip-bad", is_flag=True, help="Leave out lists that cannot be read; else they prevent it.")
+@click.option(
+    "--skip-bad", is_flag=True, help="Leave out lists that cannot be read. Without it, nothing is written."
+)
 def export_command(
     options: Options, names: tuple[str, ...], format_: str | None, output: str, skip_bad: bool
 ) -> None:
     """Write the entries of the LISTs, or of all."""
     if output != "-" and is_of_a_database(Path(output), options.folder):
-        fail(f"{output} is, or would be, among the files of a database; name a file elsewhere", NOT_DONE)
+        fail(f"{output} belongs to a database, or would lie inside one; choose another file", NOT_DONE)
     failed: list[StorageError] = []
     if options.as_json and format_ is None and output == "-":
         format_ = "json"
@@ -148,5 +156,5 @@ def export_command(
     except OSError as error:
         if output == "-":
             raise
-        fail(f"{output} cannot be written: {error.strerror}; what was there is as it was", NOT_DONE)
+        fail(f"{output} cannot be written: {error.strerror}; the file was not changed", NOT_DONE)
     tell_failures(failed)

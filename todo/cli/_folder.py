@@ -20,7 +20,7 @@ from ._output import counted, print_json
 
 @command("reshard", short_help="Rewrite a folder for another number of workers.")
 @click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path), required=False)
-@click.option("--workers", type=click.IntRange(1), required=True, help="How many the folder shall have.")
+@click.option("--workers", type=click.IntRange(1), required=True, help="The new number of workers.")
 def reshard_command(options: Options, folder: Path | None, workers: int) -> None:
     """Rewrite FOLDER for another number of workers, while nothing has it open.
 
@@ -45,7 +45,7 @@ def check_command(options: Options) -> None:
             for line in report.problems + ([] if report.unchecked is None else [report.unchecked]):
                 click.echo(f"  {line}")
         for path in unused:
-            click.echo(f"{path}: not in use; nothing deletes it")
+            click.echo(f"{path}: not in use, and no command deletes it")
     if not all(report.good for report in reports):
         sys.exit(NOT_DONE)
 
@@ -65,9 +65,9 @@ def _verdict(report: ShardReport) -> str:
 
 
 @command("restore", short_help="Write a lost todo.json anew from the shards.")
-@click.option("--shards", metavar="NAME", help="Which folder of shards shall count, if several could.")
-@click.option("--accept-missing", is_flag=True, help="Put empty shards in the place of missing ones.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--shards", metavar="NAME", help="Which folder of shards to use, if several are possible.")
+@click.option("--accept-missing", is_flag=True, help="Replace missing shards with empty ones.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 def restore_command(options: Options, shards: str | None, accept_missing: bool, dry_run: bool) -> None:
     """Write todo.json anew from what the shards say of themselves.
 
@@ -88,7 +88,7 @@ def restore_command(options: Options, shards: str | None, accept_missing: bool, 
     for path in done.set_aside:
         click.echo(f"{path}: {'would be' if dry_run else 'was'} set aside under this name")
     if not dry_run:
-        click.echo("see whether its files are whole with: todo check")
+        click.echo("check its files with: todo check")
 
 
 def _paths(value: Path | list[Path]) -> str | list[str]:
@@ -98,7 +98,7 @@ def _paths(value: Path | list[Path]) -> str | list[str]:
 @command()
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option(
-    "--skip-bad", is_flag=True, help="Copy the rest if a shard cannot be read; else there is no copy."
+    "--skip-bad", is_flag=True, help="Copy the rest if a shard cannot be read. Without it, nothing is copied."
 )
 def backup(options: Options, target: Path, skip_bad: bool) -> None:
     """Copy the whole database into the new folder TARGET.

@@ -1,4 +1,4 @@
-"""The command itself: what all its subcommands have in common, and how one is added to it."""
+"""The command itself: its options, its errors and exit codes, and a decorator to add a subcommand."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ NOT_DONE: Final = 1
 WRONG_USE: Final = 2
 INTERRUPTED: Final = 130
 
-# What a write to standard output can fail with, apart from a reader that is gone.
+# The errors of a write to standard output, except a reader that is gone.
 _OUTPUT: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EBADF, errno.EDQUOT})
 
 
 class Options:
-    """What was said before and after the name of the subcommand.
+    """The options before and after the name of the subcommand.
 
     Args:
       folder: where the lists are; None: where this user's programs keep their data.
@@ -67,7 +67,7 @@ class Options:
 
 
 def fail(text: str, code: int) -> NoReturn:
-    """Say why it could not be done, and end."""
+    """Print why the command failed, and exit."""
     click.secho(f"todo: {text}", fg="red", err=True)
     sys.exit(code)
 
@@ -88,11 +88,11 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 
 class _Main(click.Group):
-    """What is around all subcommands, and around --help and --version: an output that takes nothing."""
+    """Handles an output that cannot be written, for all subcommands, --help and --version."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        # What the shell closed (>&-) is None. What is to be printed cannot be written, which is an error,
-        # but nobody wants to hear of errors if that is where they would go.
+        # A stream that the shell closed (>&-) is None. Writing to standard output is then an error; errors
+        # themselves are dropped if standard error is closed.
         for name, mode, flags in (
             ("stdin", "r", os.O_RDONLY),
             ("stdout", "w", os.O_RDONLY),
@@ -126,7 +126,7 @@ class _Main(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, folder: Path | None, as_json: bool) -> None:
-    """To-do lists to trust: what a command said is done is on the disk."""
+    """Reliable to-do lists: whatever a command reports as done is on the disk."""
     ctx.obj = Options(folder, as_json)
     # The same comes as an error to the one who asked. What is left out of an answer does not.
     logging.getLogger("todo").setLevel(logging.ERROR)
@@ -169,7 +169,7 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
     def wrapped(*args: Any, **kwargs: Any) -> R:
         try:
             result = function(*args, **kwargs)
-            # What was printed is to have arrived before this is called done.
+            # The output must have arrived before the command reports success.
             sys.stdout.flush()
             return result
         except (BadLine, NoSuchList) as error:
@@ -200,7 +200,7 @@ def _errors_exit(function: Callable[..., R]) -> Callable[..., R]:
 
 def _interrupted() -> NoReturn:
     """Ctrl-C: one line, and the exit code that shells expect."""
-    fail("interrupted; what was said to be done is done", INTERRUPTED)
+    fail("interrupted; everything reported as done is saved", INTERRUPTED)
 
 
 def _is_of_output(error: OSError) -> bool:
@@ -209,7 +209,7 @@ def _is_of_output(error: OSError) -> bool:
 
 def _cannot_print(error: OSError) -> NoReturn:
     _forget_output()
-    fail(f"what was to be printed cannot be written: {error.strerror}", NOT_DONE)
+    fail(f"the output cannot be written: {error.strerror}", NOT_DONE)
 
 
 def _forget_output() -> None:
@@ -227,10 +227,10 @@ def with_system(
     reading: bool = False,
     for_list: str | None = None,
 ) -> R:
-    """What `use` returns for the system on the user's folder, which runs meanwhile.
+    """Run the system on the user's folder, and return the result of `use`.
 
     Args:
-      create: make the folder if there is none: for what adds entries, not for what looks for them.
+      create: create the folder if it does not exist: for commands that add entries.
       reading: nothing is changed, whatever state the folder is in.
       for_list: the list that it is about, if it is one: then no other shard is opened.
     """
@@ -243,7 +243,7 @@ def with_system(
 
 
 def tell_failures(failed: Sequence[StorageError]) -> None:
-    """Say what could not be read, and end, if there is something."""
+    """Print what could not be read, and exit with 1; nothing if `failed` is empty."""
     for error in failed:
         click.secho(f"todo: {error}", fg="red", err=True)
     if failed:

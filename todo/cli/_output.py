@@ -21,7 +21,7 @@ __all__ = ["counted", "on_terminal", "print_changed", "print_entries", "print_js
 
 
 def on_terminal() -> bool:
-    """Whether a person reads what is printed."""
+    """Whether the output is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -31,8 +31,7 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document, also where the output has another encoding than UTF-8: what that lacks would be
-    written as no JSON has it."""
+    """Print one JSON document. If the output is not UTF-8, other characters are escaped as JSON does it."""
     click.echo(json.dumps(value, ensure_ascii=not _is_utf_8(), indent=2))
 
 
@@ -60,7 +59,7 @@ def print_entries(options: Options, found: Iterable[tuple[str, Entry]], *, with_
 
 
 def print_changed(options: Options, name: str, entry: Entry | None, id: int) -> None:
-    """An entry as it is after a change; or that there is none of this number, and end."""
+    """Print an entry after a change. If there is no such entry, say so and exit."""
     if entry is None:
         fail(f"the list {name!r} has no entry {id}", NOT_DONE)
     print_entries(options, [(name, entry)], with_list=False)

@@ -1,4 +1,4 @@
-"""What people write on the command line, as values."""
+"""Convert command line arguments to values."""
 
 from __future__ import annotations
 
@@ -43,7 +43,11 @@ class _Day(_DayType):
                 try:
                     return datetime.date.fromisoformat(text)
                 except ValueError:
-                    self.fail(f"{value!r} is no day; write it as 2023-12-19, today or tomorrow", param, ctx)
+                    self.fail(
+                        f"{value!r} is not a date; write it as 2023-12-19, today, tomorrow or yesterday",
+                        param,
+                        ctx,
+                    )
 
 
 class _Priority(_PriorityType):
@@ -56,7 +60,7 @@ class _Priority(_PriorityType):
         if text.lower() == NO_PRIORITY:
             return NO_PRIORITY
         if not (len(text) == 1 and text.isascii() and text.isalpha()):
-            self.fail(f"{value!r} is no priority; it is a letter from A to Z, or none", param, ctx)
+            self.fail(f"{value!r} is not a priority; give a letter from A to Z, or none", param, ctx)
         return text.upper()
 
 

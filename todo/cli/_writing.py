@@ -33,7 +33,7 @@ def is_of_a_database(path: Path, folder: Path) -> bool:
         with path.open("rb") as stream:
             return stream.read(len(_SQLITE)) == _SQLITE
     except OSError:
-        return False  # whoever writes to it is told
+        return False  # writing to it raises the error
 
 
 def write_file(path: Path, text: str) -> None:
@@ -51,7 +51,7 @@ def write_file(path: Path, text: str) -> None:
         with path.open("wb") as stream:
             stream.write(text.encode())
         return
-    # What a symbolic link refers to is replaced, not the link.
+    # Replace the target of a symbolic link, not the link.
     path = path.resolve() if path.is_symlink() else path
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".new", dir=path.parent)
     try:

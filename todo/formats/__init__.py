@@ -1,8 +1,8 @@
 """The formats that lists come in and go out as, a module for each: pure functions between text and entries.
 
 Each format that can be read has ``read(text, source)``, which yields, in the order of the text, a `Listed`
-for what is an entry and a `BadLine` for what is none; and each has ``write(listed)``. The caller decides
-what a bad line means. Reading what was written gives the same back.
+for each entry and a `BadLine` for each line that is not one. Each format has ``write(listed)``. The caller
+decides what a bad line means. Reading what was written gives the same entries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the formats with named fields (CSV, JSON) share: an entry as fields, and fields as an entry."""
+"""Entries as named fields, for CSV and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FIELDS", "IGNORED", "from_fields", "no_such_field", "to_fields"]
 
 FIELDS = ("list", "title", "date", "done", "priority", "created_on", "completed_on")
 IGNORED = frozenset({"id"})
-"""What the command prints of an entry and its list gives anew."""
+"""Fields that the command prints and that the list assigns anew."""
 
 _DATES = ("date", "created_on", "completed_on")
 
@@ -51,8 +51,8 @@ def from_fields(fields: Mapping[str, Any]) -> Listed:
 
 
 def no_such_field(name: str) -> str:
-    """What is wrong with a field of this name."""
-    return f"there is no field {name!r}; the fields are {', '.join(FIELDS)}"
+    """The error text for a field of this name."""
+    return f"unknown field {name!r}; the fields are {', '.join(FIELDS)}"
 
 
 def _date(field: str, value: object) -> datetime.date:
@@ -60,4 +60,4 @@ def _date(field: str, value: object) -> datetime.date:
         return datetime.date.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
         shown = repr(value) if isinstance(value, str | int | float) else type(value).__name__
-        raise BadInput(f"{field} is no day of a calendar: {shown}") from None
+        raise BadInput(f"{field} is not a calendar date: {shown}") from None

@@ -2,7 +2,7 @@
 
 Only ``title`` must be there. ``done`` is ``yes`` or ``no`` (``true``/``false`` and ``1``/``0`` are read,
 too); dates are ``YYYY-MM-DD``. Cells are parted by commas; semicolons and tabs, which spreadsheets use in
-many countries, are read, too. A column that is no field is a bad line once, not in every row. The cells that
+many countries, are read, too. An unknown column is one bad line, not one in every row. The cells that
 a spreadsheet would take for a formula are written as they are: this is an exchange format, and what was
 written must come back.
 """
@@ -36,7 +36,7 @@ def read(text: str, source: str = "todo.csv") -> Read:
 
     Args:
       text: the file.
-      source: what it is called in errors.
+      source: its name in errors.
     """
     text = text.removeprefix("\ufeff")
     # In case a cell is as long as the file.
@@ -83,7 +83,7 @@ def read(text: str, source: str = "todo.csv") -> Read:
 
 
 def _next(reader: Iterator[list[str]], longest: int) -> list[str] | None:
-    """The next row, whatever length its cells have; None: there is none.
+    """The next row, whatever the length of its cells; None at the end.
 
     How long a cell may be is a setting of the process, which others rely on: it is changed for no longer than
     one of ours is read.
@@ -99,20 +99,20 @@ def _next(reader: Iterator[list[str]], longest: int) -> list[str] | None:
 
 
 def _delimiter(text: str) -> str:
-    """What parts the cells of the header: no field has one of these in its name."""
+    """The delimiter of the header: no field has one of these in its name."""
     header = text.partition("\n")[0]
     return max(",;\t", key=header.count)
 
 
 def _fields(header: list[str], row: list[str]) -> dict[str, Any]:
     if len(row) > len(header):
-        raise BadInput(f"the row has {len(row)} cells, the header {len(header)}")
+        raise BadInput(f"the row has {len(row)} cells, but the header only {len(header)}")
     cells = ((name, cell.strip()) for name, cell in zip(header, row, strict=False) if name in FIELDS)
     fields: dict[str, Any] = {name: cell for name, cell in cells if cell or name == "title"}
     if "done" in fields:
         cell = fields["done"].lower()
         if cell not in _TRUE | _FALSE:
-            raise BadInput(f"done is yes or no, not {fields['done']!r}")
+            raise BadInput(f"done must be yes or no, not {fields['done']!r}")
         fields["done"] = cell in _TRUE
     return fields
 

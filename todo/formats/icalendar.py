@@ -22,7 +22,7 @@ def write(listed: Iterable[Listed], origin: str = "") -> str:
 
     Args:
       listed: the entries.
-      origin: what tells the entries of one database from those of another with lists of the same names.
+      origin: an id of the database, so that lists of the same name in two databases differ.
 
     Raises:
       BadInput: the icalendar library is not installed.

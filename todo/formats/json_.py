@@ -23,31 +23,31 @@ def shortened(value: object) -> str:
 
 
 def read(text: str, source: str = "todo.json") -> Read:
-    """The entries of a JSON file, such as `todo list --json` prints. A field that is none is a bad line
-    once, not in every entry; the entries are read without it. The "line" of a `BadLine` is which element of
-    the array it is, from 1.
+    """The entries of a JSON file, such as `todo list --json` prints. An unknown field is one bad line, not
+    one in every entry; the entries are read without it. The "line" of a `BadLine` is which element of the
+    array it is, from 1.
 
     Args:
       text: the file.
-      source: what it is called in errors.
+      source: its name in errors.
     """
     try:
         elements: object = json.loads(text.removeprefix("\ufeff"))
     except RecursionError:
-        yield BadLine(source, 1, "", "no array of entries: it is nested too deeply")
+        yield BadLine(source, 1, "", "not an array of entries: it is nested too deeply")
         return
     except ValueError as error:
-        yield BadLine(source, getattr(error, "lineno", 1), "", f"no JSON: {error}")
+        yield BadLine(source, getattr(error, "lineno", 1), "", f"not valid JSON: {error}")
         return
     if not isinstance(elements, list):
-        yield BadLine(source, 1, shortened(elements), "no array of entries")
+        yield BadLine(source, 1, shortened(elements), "not an array of entries")
         return
     told: set[str] = set()
     for number, element in enumerate(cast("list[object]", elements), 1):
         whole: object = element
         try:
             if not isinstance(element, dict):
-                raise BadInput("no object")
+                raise BadInput("not an object")
             fields = cast("dict[str, object]", element)
             for name in sorted(fields.keys() - FIELDS - IGNORED - told):
                 told.add(name)

@@ -1,4 +1,4 @@
-"""What every format is read into and written from: an entry, and the list that it belongs to."""
+"""An entry and its list, which every format is read into and written from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Placed(Listed):
         return placed
 
     def bad(self, why: str) -> BadLine:
-        """That what stands there cannot be imported."""
+        """The error that this line cannot be imported."""
         return BadLine(self.source, self.line, self.text, why, unit=self.unit)
 
 

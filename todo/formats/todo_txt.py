@@ -47,9 +47,9 @@ def read(text: str, source: str = "todo.txt") -> Read:
 
     Args:
       text: the file.
-      source: what it is called in errors.
+      source: its name in errors.
     """
-    # Not splitlines(): a form feed or a line separator inside a title is no end of a line here.
+    # Not splitlines(): a form feed or a line separator inside a title does not end the line here.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         line = line.removesuffix("\r")
         if not line.strip():
@@ -109,7 +109,7 @@ def _date(where: str, text: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"{where} is no day of a calendar: {text}") from None
+        raise BadInput(f"{where} is not a calendar date: {text}") from None
 
 
 def _unescaped(words: list[str]) -> str:

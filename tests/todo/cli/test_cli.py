@@ -84,14 +84,14 @@ def test_entry_that_is_not_there_is_said_and_changes_nothing(todo: Todo, command
     [
         (["add", " ", "title"], "cannot be the name of a list"),
         (["add", "bob", " "], "not empty"),
-        (["add", "bob", "x", "--date", "2023-02-30"], "is no day"),
-        (["add", "bob", "x", "--priority", "low"], "is no priority"),
+        (["add", "bob", "x", "--date", "2023-02-30"], "is not a date"),
+        (["add", "bob", "x", "--priority", "low"], "is not a priority"),
         (["edit", "bob", "1"], "nothing to change"),
         (["done", "bob", "0"], "not in the range"),
         (["edit", "bob", "1", "--date", "today", "--no-date"], "contradict"),
-        (["search"], "say what to look for"),
+        (["search"], "give WORDS"),
         (["search", "--from", "tomorrow", "--to", "today"], "is after"),
-        (["import", "-"], "say --format"),
+        (["import", "-"], "give --format"),
         (["reshard", "--workers", "0"], "not in the range"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_priority_may_be_a_small_letter(todo: Todo) -> None:
     assert todo.json("edit", "bob", 1, "--priority", "NONE")[0]["priority"] is None
 
 
-def test_what_is_done_already_keeps_its_day(todo: Todo, tmp_path: Path) -> None:
+def test_an_entry_that_is_done_already_keeps_its_day(todo: Todo, tmp_path: Path) -> None:
     file = tmp_path / "todo.txt"
     file.write_text("x 2020-01-02 long ago list:bob\n", encoding="utf-8")
     todo("import", file)
@@ -159,7 +159,7 @@ def test_colours_and_hints_are_for_a_terminal_only(todo: Todo, tmp_path: Path) -
     assert "importing" not in todo("import", file, "--skip-bad").output
 
 
-def test_who_reads_only_the_beginning_of_a_pipe_sees_no_traceback(todo: Todo, tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_early_sees_no_traceback(todo: Todo, tmp_path: Path) -> None:
     file = tmp_path / "todo.txt"
     file.write_text("".join(f"entry {number} {'x' * 100}\n" for number in range(3000)), encoding="utf-8")
     todo("import", file)
@@ -234,7 +234,7 @@ def test_bad_line_is_named_and_nothing_is_imported_unless_the_rest_is_wanted(
     assert "nothing was imported" in refused.stderr
     assert not todo.folder.exists()
     as_json = json.loads(todo("import", file, "--json").stdout)
-    why = "due: is no day of a calendar: 2023-02-30"
+    why = "due: is not a calendar date: 2023-02-30"
     assert as_json["bad"] == [{"line": 2, "why": why, "text": "bad due:2023-02-30"}]
     partly = todo("import", file, "--skip-bad")
     assert partly.exit_code == 1
@@ -257,7 +257,7 @@ def test_import_of_a_line_in_another_encoding_names_it_and_the_rest_goes_on_if_a
     file.write_bytes(content)
     result = todo("import", file)
     assert result.exit_code == 1
-    assert f"{file}, {where}: no UTF-8 text" in result.stderr
+    assert f"{file}, {where}: not UTF-8 text" in result.stderr
     assert not todo.folder.exists()
     (bad,) = json.loads(todo("import", file, "--skip-bad", "--json").stdout)["bad"]
     assert shown in bad["text"]
@@ -269,7 +269,7 @@ def test_import_of_a_file_in_utf_16_says_so_once(todo: Todo, tmp_path: Path) -> 
     file.write_text("one\ntwo\n", encoding="utf-16")
     result = todo("import", file, "--skip-bad")
     assert result.exit_code == 1
-    assert f"{file}, line 1: no UTF-8 text, but UTF-16" in result.stderr
+    assert f"{file}, line 1: not UTF-8 text, but UTF-16" in result.stderr
 
 
 def test_import_from_a_pipe(todo: Todo) -> None:
@@ -293,18 +293,18 @@ def test_reshard_keeps_every_entry_and_number(todo: Todo, workers: int) -> None:
 def test_reshard_of_nothing_is_refused(tmp_path: Path) -> None:
     result = Todo(tmp_path / "none")("reshard", "--workers", 2)
     assert result.exit_code == 2
-    assert "it is not there" in result.stderr
+    assert "it does not exist" in result.stderr
     assert not (tmp_path / "none").exists()
 
 
-def test_export_to_where_nobody_may_write_says_so(todo: Todo, tmp_path: Path) -> None:
+def test_export_to_a_place_without_permission_says_so(todo: Todo, tmp_path: Path) -> None:
     todo("add", "bob", "one")
     result = todo("export", "-o", tmp_path / "none" / "todo.txt")
     assert result.exit_code == 1
     assert "cannot be written: No such file" in result.stderr
 
 
-def test_check_names_the_damaged_shard_and_what_is_wrong(todo: Todo) -> None:
+def test_check_names_the_damaged_shard_and_its_problems(todo: Todo) -> None:
     todo("add", "bob", "one")
     assert todo("check").exit_code == 0
     for path in todo.folder.glob("shards-*/*.db"):
@@ -332,11 +332,11 @@ def test_a_backup_can_be_opened_and_overwrites_nothing(todo: Todo, tmp_path: Pat
     assert Todo(tmp_path / "copy").titles("bob") == ["one"]
     again = todo("backup", tmp_path / "copy")
     assert again.exit_code == 2
-    assert "name a folder that is not there yet" in again.stderr
+    assert "choose a folder that does not exist yet" in again.stderr
 
 
 @pytest.mark.parametrize("words", ['"', "NEAR(", "c++ naive", "-x"])
-def test_search_takes_whatever_people_type(todo: Todo, words: str) -> None:
+def test_search_accepts_any_text(todo: Todo, words: str) -> None:
     todo("add", "bob", "C++ & naïve")
     assert len(todo.json("search", "--", words)) == (words == "c++ naive")
 
@@ -346,7 +346,7 @@ def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert Todo(tmp_path / "file")("lists").exit_code == 2
 
 
-def test_version_is_that_of_what_is_installed(todo: Todo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_is_that_of_the_installed_distribution(todo: Todo, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["name"] == _main.DISTRIBUTION
     # Ours need not be installed to be tested; this one is, if anything is.
@@ -355,7 +355,7 @@ def test_version_is_that_of_what_is_installed(todo: Todo, monkeypatch: pytest.Mo
     assert (said.exit_code, said.output) == (0, f"todo, version {trio.__version__}\n")
 
 
-def test_version_of_what_is_not_installed_is_an_answer_and_no_traceback(
+def test_version_without_an_installation_is_an_error_without_traceback(
     todo: Todo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_main, "DISTRIBUTION", "installed-by-nobody")

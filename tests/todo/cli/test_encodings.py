@@ -31,9 +31,7 @@ def done(folder: Path, *words: object) -> str:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8", "utf-16"])
 @pytest.mark.parametrize("words", [("list", "é 東"), ("search", "käse"), ("lists",)])
-def test_json_is_json_whatever_the_output_is_encoded_in(
-    tmp_path: Path, encoding: str, words: tuple[str, ...]
-) -> None:
+def test_json_is_valid_in_any_output_encoding(tmp_path: Path, encoding: str, words: tuple[str, ...]) -> None:
     done(tmp_path / "db", "add", "é 東", TITLE)
     written = subprocess.run(
         [sys.executable, "-m", "todo", "--folder", tmp_path / "db", *words, "--json"],
@@ -50,7 +48,7 @@ def test_json_is_json_whatever_the_output_is_encoded_in(
         assert TITLE in done(tmp_path / "again", "list", "é 東")
 
 
-def test_a_folder_whose_name_is_no_text_is_as_good_as_another(tmp_path: Path) -> None:
+def test_a_folder_name_need_not_be_utf_8(tmp_path: Path) -> None:
     place = tmp_path / os.fsdecode(b"S\xff%41?#")
     backup, output = tmp_path / os.fsdecode(b"B\xff"), tmp_path / os.fsdecode(b"o\xff.json")
     for index in range(4):
@@ -94,7 +92,9 @@ def test_a_folder_whose_name_is_no_text_is_as_good_as_another(tmp_path: Path) ->
         ("\udcff",),
     ],
 )
-def test_an_argument_that_is_no_text_is_refused_in_a_line(tmp_path: Path, words: tuple[object, ...]) -> None:
+def test_an_argument_that_is_not_utf_8_is_refused_in_one_line(
+    tmp_path: Path, words: tuple[object, ...]
+) -> None:
     done(tmp_path, "add", "list", "milk")
     raw = [os.fsencode(str(word)) for word in words]
     ended = subprocess.run(

@@ -251,7 +251,7 @@ def test_ctrl_c_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch, interr
         patch.setattr("trio.run", interrupted)
         result = todo(place, "list", "good")
     assert result.exit_code == 130
-    assert result.stderr.splitlines() == ["todo: interrupted; what was said to be done is done"]
+    assert result.stderr.splitlines() == ["todo: interrupted; everything reported as done is saved"]
     assert todo(place, "lists").exit_code == 0
 
 
@@ -267,7 +267,7 @@ def lose_a_shard(place: Path) -> tuple[Path, str]:
     return victim, name
 
 
-def test_a_backup_of_what_cannot_be_read_whole_leaves_nothing(place: Path, tmp_path: Path) -> None:
+def test_a_failed_backup_leaves_nothing(place: Path, tmp_path: Path) -> None:
     victim, _ = lose_a_shard(place)
     refused = todo(place, "backup", tmp_path / "copy")
     assert refused.exit_code == 2
@@ -277,7 +277,7 @@ def test_a_backup_of_what_cannot_be_read_whole_leaves_nothing(place: Path, tmp_p
     assert todo(place, "backup", tmp_path / "copy").exit_code == 2
 
 
-def test_a_partial_backup_says_what_it_lacks_wherever_it_is_asked(place: Path, tmp_path: Path) -> None:
+def test_every_command_on_a_partial_backup_names_the_missing_shard(place: Path, tmp_path: Path) -> None:
     victim, name = lose_a_shard(place)
     copied = todo(place, "backup", tmp_path / "copy", "--skip-bad")
     assert copied.exit_code == 1
@@ -289,7 +289,7 @@ def test_a_partial_backup_says_what_it_lacks_wherever_it_is_asked(place: Path, t
     for words in (["lists"], ["check"], ["search", "milk"]):
         told = todo(copy, *words)
         assert told.exit_code == 1
-        assert "0.db does not belong where it is: the file is missing" in told.output
+        assert "0.db is not the shard that belongs here: the file is missing" in told.output
     whole = todo(place, "backup", tmp_path / "json", "--skip-bad", "--json")
     assert json.loads(whole.stdout) == {"backup": str(tmp_path / "json"), "missing": [str(victim)]}
 
@@ -326,7 +326,7 @@ def test_an_export_replaces_no_file_of_a_database(place: Path, folder: str, name
         for words in ([], ["--format", "csv"]):
             result = todo(place, "export", *words, "-o", path)
             assert (result.exit_code, result.stdout) == (1, "")
-            assert "among the files of a database" in result.stderr
+            assert "belongs to a database" in result.stderr
     assert (target.read_bytes() if target.exists() else None) == before
 
 
@@ -347,8 +347,8 @@ def test_an_export_into_a_pipe_by_the_name_of_standard_output(place: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["copy", "shards-1/copy"])
-def test_a_backup_is_not_made_inside_of_what_it_copies(place: Path, name: str) -> None:
+def test_a_backup_inside_the_copied_folder_is_refused(place: Path, name: str) -> None:
     result = todo(place, "backup", place / name)
     assert result.exit_code != 0
-    assert "inside of" in result.stderr
+    assert "the folder to be copied" in result.stderr
     assert not (place / name).exists()

@@ -73,7 +73,7 @@ def entries(draw: st.DrawFn) -> Entry:
 
 @pytest.mark.parametrize("name", sorted(READERS))
 @given(listed=st.lists(st.builds(Listed, names, entries()), max_size=4))
-def test_what_was_written_comes_back(name: str, listed: list[Listed]) -> None:
+def test_written_entries_are_read_back_unchanged(name: str, listed: list[Listed]) -> None:
     assert list(READERS[name](WRITERS[name](listed), "file")) == listed
 
 
@@ -83,7 +83,7 @@ def one(line: str) -> Listed:
     return listed
 
 
-def test_todo_txt_reads_what_its_users_write() -> None:
+def test_todo_txt_reads_common_variants() -> None:
     assert one("(A) 2023-12-01 Call Mom +family @phone due:2023-12-19").entry == Entry(
         title="Call Mom +family @phone", priority="A", created_on=date(2023, 12, 1), date=date(2023, 12, 19)
     )
@@ -169,7 +169,7 @@ def test_a_word_that_only_looks_like_ours_is_written_as_it_is() -> None:
     assert todo_txt.write([one(line) for line in lines]).splitlines() == lines
 
 
-def test_csv_reads_what_spreadsheets_write() -> None:
+def test_csv_reads_the_output_of_spreadsheets() -> None:
     entry = Entry(title="Milk, bread; eggs", date=date(2023, 12, 19), done=True)
     for text in (
         '\ufeffTitle;Date;Done\r\n"Milk, bread; eggs";2023-12-19;TRUE\r\n;;\r\n',
@@ -180,11 +180,11 @@ def test_csv_reads_what_spreadsheets_write() -> None:
         assert list(READERS["csv"](text, "file")) == [Listed(None, entry)]
 
 
-def test_a_column_that_is_no_field_is_a_bad_line_once() -> None:
+def test_an_unknown_column_is_one_bad_line() -> None:
     bad, *read = READERS["csv"]("title,colour\nMilk,red\nBread,brown\n", "file")
     assert isinstance(bad, BadLine)
     assert bad.line == 1
-    assert "no field 'colour'" in str(bad)
+    assert "unknown field 'colour'" in str(bad)
     assert read == [Listed(None, Entry(title="Milk")), Listed(None, Entry(title="Bread"))]
 
 
@@ -227,7 +227,7 @@ def test_todo_txt_passes_over_empty_lines_and_names_bad_ones() -> None:
     assert [item.entry.title for item in read if isinstance(item, Listed)] == ["one", "four"]
     bad = [item for item in read if isinstance(item, BadLine)]
     assert [(item.source, item.line) for item in bad] == [("my.txt", 4), ("my.txt", 5)]
-    assert "no day of a calendar: 2023-02-30" in str(bad[0])
+    assert "not a calendar date: 2023-02-30" in str(bad[0])
     assert "my.txt, line 4" in str(bad[0])
 
 
@@ -236,16 +236,16 @@ def test_todo_txt_passes_over_empty_lines_and_names_bad_ones() -> None:
     [
         ("csv", "", 1, "no header"),
         ("csv", "a,b\n1,2\n", 1, "no header"),
-        ("csv", "title,done\nMilk,maybe\n", 2, "done is yes or no, not 'maybe'"),
-        ("csv", "title,date\nMilk,tomorrow\n", 2, "date is no day"),
-        ("csv", "sep=;\ntitle;date\nMilk;soon\n", 3, "date is no day"),
-        ("csv", "title\tdate\nMilk\tsoon\n", 2, "date is no day"),
+        ("csv", "title,done\nMilk,maybe\n", 2, "done must be yes or no, not 'maybe'"),
+        ("csv", "title,date\nMilk,tomorrow\n", 2, "date is not a calendar date"),
+        ("csv", "sep=;\ntitle;date\nMilk;soon\n", 3, "date is not a calendar date"),
+        ("csv", "title\tdate\nMilk\tsoon\n", 2, "date is not a calendar date"),
         ("csv", "title\nMilk,more\n", 2, "2 cells"),
         ("csv", 'title\n"Milk\n', 2, "no CSV"),
         ("csv", "list,title\nhome,\n", 2, "not empty"),
-        ("json", "{", 1, "no JSON"),
-        ("json", "{}", 1, "no array"),
-        ("json", "[5]", 1, "no object"),
+        ("json", "{", 1, "not valid JSON"),
+        ("json", "{}", 1, "not an array"),
+        ("json", "[5]", 1, "not an object"),
         ("json", '[{"title": "a"}, {"done": true}]', 2, "no title"),
         ("json", '[{"title": "a", "done": 1}]', 1, "True or False"),
         ("json", '[{"title": "a", "list": ""}]', 1, "it is empty"),
@@ -326,7 +326,7 @@ def test_json_that_is_nested_deeply_is_a_bad_line(text: str) -> None:
     assert len(str(bad)) < 400
 
 
-def test_a_field_that_is_none_is_one_bad_line_in_each_format_and_an_id_is_given_anew() -> None:
+def test_an_unknown_field_is_one_bad_line_in_each_format_and_ids_are_assigned_anew() -> None:
     rows = {
         "json": '[{"id": 7, "title": "one", "notes": "x"}, {"id": 8, "title": "two", "notes": "y"}]',
         "csv": "id,title,notes\n7,one,x\n8,two,y\n",
@@ -342,7 +342,7 @@ def test_a_field_that_is_none_is_one_bad_line_in_each_format_and_an_id_is_given_
 
 
 @pytest.mark.parametrize("text_format", ["todo.txt", "csv", "json"])
-def test_what_looks_like_a_byte_order_mark_is_of_the_title(text_format: str) -> None:
+def test_a_title_can_begin_with_a_byte_order_mark(text_format: str) -> None:
     listed = [Listed("inbox", Entry(title="\ufefflist:a")), Listed(None, Entry(title="\ufeff b"))]
     for some in (listed, listed[::-1]):
         assert list(READERS[text_format](WRITERS[text_format](some), "file")) == some
@@ -368,14 +368,14 @@ def test_a_title_that_is_far_too_long_is_one_bad_row(text_format: str, length: i
     assert csv.field_size_limit() == limit
 
 
-def test_a_long_cell_that_is_no_field_is_passed_over() -> None:
+def test_a_long_cell_of_an_unknown_column_is_ignored() -> None:
     long = "x" * 200_000
     found = list(READERS["csv"](f"title,{long}\none,{long}\ntwo,\n", "file"))
     assert [item.entry.title for item in found if isinstance(item, Listed)] == ["one", "two"]
     assert len(found) == 3  # and one line that says that there is no such field
 
 
-def test_a_row_that_is_no_csv_is_one_bad_row() -> None:
+def test_a_malformed_csv_row_is_one_bad_row() -> None:
     text = 'title,list\none,a\n"two"2,a\nthree,a\n"four\n4"4,a\nfive,a\n"six,a\nseven,a\n'
     found = list(READERS["csv"](text, "file"))
     assert [item.entry.title for item in found if isinstance(item, Listed)] == ["one", "three", "five"]
