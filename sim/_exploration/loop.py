@@ -14,11 +14,6 @@ from sim._run.strategy import Execution, RepetitionDiverged, Verdict
 from sim._run.trace import Trace
 from sim.strategies._replay import Prefix
 
-# From so many sampled runs on, the first is made again at the end. Of a few, `self_check` repeats every one,
-# and who asks for five runs may count what they do. An exploration that claims to be complete is compared
-# however small it is, and so is one with a run that fails.
-_WORTH_COMPARING: Final = 21
-
 # From so many steps on, a run is made again as seldom as can be once time is up.
 _LONG: Final = 2_000
 
@@ -176,7 +171,9 @@ class Loop:
         all_made = exploration.exhausted and exploration.strategy.exhaustive
         if exploration.failures:
             return
-        if all_made or exploration.diverged is not None or exploration.executions >= _WORTH_COMPARING:
+        # Of a single run nothing was left for another. Two may already be different because of what the first
+        # has left behind.
+        if exploration.executions > 1 or all_made or exploration.diverged is not None:
             different = self._reproduction.different(others=all_made)
             if different is not None:
                 outlives, log, trace = different

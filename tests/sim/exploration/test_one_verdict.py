@@ -598,3 +598,20 @@ def test_failing_run_that_leaves_nothing_behind_has_no_note() -> None:
 
     (failure,) = sim.explore(losing([], nothing)).failures
     assert not getattr(failure.error, "__notes__", [])
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 20])
+@pytest.mark.parametrize("strategy", ["random", "pct:2", "dfs"])
+def test_state_that_outlives_a_run_is_found_however_few_runs_there_are(strategy: str, count: int) -> None:
+    made: list[int] = []
+
+    async def scenario() -> None:
+        made.append(1)
+        async with trio.open_nursery() as nursery:
+            for _ in range(1 + len(made) % 2):
+                nursery.start_soon(trio.lowlevel.checkpoint)
+                nursery.start_soon(trio.lowlevel.checkpoint)
+
+    result = sim.explore(scenario, strategy, count)
+    assert not result.complete
+    assert result.failures or result.diverged
