@@ -65,32 +65,31 @@ def explore(
         seed: seeds the strategy; the same seed makes the same exploration.
         max_failures: stop when so many runs have failed.
         max_steps: steps one run may take before it counts as a livelock.
-        max_depth: steps a task may make in a run, those that are above it in the tree of tasks counted as
-            one each. It stops there, and a run in which no other task can go on is over and has held.
-        max_seconds: begin no further run once so many real seconds have passed; the first always begins.
+        max_depth: steps a task may make in a run; each task above it in the tree of tasks counts as one.
+            The task stops there. A run is over, and has held, when only stopped tasks could continue.
+        max_seconds: start no further run after this many real seconds; the first always starts.
         shrink_failures: replace each failing run by the plainest one found that fails in the same
             way: with the fewest preemptions, then the fewest choices.
         faults: what may go wrong in a run: the name of a kind of fault (``"cancel"``, ``"crash"``,
             ``"expire"``, ``"delay"``, ``"fail"``, ``"lose"``) or a `FaultPlan`.
-        sweep: the same, and instead of by ``strategy``, the faults are gone through one by one:
-            one execution for each point where one may strike. ``seed`` is then the first schedule:
-            0 the plain one, any other number a random one.
-        schedules: how many schedules a sweep is of, with the seeds from ``seed`` on; 5 unless given.
-        jobs: how many processes share the executions. More than one is for the strategies random,
-            pct and pos; each has a seed of its own, so the runs are others than with one.
+        sweep: like ``faults``, but without a ``strategy``: one execution for each point where a fault may
+            strike. ``seed`` is then the first schedule: 0 is the plain one, any other number a random one.
+        schedules: how many schedules a sweep uses, with the seeds from ``seed`` on; 5 by default.
+        jobs: how many processes share the executions. Only the strategies random, pct and pos allow more
+            than one; each process has its own seed, so the runs differ from those of a single process.
         database: a file in which failing runs are kept. Those known of this scenario are tried first, and
             those that no longer fail are forgotten.
         progress: called now and then with the number of executions so far.
-        self_check: make every run twice more, and report the first step in which they differ as
-            `Nondeterminism`. (With a run that fails, this is always done.)
+        self_check: repeat every run twice, and report the first step that differs as `Nondeterminism`.
+            (A failing run is always checked.)
         strict_exception_groups: as `trio.run` takes it. False: nurseries of the scenario that do not say
             otherwise let a single exception through as it is, instead of in a group. Trio warns of that.
 
     Raises:
         WrongUse: an argument is invalid (`WrongType`: of a wrong type), no task has a name that the fault
             plan names, or a Trio run is already under way in this thread.
-        UnsupportedTrio: the installed Trio is not one that can be controlled.
-        Interrupted: Ctrl-C has ended it; the exception, a `KeyboardInterrupt`, has what was found.
+        UnsupportedTrio: this release cannot control the installed Trio.
+        Interrupted: Ctrl-C has ended it; the exception, a `KeyboardInterrupt`, holds the result so far.
     """
     arguments.scenario(scenario)
     arguments.instance("strategy", strategy, str, Strategy)

@@ -1,30 +1,28 @@
-"""Which faults may strike, whom, and how often in one run.
+"""Fault plans: which faults may strike, which tasks they strike, and how often in one run.
 
-After each step, for each task or cancel scope that could be struck and as long as a fault is left, whether
-one strikes is a choice like any other. So faults are sampled, swept, replayed and shrunk as schedules are.
-With ``FaultPlan(anytime=False)`` only the task that has made the step may be struck, where it gives up
-control.
+After each step, while a fault is left, whether it strikes a task or a cancel scope is a choice like any
+other. So faults are sampled, swept, replayed and shrunk like schedules. With ``FaultPlan(anytime=False)``,
+a fault strikes only the task that has made the step, where it gives up control.
 
 ``cancel``
-    Cancels what somebody could cancel who holds it: a cancel scope or a nursery that the program has opened.
-    Not one that Trio, the standard library or another package has opened for itself, not a shield, not a
-    timeout that has no name, not a context manager's before it is entered, and not the scenario as a whole.
-    A plan that names tasks cancels those instead, as if whoever has started them had put a scope around them:
-    they are given up, and nothing else.
+    Cancels a cancel scope or a nursery that the program has opened, as its holder could. Never one that
+    Trio, the standard library or another package has opened for itself, a shield, a timeout without a
+    name, a context manager's before it is entered, or the scenario as a whole. A plan that names tasks
+    cancels those instead, as if their starters had put scopes around them, and nothing else.
 ``crash``
-    Raises `InjectedCrash` in the task, out of what it awaits. What a bug in the task, or in what it
-    talks to, could have done just here. A server that is in none of its callbacks crashes as it would
-    if a task of its own did, if its library says how. Unless the plan names others, this strikes servers (and
-    the tasks that they start, but no supervisors); in a program that has none, it strikes any task.
+    Raises `InjectedCrash` in the task, out of the call that it awaits, as a bug in the task or in its
+    peer could have done just here. A server outside its callbacks crashes as if one of its own tasks had
+    crashed, if its library says how. Unless the plan names others, this strikes servers and the tasks that
+    they start, but no supervisors; in a program without servers, it strikes any task.
 ``expire``
     Moves the clock to a deadline that covers a task, innermost or not: the machine was so slow that the time
-    was up just here, for this task and for whoever else waits for no later. Unless the plan names tasks, the
-    end of a `trio.sleep` is no such deadline.
+    was up just here, for this task and for all whose deadlines are not later. Unless the plan names tasks,
+    the end of a `trio.sleep` does not count as a deadline.
 ``delay``
     Has a thread of the task (`trio.to_thread`) take so many seconds longer: a slow disk, a slow lookup.
 ``fail``, ``lose``
     Raises `InjectedFailure`, an `OSError`, out of a thread of the task: instead of running its function, or
-    after it has run. A disk that fails, and one whose answer is lost: what was to be stored may be.
+    after it has run: a disk that fails, and one whose answer is lost, so that data may be stored or not.
 """
 
 from __future__ import annotations
@@ -47,12 +45,12 @@ EVERYONE: Final = "*"
 
 
 class InjectedCrash(Exception):
-    """The error that a crashed task gets. A run that ends with nothing but this has not failed:
-    the crash has gone where it should."""
+    """The error that a crashed task gets. A run that ends with nothing but this error has not failed,
+    because the crash went where it should."""
 
 
 class InjectedFailure(OSError):
-    """The error that comes out of a task's thread. Like an `InjectedCrash`, it is no failure by itself."""
+    """The error that comes out of a task's thread. Like an `InjectedCrash`, it is not a failure by itself."""
 
     def __init__(self) -> None:
         super().__init__(errno.EIO, f"{os.strerror(errno.EIO)}, injected by sim")
