@@ -1,7 +1,7 @@
 """trio_genserver beside other libraries for servers and actors, and beside the BEAM: `make peers bench`.
 
 Each peer has a process of its own, ours too, all of one interpreter; they are asked in turns, and while one
-measures the others wait. Who is not there is left out, and named.
+measures the others wait. A peer that is not installed is left out, and named.
 
 All do the same work: a counter that understands several messages, which it tells apart as the examples of its
 library do. A library whose handlers are coroutines only is held against both kinds of ours.

@@ -379,7 +379,7 @@ class CheckoutPool(GenServer, Generic[S]):
         else:
             self._offer(worker)
 
-    # What happens to a worker.
+    # The fate of a worker.
 
     def _offer(self, worker: _Worker) -> None:
         """It is free: for the client that has waited longest, to be idle, or one too many."""

@@ -98,7 +98,7 @@ def _check_override(server_class: type[Behaviour], base: type, name: str, handle
 
 
 def _first(server_class: type, name: str) -> tuple[type, Any]:
-    """What `server_class` has under `name`, and where that is declared."""
+    """The attribute `name` of `server_class`, and the class that declares it."""
     for base in server_class.__mro__:
         found = vars(base).get(name, _MISSING)
         if found is not _MISSING:

@@ -34,7 +34,7 @@ __all__ = [
 _checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
 _schedule_point = trio.lowlevel.cancel_shielded_checkpoint
 
-# What a reference asks for, the long way: `ServerRef` has the fast copies of it.
+# Sends for a reference, the long way: `ServerRef` has the fast copies.
 
 
 async def call(process: Parts, request: Request[Any]) -> Any:
@@ -238,7 +238,7 @@ async def _deliver_wait(process: Parts, item: Item) -> None:
         raise
 
 
-# What waits.
+# The waiting messages.
 
 
 def waiting_messages(process: Parts) -> int:

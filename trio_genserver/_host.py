@@ -29,7 +29,7 @@ class Reference(Protocol):
     """
 
     name: str
-    # What was logged of it lately, by `_log`.
+    # Its recent log records, kept by `_log`.
     _records: dict[str, Any] | None
 
     @property

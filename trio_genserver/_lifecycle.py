@@ -154,7 +154,7 @@ class Lifecycle:
         return True
 
     def kill(self, reason: object) -> bool:
-        """What runs in it is cancelled from now on; False: it was before."""
+        """Cancels everything that runs in it; False: it was cancelled before."""
         if self.killed:
             return False
         self.killed = True
@@ -189,7 +189,7 @@ class Lifecycle:
                 self.shield.deadline = deadline
 
     def open_shield(self) -> trio.CancelScope:
-        """What a part of its end runs in: out of reach of cancellations, and within its time."""
+        """The scope for a part of its end: out of reach of cancellations, and within its time."""
         deadline = math.inf if self.grace is UNSET else self.grace
         self.shield = trio.CancelScope(shield=True, deadline=deadline)
         return self.shield
@@ -267,7 +267,7 @@ class Lifecycle:
         self.state = ENDED
         self.reason = reason
 
-    # Who hears of it.
+    # The listeners.
 
     def call_on_ending(self, tell: OnEnding) -> None:
         """Have `tell` called when it stops taking messages. Only while it takes some."""
@@ -291,7 +291,7 @@ class Lifecycle:
             self.on_exit.pop(tell, None)
 
     def end_to_wait_for(self) -> End:
-        """What is to be waited for, before it has ended."""
+        """The event to wait for, before it has ended."""
         if self.end is None:
             self.end = End(None, UNSET)
         return self.end

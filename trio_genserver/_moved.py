@@ -44,7 +44,7 @@ RENAMED = {"amap_nolink": "amap_isolated"}
 
 
 def find(name: str) -> Any:
-    """What ``trio_genserver.<name>`` is if the package itself has no such attribute (yet).
+    """The value of ``trio_genserver.<name>`` if the package itself has no such attribute (yet).
 
     Called by the package's ``__getattr__``, and by nothing else: the warning is for the caller of that.
 

@@ -68,7 +68,7 @@ class Parts(Host):
         """It has ended: who has its reference keeps it alive, and it does not keep that."""
         raise NotImplementedError
 
-    # What it does about them.
+    # How it deals with them.
 
     def abort_park(self, raise_cancel: object) -> trio.lowlevel.Abort:
         """Called in the step that cancels what `Turn.park` waits for."""
@@ -83,7 +83,7 @@ class Parts(Host):
         raise NotImplementedError
 
     def take_deferred(self) -> list[tuple[Any, BaseException | None]]:
-        """What is `deferred`, to be answered now."""
+        """The `deferred` requests, to be answered now."""
         raise NotImplementedError
 
     def was_handling(self, item: Item | None) -> None:
@@ -91,7 +91,7 @@ class Parts(Host):
         raise NotImplementedError
 
     def take_current(self) -> Item | None:
-        """What `was_handling` was told."""
+        """The argument of `was_handling`."""
         raise NotImplementedError
 
     def take_no_more(self) -> None:

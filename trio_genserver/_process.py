@@ -10,10 +10,9 @@ task, and it has parts, each of which owns some of its state and changes it in o
 - `Process.children`: the child tasks of its handlers.
 
 The first two are always there, since they are asked at each message; the others are made when they are
-needed: a server that waits at an empty mailbox is handed its message. The parts do not know each other. What
-concerns several of them is here, or in the functions that do the work over a process: a message comes in
-(`_delivery`), the loop takes it (`_loop`), its handler is run and settled (`_handling`), and all of it begins
-and ends (`_life`).
+needed: a server that waits at an empty mailbox is handed its message. The parts do not know each other. Work
+on several of them is here, or in the functions over a process: a message comes in (`_delivery`), the loop
+takes it (`_loop`), its handler is run and settled (`_handling`), and all of it begins and ends (`_life`).
 
 The nursery, too, is opened when a first coroutine of the user's is to run in the server (an async handler,
 `init`, a child task). `serve` then returns the message in its hand and is entered again inside the nursery. A

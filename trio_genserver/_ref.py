@@ -62,7 +62,7 @@ class ServerRef(Generic[S_co]):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # What was logged of it lately.
+        # Its recent log records.
         self._records: dict[str, Window] | None = None
 
     def __repr__(self) -> str:

@@ -149,7 +149,7 @@ def _no_repr(value: object, error: Exception) -> str:
 
 
 def name_of(function: object) -> str:
-    """What a function is called in texts."""
+    """The name of a function in texts."""
     name = getattr(function, "__qualname__", None)
     return name if isinstance(name, str) else show(function)
 
@@ -280,7 +280,7 @@ def _exception(writer: _Writer, value: BaseException) -> None:
 
 
 def _own(writer: _Writer, value: Any) -> None:
-    """What of this package has a `_shown` shows less than its `repr` does."""
+    """Classes of this package with a `_shown` show less than their `repr` does."""
     writer.put(value._shown())
 
 

@@ -22,7 +22,7 @@ from ._text import show
 
 __all__ = ["AWAKE", "BATCH", "HELD", "LENT", "PARKED", "STEP", "Turn"]
 
-# What the task of a process waits for, if it does.
+# The object that the task of a process waits for, if it waits.
 AWAKE = 0  # nothing: it runs, or is about to
 HELD = 1  # for whoever wakes it; no message reaches it: suspended, too much for child tasks, a name is taken
 LENT = 2  # the same, as a caller runs a handler in its own step
@@ -123,7 +123,7 @@ class Turn:
     # A caller runs a handler in its own step.
 
     def lend(self) -> None:
-        """A caller begins to, while the task is `PARKED`. What is sent meanwhile waits in the mailbox."""
+        """A caller begins to, while the task is `PARKED`. Messages sent meanwhile wait in the mailbox."""
         self.timeout = None
         self.waits = LENT
 
@@ -166,7 +166,7 @@ class Turn:
         self.timeout = None
 
     def open_timeout(self) -> trio.CancelScope:
-        """What the task waits in, if it has a `timeout`."""
+        """The scope in which the task waits, if it has a `timeout`."""
         assert self.timeout is not None
         if self.timeout_due is None:
             # Not from now again, if what woke it meanwhile was no message.

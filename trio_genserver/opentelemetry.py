@@ -6,7 +6,7 @@ second is a child of the first, and is current itself while the handler runs, in
 what a handler sends, and the spans that it makes itself, become children of it: a trace follows a request
 through any number of servers, and the gap between two spans is the time in a mailbox. Baggage goes along.
 
-What links them is carried by the envelope of the message, and by nothing else: there is no table to leak.
+Only the envelope of the message links them: there is no table to leak.
 
 Only the API of OpenTelemetry is used. Which SDK collects, and where to, is the program's choice.
 """
@@ -133,7 +133,8 @@ class OpenTelemetryInstrument(Instrument):
         self._restarts = meter.create_counter(f"{NAME}.restarts", "{restart}", "Restarts by supervisors")
         self._servers = meter.create_up_down_counter(f"{NAME}.servers", "{server}", "Servers that run")
         self._running: set[ServerRef[Any]] = set()
-        # What each server handles now: ended with it, if nothing has ended it before.
+        # The message that each server handles now: its span ends with the server, if nothing has ended it
+        # before.
         self._handling: dict[ServerRef[Any], dict[_InFlight, None]] = {}
 
     # A message.

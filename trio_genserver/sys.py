@@ -11,8 +11,8 @@ request of the server to itself, directly or over others that wait for it, is a 
 caller has given up is not served. All of them are checkpoints, and none has a time limit of its own: use
 `trio.fail_after`.
 
-What is switched on here (statistics, log, trace, debug functions) concerns one server until it ends. While
-any of it is on, that server takes every message the long way, through its mailbox; others pay nothing.
+Statistics, log, trace and debug functions apply to one server until it ends. While any of them is on, that
+server takes every message the long way, through its mailbox; others pay nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class NoStatistics(ServerError):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a server has done since its statistics were switched on.
+    """The work of a server since its statistics were switched on.
 
     Attributes:
       start_time, current_time: when that was, and now; seconds of Trio's clock.
@@ -182,7 +182,7 @@ def _set_attributes(instance: object, state: dict[Any, Any]) -> None:
 
 
 async def get_status(ref: ServerRef[Any]) -> Status:
-    """What the server is, what it does, and its state as its `GenServer.format_status` shows it.
+    """The server, its status, and its state as its `GenServer.format_status` shows it.
 
     Raises:
       ServerNotRunning, ServerStopped, ServerCrashed, CallCycle: as `ServerRef.call`.
@@ -216,7 +216,7 @@ def _parent(process: Process) -> str:
 
 
 async def suspend(ref: ServerRef[Any]) -> None:
-    """Have the server handle no messages until `resume`. What is sent to it meanwhile waits in its mailbox.
+    """Have the server handle no messages until `resume`. Messages sent to it meanwhile wait in its mailbox.
 
     It still serves `sys` and ends when it is told to; its child tasks go on. Suspending it again does
     nothing.
@@ -279,7 +279,7 @@ async def start_statistics(ref: ServerRef[Any]) -> None:
 
 
 async def statistics(ref: ServerRef[Any]) -> Statistics:
-    """What the server has done since `start_statistics`.
+    """The statistics of the server since `start_statistics`.
 
     Raises:
       NoStatistics: they are not on.

@@ -1,15 +1,15 @@
 """Looks at tasks, and at all of them together.
 
-What only a task's own steps change is no object of its own: its nurseries, its coroutine, where that stands,
-what it breaks when it ends. Whoever looks at it from another task does what a cancellation does in this
+State that only a task's own steps change is not a separate object: its nurseries, its coroutine, where that
+stands, the lots it breaks when it ends. A look at it from another task counts like a cancellation in this
 respect: he does not commute with any step of that task. (With `TaskStatus.started` a task changes its
 nursery; that counts as a write of the task as well, whoever calls it.)
 
 The same holds of its coroutine, its context and what it has left for whoever wakes it, which are plain
-attributes that Trio uses all the time: only what the program's own code does to them counts. What Trio, the
-simulator and libraries that declare what tasks share do is noted by other means. The name of a task hardly
-ever changes, so it is an object of its own. A coroutine can be looked at also by who has kept it, with the
-means of `inspect`.
+attributes that Trio uses all the time: only what the program's own code does to them counts. Accesses of
+Trio, the simulator and libraries that declare what tasks share are noted by other means. The name of a task
+hardly ever changes, so it is an object of its own. A coroutine can be looked at also by who has kept it, with
+the means of `inspect`.
 
 The statistics of a run count the tasks and how many can go on, which every step changes. So they commute with
 no step of any task.

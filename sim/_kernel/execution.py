@@ -260,7 +260,7 @@ class Kernel:
             older.replace(scenario)
 
     def _strike_thread(self, name: str) -> tuple[FaultKind | None, float]:
-        """What strikes a thread that the task of a name has started, and how long a delay is."""
+        """The fault that strikes a thread started by the named task, and the length of a delay."""
         faults = self._scheduler.faults
         if faults is None:
             return None, 0.0

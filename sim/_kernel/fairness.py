@@ -18,8 +18,8 @@ much each time, but not beyond the next deadline.
 A strategy that reduces by partial order must not see that the order of steps which have nothing to do with
 each other decides who stands back. For it a spinning task waits until the round is over, which is a
 step of the clock. That a task spins depends on its own past alone, and when a round is over on no order
-either: to the strategy, the program is one whose loops are unrolled a few times and then wait. What it
-chooses is allowed to every other strategy, so its runs are replayed as any others are.
+either: to the strategy, the program is one whose loops are unrolled a few times and then wait. Every other
+strategy may make the same choices, so its runs are replayed like any others.
 
 A run in which no task spins has the choices that it would have without all of this.
 """

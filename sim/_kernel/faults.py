@@ -155,8 +155,8 @@ class FaultInjector:
     def look(self) -> bool:
         """Whether other things could be struck than when this was last asked.
 
-        What can be struck after a step is a matter of all tasks, and so the choices made there are: a step
-        that changes it does not commute with any other.
+        The possible strikes after a step depend on all tasks, and so do the choices made there: a step that
+        changes it does not commute with any other.
         """
         if not self.left:
             return False
@@ -250,7 +250,7 @@ class FaultInjector:
             if (
                 (self._plan.anytime or task is stepped)
                 and not scope._cancel_status.effectively_cancelled
-                # Who is waiting in `Nursery.start` for it would not be told that it has been given up.
+                # A task that waits for it in `Nursery.start` would not be told that it has been given up.
                 and task._eventual_parent_nursery is None
             ):
                 yield Strike(_of(FaultKind.CANCEL, task, stepped), scope, partial(scope.cancel, _REASON))
@@ -281,8 +281,8 @@ class FaultInjector:
                 yield Strike(_of(FaultKind.CRASH, task, stepped), task, partial(self._crash, task))
 
     def _exposed(self, stepped: Any, also: Callable[[Any], bool]) -> Iterator[Any]:
-        """Who may be struck: who has just made a step and, if faults strike anytime, others of which
-        something is true; in an order that is always the same."""
+        """The tasks that a fault may strike: the one that has just made a step and, if faults strike anytime,
+        others that meet a condition; always in the same order."""
         if stepped is not None and self._may_strike(stepped):
             yield stepped
         if self._plan.anytime:

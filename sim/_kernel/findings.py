@@ -115,7 +115,7 @@ def _only_injected(error: BaseException | None) -> bool:
         return all(map(_only_injected, inside))
     if isinstance(error, InjectedCrash | InjectedFailure | trio.Cancelled):
         return True
-    # What the caller of a server is told has the crash as its cause. An assertion is a verdict.
+    # The error of a server's caller has the crash as its cause. An assertion is a verdict.
     cause = None if error is None or isinstance(error, AssertionError) else error.__cause__
     return cause is not None and _only_injected(cause)
 

@@ -30,8 +30,8 @@ class Interrupts:
     Attributes:
         heard: whether its signal comes to the handler of this object.
         taken: asked first, with where the signal came in: whether it is no Ctrl-C at all.
-        noticed: called when it is one. What is raised may be lost, where Python ignores exceptions or the
-            program catches them, and where Trio must not be interrupted nothing is raised.
+        noticed: called when it is one. The exception may be lost where Python ignores exceptions or the
+            program catches them; where Trio must not be interrupted, none is raised.
     """
 
     def __init__(self, runner: Any) -> None:

@@ -3,10 +3,10 @@
 An assertion in a task sees the state when the task runs. These are looked at by the simulator after
 every step, so that a state which is wrong for one step only, between any two tasks, is seen too.
 
-A condition is an ordinary function of what the scenario shares. It runs outside of any task and must
-change nothing. What it reads from `sim.Shared` cells and Trio's objects is noted: two steps that change
-something it reads do not commute, for in between there is a state that only one of their orders has.
-Without that, partial-order reduction would skip states that a promise is about. Three things belong to it:
+A condition is an ordinary function of what the scenario shares. It runs outside of any task and must change
+nothing. Its reads of `sim.Shared` cells and Trio's objects are noted: two steps that change something it
+reads do not commute, for in between there is a state that only one of their orders has. Without that,
+partial-order reduction would skip states that a promise is about. Three things belong to it:
 
 * What a condition reads depends on what it finds (`a.is_set() and b.is_set()`), and in another order it finds
   something else. So all counts that it has read in any state of any execution. When it reads something for

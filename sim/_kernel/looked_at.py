@@ -1,7 +1,7 @@
 """The variables that the loops of tasks look at, and whether they change: a livelock waits for them in vain.
 
 A loop looks at the variables that are named between its beginning and its end, and in the functions of the
-program that it calls. What these hold is noted after each of the last steps of a run. It is a help and no
+program that it calls. Their values are noted after each of the last steps of a run. It is a help and no
 proof: of containers the size is seen, of objects the plain values in their attributes, and not what lies
 deeper.
 

@@ -291,8 +291,8 @@ class Scheduler:
                 else:
                     task._schedule_points += 1
                     if message is CHECKPOINT:
-                        # What runner.reschedule does, but to the front of the queue: alternative
-                        # 0 is always to go on with the same task.
+                        # Like runner.reschedule, but to the front of the queue: alternative 0 always
+                        # continues with the same task.
                         again = True
                         task.custom_sleep_data = None
                         task._next_send_fn = task.coro.send
@@ -361,7 +361,7 @@ class Scheduler:
                     if self.strategy is not None:
                         first = bool(runq) and runq[0] is task
                         others = runq[first : first + runnable - 1]
-                        # Who spins could not have been chosen.
+                        # A spinning task could not have been chosen.
                         self.left = tuple(ids[other] for other in others if other not in spinning)
                     return
                 del task, send, value, message

@@ -1,6 +1,6 @@
 """Ends a step whose code catches whatever is raised in it.
 
-What ends a step is an exception: a refusal, `RunIsOver`, Ctrl-C. A task may catch it and try again for ever,
+An exception ends a step: a refusal, `RunIsOver`, Ctrl-C. A task may catch it and try again for ever,
 as in ``while True: try: lock.acquire() except: pass``. Such a task gets the exception a few times. After that
 a trace function raises at each line that the task comes to. The handlers of exceptions have lines too, and
 no handler covers its own, so the step ends however deep its loops are.
@@ -87,7 +87,7 @@ def raise_in_thread(identity: int, kind: type[RunIsOver]) -> None:
 
 
 def insisting(ender: StepEnder, step: object) -> type[RunIsOver]:
-    """What to raise in another thread to end a step for certain."""
+    """The exception to raise in another thread to end a step for certain."""
 
     class Insisting(RunIsOver):
         """Made in the thread in which it is raised."""

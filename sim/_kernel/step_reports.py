@@ -1,4 +1,4 @@
-"""What a strategy is told of the steps: what each touched, whom it started and woke, and how it ended.
+"""Reports steps to the strategy: the accesses of each, the tasks it started and woke, and its end.
 
 Only a strategy that wants footprints is told. One that repeats the beginning of an earlier execution has a
 script of it, which is followed here step by step; where it cannot be followed, the program is not the same.

@@ -41,7 +41,8 @@ _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, ty
 _SIZED: Final = frozenset({list, dict, set, frozenset, deque, bytearray})
 _NEVER_DIFFERENT: Final = (FrameType, CodeType, ModuleType, BuiltinFunctionType, type)
 _BUILT_IN: Final = frozenset({"builtins", "itertools", "collections"})
-# What the simulator sees change in another way, or what others change: these are told apart, not looked into.
+# Objects whose changes the simulator sees in another way, or that others change: they are told apart, not
+# looked into.
 _NOT_LOOKED_INTO: Final = ("trio.", "sim.")
 _CHECKPOINTS: Final = frozenset(
     function.__code__

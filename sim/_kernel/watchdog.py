@@ -36,7 +36,8 @@ _new_lock: Final = _thread.allocate_lock
 _start_thread: Final = _thread.start_new_thread
 _exit_process: Final = os._exit
 
-# What calls code of the program: its steps, what is thrown into them at the end, and conditions.
+# The functions that call code of the program: its steps, exceptions thrown into them at the end, and
+# conditions.
 CALLERS: Final = frozenset(
     function.__code__
     for function in (
@@ -164,7 +165,7 @@ class Watchdog:
         if frame is None or _is_in_worker(frame):
             return
         if not _is_of_program(frame):
-            # Nothing may be raised here. What calls this again and again will hear of it.
+            # Nothing may be raised here. Code that calls this again and again will be told.
             if overdue or self._interrupts.pending():
                 self.called_off = self._scheduler.steps
             return
@@ -247,7 +248,7 @@ class Watchdog:
         raise error
 
     def _find(self, frame: FrameType, blocked: bool) -> TaskBlocked | None:
-        """What is found; None if something was before."""
+        """The finding; None if there was one before."""
         self._watch.found = True
         if self._findings.first is not None:
             return None

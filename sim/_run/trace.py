@@ -40,7 +40,7 @@ class TracedStep:
     """The fault that struck where it gave up control: "cancel", "crash"; "cancel of client" if it struck
     another task, which waited; "" if nothing did."""
     drew: tuple[str, ...] = ()
-    """What was drawn in the step: with `sim.choose`, or the seed of the random sources."""
+    """The draws of the step: with `sim.choose`, or the seed of the random sources."""
 
     @property
     def label(self) -> str:
@@ -129,8 +129,8 @@ def first_difference(first: Trace, second: Trace) -> tuple[int, str, str] | None
 
 
 def _essence(step: TracedStep) -> object:
-    """What of a step makes it this one: not the names of tasks and the text of what was drawn, in which there
-    may be the address of an object. Which task it is, its identity says, and what was drawn, the choices."""
+    """The part of a step that identifies it: not the names of tasks and the texts of draws, which may contain
+    the address of an object. Its identity names the task, and the choices name the draws."""
     fault = step.fault.partition(" ")[0]
     return step.task, step.time, step.chosen, step.enabled, step.start, step.end, step.preempts, fault
 

@@ -10,7 +10,7 @@ nursery, the server that is to answer. A cycle of such arrows is the deadlock, a
   │                 at bank.py:17 in backwards
   ╰── held by forwards
 
-What belongs to nobody (an event, a semaphore, a channel) has no arrow; the tasks that know it are named.
+An object without an owner (an event, a semaphore, a channel) has no arrow; the tasks that know it are named.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class WaitingTask:
 
     name: str
     waits_for: str
-    """What it is parked on, as far as that can be told, and the owner of that."""
+    """The object it is parked on, as far as that can be told, and its owner."""
     where: tuple[str, ...]
     """The lines it is suspended at, outermost first, as ``file:line in function``."""
     label: str = ""
     """Its name, with its number if another task has the same; no two tasks of a deadlock have one label."""
     what: str = ""
-    """What it is parked on, without the owner."""
+    """The object it is parked on, without the owner."""
     relation: str = ""
     """How `needs` are connected with that: "held by", "from", "namely"."""
     needs: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ class KeptRandom(random.Random):
         self._fresh = True
 
     def seed(self, a: Any = None, version: int = 2) -> None:
-        """As in its base: whoever seeds it himself gets what he asked for."""
+        """As in its base: a program that seeds it itself gets those numbers."""
         self._fresh = False
         super().seed(a, version)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from multiprocessing import util
 from typing import Any
 
-# What the pool asks for, and where finalizers are kept, has no public name.
+# The requests of the pool, and the store of finalizers, have no public name.
 _ThreadPool: Any = multiprocessing.pool.ThreadPool
 _Pool: Any = multiprocessing.pool.Pool
 _util: Any = util
@@ -30,7 +30,7 @@ class _Context:
         self._context = context
 
     def SimpleQueue(self) -> Any:  # noqa: N802 - the name is that of the context's method
-        """What the pool tells of changes with."""
+        """The event with which the pool reports changes."""
         return _Notifier(queue.SimpleQueue())
 
     def __getattr__(self, name: str) -> Any:

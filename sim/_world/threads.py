@@ -8,8 +8,8 @@ makes the delivery a step of its own.
 `trio.from_thread` is Trio's own code, cancellation and all; only the queue on which the thread waits for the
 answer is ours. `time.sleep` in a thread takes virtual time.
 
-What this does not show: two threads interleaved *inside* their functions. A data race between
-threads is not what this simulator is for; it is about tasks.
+Not shown: two threads interleaved *inside* their functions. A data race between threads is not what this
+simulator is for; it is about tasks.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class Worker:
                 )
 
     def live(self) -> None:
-        """What the thread does."""
+        """The body of the thread."""
         _mine.worker = self
         with this_thread_belongs_to_the_run():
             while True:

@@ -1,10 +1,10 @@
 """Cuts a history that has no order down to the few operations that show why.
 
-Leaving an operation out is not a fair cut: without the write, every read of its value is wrong. So
-an operation is not left out but *forgotten*: it may have taken effect at any time after its call,
-or never. Whatever order explains the history explains it with that operation forgotten too, so if
-nothing explains what remains, nothing explains the whole; and since "never" is among the
-possibilities, the operations that were not forgotten have no order of their own either. They are
+Leaving an operation out is not a fair cut: without the write, every read of its value is wrong. So an
+operation is not left out but *forgotten*: it may have taken effect at any time after its call, or never. Any
+order that explains the history also explains it with that operation forgotten, so if nothing explains what
+remains, nothing explains the whole; and since "never" is among the possibilities, the operations that were
+not forgotten have no order of their own either. They are
 the failing part: no operation of it can be forgotten, and nothing outside of it helps.
 
 The order of attempts is that of delta debugging (A. Zeller and R. Hildebrandt, "Simplifying and

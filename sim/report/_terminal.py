@@ -28,7 +28,7 @@ MAX_ROWS: Final = 80
 _MAX_ROWS_BEFORE: Final = 20
 _MAX_LANES: Final = 24
 _MAX_SOURCE: Final = 60
-# What a row needs beside its lanes, its task and where that goes on, to say where it stops.
+# The width of a row besides its lanes, its task and the place where that continues, to say where it stops.
 _ROOM_FOR_THE_REST: Final = 70
 _NARROW_LABEL: Final = 24
 

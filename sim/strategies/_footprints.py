@@ -89,7 +89,7 @@ class Footprints:
             shift = self._shifts.setdefault(target, 1 + _OPERATIONS * len(self._shifts))
             has |= 1 << operation << shift
             against |= _AGAINST[operation] << shift
-            # Whatever it does to the object besides, it does when it has joined.
+            # It does anything else to the object after it has joined.
             joined[shift] = operation == _JOIN or joined.get(shift, False)
         joins = sum(_CHANGES << shift for shift, only in joined.items() if only)
         made = self._known[key] = Footprint(key, has, against, joins, len(self._known))

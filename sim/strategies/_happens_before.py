@@ -8,9 +8,9 @@ A step with all that happened before it is an *event* (of the unfolding of the p
 1992): whatever order the rest of the execution has, it is the same, does the same, and races with the
 same. So an event is worked out once, and used again in every execution that it is part of.
 
-What happened before an event is a set of steps in one Python integer, in which a bit stands for "the n-th
-step of this process", in every execution the same; in one execution no two steps share a bit. What makes the
-look back cheap besides are footprints that are compared by an ``&`` (`_footprints`).
+The past of an event is a set of steps in one Python integer, in which a bit stands for "the n-th step of this
+process", in every execution the same; in one execution no two steps share a bit. What makes the look back
+cheap besides are footprints that are compared by an ``&`` (`_footprints`).
 """
 
 from __future__ import annotations

@@ -317,8 +317,8 @@ class OptimalDpor:
         return False
 
     def _still_asleep(self, parent: _State) -> tuple[Mapping[Process, Step], int]:
-        """Who sleeps after the last step, and what conflicts with them: who slept before and does not
-        conflict with it."""
+        """The sleep set after the last step, and its conflicts: tasks that slept before and do not conflict
+        with the step."""
         if not parent.asleep or parent.choices is not None:
             return _NOBODY, 0
         has = self._order.events[-1].has

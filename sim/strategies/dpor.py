@@ -1,8 +1,7 @@
 """The strategy `dpor`: every behaviour of a program, one execution for each.
 
-It holds the search of `_optimal_dpor` against what the kernel tells of tasks and objects. What an
-exhausted search proves, and under which assumptions, is in the manual's page on partial-order
-reduction.
+It holds the search of `_optimal_dpor` against what the kernel tells of tasks and objects. The manual's page
+on partial-order reduction says what an exhausted search proves, and under which assumptions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is relied on of Trio's inside is in one list, and is checked before a run is made."""
+"""Everything relied on inside Trio is in one list, and is checked before a run."""
 
 import ast
 import subprocess

@@ -101,7 +101,7 @@ MESSAGES: list[Call[Desk, int]] = [Desk.quick(), Desk.slow(), Desk.in_child(), D
 
 
 def simulate(plain: bool, main: Callable[[], Awaitable[int]]) -> int:
-    """Run `main` in virtual time. Whoever waits for ever is found by the clock, which runs out."""
+    """Run `main` in virtual time. The clock finds a task that waits forever, because it runs out."""
 
     async def limited() -> int:
         # It has every message take the long way, and every one must be accounted for.

@@ -1,4 +1,4 @@
-"""What a child task asks of its server (stop, continue, a timeout) is done at once, though the loop waits."""
+"""A child task asks its server to stop, to continue or for a timeout: done at once, though the loop waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of an exception looks the same, and holds no frame."""
+"""The kept copy of an exception looks the same, and holds no frame."""
 
 from __future__ import annotations
 

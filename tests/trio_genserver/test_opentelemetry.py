@@ -1,4 +1,5 @@
-"""What reaches the real SDK of OpenTelemetry: its exporters and readers that keep everything in memory."""
+"""Spans and metrics reach the real SDK of OpenTelemetry, with exporters and readers that keep everything in
+memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What explore and replay promise to whoever calls them."""
+"""The promises of `explore` and `replay` to their callers."""
 
 import math
 import signal

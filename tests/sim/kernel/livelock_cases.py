@@ -1,6 +1,6 @@
 """A livelock that the tests of fair scheduling and those of its report share."""
 
-# What is tested are programs that poll.
+# The programs under test poll.
 # ruff: noqa: ASYNC110, ASYNC115
 
 from __future__ import annotations

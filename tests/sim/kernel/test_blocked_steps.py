@@ -1,4 +1,5 @@
-"""What blocks for real, in a task or a thread, is reported with its stack; Ctrl-C and time's end reach it."""
+"""A call that really blocks, in a task or a thread, is reported with its stack; Ctrl-C and the end of time
+reach it."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
 """Loops that a fair scheduler ends are no livelock, under any strategy; what none ends is one."""
 
-# What is tested are programs that poll.
+# The programs under test poll.
 # ruff: noqa: ASYNC110, ASYNC115
 
 from __future__ import annotations

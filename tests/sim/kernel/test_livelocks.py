@@ -1,6 +1,6 @@
 """The report of a run without an end shows what it repeats once, and says what of that never changes."""
 
-# What is tested are programs that poll.
+# The programs under test poll.
 # ruff: noqa: ASYNC110, ASYNC115
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What tasks share unseen is found, and what they hand over properly is not taken for it."""
+"""Objects that tasks share unseen are found, and objects handed over properly are not reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is given to the public functions is looked at where it is given: a wrong type is refused by name."""
+"""Arguments of public functions are checked where they are passed: a wrong type is refused by name."""
 
 import math
 from collections.abc import Callable

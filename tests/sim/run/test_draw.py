@@ -1,4 +1,4 @@
-"""What a scenario draws with `sim.choose` is a choice: gone through, shown, shrunk, replayed."""
+"""A draw with `sim.choose` is a choice: enumerated, shown, shrunk, replayed."""
 
 import pytest
 import trio
@@ -15,7 +15,7 @@ def test_every_option_is_gone_through(strategy: str) -> None:
 
     result = sim.explore(scenario, strategy)
     assert result.complete
-    # What follows are runs made again, to see that they have left nothing behind.
+    # The following runs are repetitions, to see that they have left nothing behind.
     assert sorted(seen[: result.executions]) == [
         (answer, number) for answer in ("no", "yes") for number in range(3)
     ]

@@ -1,4 +1,4 @@
-"""Whatever a random program of servers can come to, a complete `dpor` has among what it has seen."""
+"""A complete `dpor` has seen every outcome of a random program of servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `continue_with` asked for is done under every schedule, whatever ends the server meanwhile."""
+"""`handle_continue` runs under every schedule after `continue_with`, whatever ends the server meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was given up makes room in a full mailbox, under every schedule."""
+"""A call that was given up makes room in a full mailbox, under every schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program can come to, as a strategy sees it."""
+"""The outcomes of a program, as a strategy sees them."""
 
 from __future__ import annotations
 

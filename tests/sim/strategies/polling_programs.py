@@ -4,7 +4,7 @@ What a program comes to leaves out how often somebody has looked, and what the c
 decides those.
 """
 
-# What is tested are programs that poll.
+# The programs under test poll.
 # ruff: noqa: ASYNC110, ASYNC115
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def drawn(source: Callable[[], object], strategy: str, seed: int, executions: in
 
     result = sim.explore(scenario, strategy, executions, seed=seed)
     result.check()
-    # What follows are runs made again, to see that they have left nothing behind.
+    # The following runs are repetitions, to see that they have left nothing behind.
     return seen[: result.executions]
 
 

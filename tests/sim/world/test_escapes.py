@@ -1,4 +1,4 @@
-"""What reaches out of the simulation is refused at its line."""
+"""A call that reaches out of the simulation is refused at its line."""
 
 import contextlib
 import select

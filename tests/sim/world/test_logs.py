@@ -1,4 +1,4 @@
-"""What is logged in a run is part of its report, and does not spray over the terminal."""
+"""The log of a run is part of its report, and does not spray over the terminal."""
 
 import logging
 from collections.abc import Iterator
