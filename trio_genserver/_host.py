@@ -172,7 +172,9 @@ class Host(Execution):
         """A callback or a child task raised: the server ends with `error`."""
         raise NotImplementedError
 
+    has_family = False
+
     @property
     def family(self) -> Iterable[Reference]:
-        """The references to its children, if it is a supervisor."""
+        """The references to its children, if it is a supervisor (`has_family`)."""
         return ()

@@ -63,7 +63,7 @@ async def live(process: Parts) -> None:
         await serving
         # Its tasks may take their time to end. Messages that come in from now on will not be handled, and
         # their senders are told so at once.
-        process.take_no_more()
+        lifecycle.take_no_more(process)
         nursery.cancel_scope.cancel(reason=f"{process.name} stopped")
 
 
@@ -133,18 +133,19 @@ def _started(process: Parts) -> None:
 
 async def end(process: Parts) -> None:
     """From the last message to the last of it: nobody is left waiting."""
-    process.take_no_more()
-    process.lifecycle.end_for("shutdown")
+    lifecycle = process.lifecycle
+    lifecycle.take_no_more(process)
+    lifecycle.end_for("shutdown")
     withhold_unhandled(process)
     try:
-        if process.instance is not None and process.lifecycle.start_error is None:
+        if process.instance is not None and lifecycle.start_error is None:
             await _terminate(process)
     finally:
         _ended_at_last(process)
 
 
 async def _terminate(process: Parts) -> None:
-    if process.lifecycle.out_of_time or is_left_empty(process.spec.server_class.terminate):
+    if is_left_empty(process.spec.server_class.terminate) or process.lifecycle.out_of_time:
         return
     try:
         await in_its_end(process, partial(_call_terminate, process))
@@ -177,21 +178,25 @@ async def _call_terminate(process: Parts) -> None:
 def _ended_at_last(process: Parts) -> None:
     """Tell everybody. As in OTP, that is after `terminate`, and what became of that is the reason."""
     lifecycle = process.lifecycle
-    lifecycle.judge(supervised=process.supervised)
+    if lifecycle.grace == -math.inf:
+        lifecycle.ran_out_of_time(supervised=process.supervised)
     withhold_unhandled(process)
-    for request, cause in process.take_deferred():
-        if cause is None:
-            _fail(process, request)
-        else:
-            request.crash(cause)
+    if process.deferred:
+        for request, cause in process.take_deferred():
+            if cause is None:
+                _fail(process, request)
+            else:
+                request.crash(cause)
     lifecycle.ended()
     process.let_go()
-    lifecycle.tell_of_exit(process)
+    if lifecycle.on_exit is not None:
+        lifecycle.tell_of_exit(process)
+    ref = process.ref
     if process.hooks.server_stopped:
-        process.hooks.tell("server_stopped", process.ref, lifecycle.reason)
-    if process.ref._records is not None or process.family:
-        ended(process.ref)
-    lifecycle.let_waiters_go_on(process.name)
+        process.hooks.tell("server_stopped", ref, lifecycle.reason)
+    if ref._records is not None or process.has_family:
+        ended(ref)
+    lifecycle.let_waiters_go_on(process)
     lifecycle.keep_copies(supervised=process.supervised)
     process.forget_ref()
 
@@ -258,13 +263,15 @@ def withhold_unhandled(process: Parts) -> None:
     if unfinished is not None:
         process.was_handling(unfinished.item)
         unfinished.close()
-    item = process.take_current()
-    if isinstance(item, Request):
-        process.defer(item)
+    if process.current is not None:
+        item = process.take_current()
+        if isinstance(item, Request):
+            process.defer(item)
     while agenda is not None and agenda.system:
         _fail(process, agenda.system.popleft())
-    for each in process.close_mailbox():
-        _withhold(process, each)
+    if process.mailbox is not None:
+        for each in process.close_mailbox():
+            _withhold(process, each)
     if process.children is not None:
         for child in process.children.close():
             _withhold(process, child.item)

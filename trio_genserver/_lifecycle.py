@@ -203,25 +203,24 @@ class Lifecycle:
 
     # The end, step by step.
 
-    def take_no_more(self, process: Any, name: str) -> None:
+    def take_no_more(self, process: Any) -> None:
         """Stop taking messages, and tell the holders who keep its reference for others to find."""
         if self.state == STARTING and self.start_error is None:
             # Its init did not finish, so there is nothing that terminate should undo.
             reason = "shutdown" if self.reason is UNSET else self.reason
-            self.start_error = InitStopped(name, reason) if self.crash is None else self.crash
+            self.start_error = InitStopped(process.name, reason) if self.crash is None else self.crash
         self.state = ENDING
         if self.on_ending is not None:
             on_ending, self.on_ending = self.on_ending, None
             for tell in on_ending:
                 tell(process)
 
-    def judge(self, *, supervised: bool) -> None:
-        """`terminate` is over: say why it has ended."""
-        if self.out_of_time:
-            self.reason = "killed"
-            if supervised:
-                # The log has a record of it; the tasks that wait learn what ended it.
-                self.crash = None
+    def ran_out_of_time(self, *, supervised: bool) -> None:
+        """There was no time for `terminate`, or not enough: that is why it has ended."""
+        self.reason = "killed"
+        if supervised:
+            # The log has a record of it; the tasks that wait learn what ended it.
+            self.crash = None
 
     def ended(self) -> None:
         """Nothing of it is left."""
@@ -230,16 +229,16 @@ class Lifecycle:
         self.state = ENDED
 
     def tell_of_exit(self, process: Any) -> None:
-        if self.on_exit is not None:
-            for tell in list(self.on_exit):
-                tell(process, self.reason)
-            self.on_exit = None
+        for tell in list(self.on_exit or ()):
+            tell(process, self.reason)
+        self.on_exit = None
 
-    def let_waiters_go_on(self, name: str) -> None:
+    def let_waiters_go_on(self, process: Any) -> None:
         """Those who wait for its start, and for its end."""
-        if self.starter is not None and self.start_error is None:
-            self.start_error = InitStopped(name, self.reason)
-        self.let_starter_go_on()
+        if self.starter is not None:
+            if self.start_error is None:
+                self.start_error = InitStopped(process.name, self.reason)
+            self.let_starter_go_on()
         if self.end is not None:
             end, self.end = self.end, None
             end.crash, end.reason = self.crash, self.reason
@@ -258,8 +257,10 @@ class Lifecycle:
         elif self.reason is self.start_error and self.start_error is not None:
             self.reason = kept(self.start_error)
 
-    def take_what_it_raises(self) -> BaseException | None:
+    def take_what_it_raises(self) -> BaseException:
+        """`raises`, which is there, and is kept no longer."""
         crash, self.raises = self.raises, None
+        assert crash is not None
         return crash
 
     def never_was(self, reason: object) -> None:

@@ -69,7 +69,6 @@ async def serve(process: Parts, item: Any) -> Any:
             else:
                 # The last message and its reply are not kept alive by a server that waits.
                 request = message = reply = None
-                turn.rest()
                 if turn.timeout is None:
                     item = await turn.park(PARKED, process.abort_park)
                 else:
@@ -122,7 +121,8 @@ async def serve(process: Parts, item: Any) -> Any:
                 item = Envelope(message)
             if process.hooks.message_received and not handler.in_child:
                 process.hooks.tell("message_received", process.ref, item)
-        turn.no_timeout()
+        if turn.timeout is not None:
+            turn.no_timeout()
         if handler.in_child:
             (process.children or process.make_children()).start(handler, message, request, item)
             item = None
@@ -230,9 +230,10 @@ async def attend(process: Parts) -> Any:
                 return NEEDS_NURSERY
             await _finish(process, cast("Unfinished", agenda.take_unfinished()))
             continue
+        mailbox = process.mailbox
         continues = None if agenda is None else agenda.continues
         if lifecycle.killed and not (continues and lifecycle.crash is None and not lifecycle.out_of_time):
-            if not _has_before_stop(process):
+            if mailbox is None or not mailbox.before_stop:
                 # Nothing was left to be done before the stop, which came before the kill.
                 lifecycle.end_for(lifecycle.stop_reason)
             turn.look_again()
@@ -257,14 +258,8 @@ async def attend(process: Parts) -> Any:
             if lifecycle.stop_reason is UNSET:
                 return None
             turn.look_again()
-            mailbox = process.mailbox
-            if _has_before_stop(process) and not turn.suspended and mailbox and mailbox.ready:
+            if mailbox is not None and mailbox.before_stop and mailbox.ready and not turn.suspended:
                 return None
             lifecycle.end_for(lifecycle.stop_reason)
         turn.look_again()
         return STOP
-
-
-def _has_before_stop(process: Parts) -> bool:
-    """Whether messages are left that a stop waits for."""
-    return process.mailbox is not None and process.mailbox.before_stop > 0

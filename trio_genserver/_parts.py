@@ -28,6 +28,7 @@ class Parts(Host):
       handlers: those of its class.
       agenda: the work to do before the next message; None: there has been none yet.
       children: the child tasks of its handlers; None: there have been none.
+      current: what it was handling when it ended; None: nothing that came in.
     """
 
     __slots__ = ()
@@ -35,6 +36,7 @@ class Parts(Host):
     handlers: dict[Handler, Handler]
     agenda: Agenda | None
     children: ChildTasks | None
+    current: Item | None
 
     # Its parts that are not there from the beginning.
 
@@ -91,9 +93,5 @@ class Parts(Host):
         raise NotImplementedError
 
     def take_current(self) -> Item | None:
-        """The argument of `was_handling`."""
-        raise NotImplementedError
-
-    def take_no_more(self) -> None:
-        """Stop taking messages, and tell the holders who keep its reference for others to find."""
+        """Forget `current`, which is seen to now."""
         raise NotImplementedError

@@ -65,10 +65,10 @@ class Process(Parts):
 
     __slots__ = (
         "__weakref__",
-        "_current",
         "_ref",
         "agenda",
         "children",
+        "current",
         "deferred",
         "dropped",
         "handlers",
@@ -107,7 +107,7 @@ class Process(Parts):
         self.agenda: Agenda | None = None
         self.children: ChildTasks | None = None
         self.deferred: Mapping[Request[Any], BaseException | None] = NONE_DEFERRED
-        self._current: Item | None = None
+        self.current: Item | None = None
         self.dropped = 0
 
     def __repr__(self) -> str:
@@ -213,7 +213,7 @@ class Process(Parts):
         lifecycle = self.lifecycle
         if lifecycle.state == ENDED:
             await trio.lowlevel.checkpoint()
-            return End(lifecycle.crash, lifecycle.reason)
+            return End(self.lifecycle.crash, self.lifecycle.reason)
         end = lifecycle.end_to_wait_for()
         await end.reached.wait()
         return end
@@ -221,7 +221,8 @@ class Process(Parts):
     def stop_in_order(self, reason: object) -> None:
         """End when what is in the mailbox now has been handled, for `reason` unless that ends it before."""
         if self.lifecycle.end_in_order(reason):
-            if _delivery.waiting_messages(self) and self.mailbox is not None:
+            if self.mailbox is not None:
+                _delivery.waiting_messages(self)
                 self.mailbox.stop_after_these()
             self.turn.wake()
 
@@ -259,7 +260,7 @@ class Process(Parts):
     def _cancel(self, why: str) -> None:
         if self.lifecycle.state == RUNNING:
             # From the next message on, all would be in vain.
-            self.take_no_more()
+            self.lifecycle.take_no_more(self)
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel(reason=f"{self.name} {why}")
         self.turn.wake()
@@ -333,10 +334,10 @@ class Process(Parts):
         return list(deferred.items())
 
     def was_handling(self, item: Item | None) -> None:
-        self._current = item
+        self.current = item
 
     def take_current(self) -> Item | None:
-        item, self._current = self._current, None
+        item, self.current = self.current, None
         return item
 
     # The life.
@@ -364,8 +365,8 @@ class Process(Parts):
                 if not is_cancellation(error) or lifecycle.crash is None:
                     raise
         execution_var.set(None)
-        crash = lifecycle.take_what_it_raises()
-        if crash is not None:
+        if lifecycle.raises is not None:
+            crash = lifecycle.take_what_it_raises()
             try:
                 raise crash
             finally:
@@ -379,7 +380,3 @@ class Process(Parts):
     def attend(self) -> Awaitable[Any]:
         """Do what is unusual before the next message. A supervisor has more to do."""
         return _loop.attend(self)
-
-    def take_no_more(self) -> None:
-        """Stop taking messages, and tell the holders who keep its reference for others to find."""
-        self.lifecycle.take_no_more(self, self.name)

@@ -278,7 +278,7 @@ class SupervisorProcess(Process):
     async def _end_children(self) -> None:
         """End all children and close the nursery in which they lived; in a shield, and in time."""
         # Not one of them, in its end, is to wait for an answer from here.
-        self.take_no_more()
+        self.lifecycle.take_no_more(self)
         self.lifecycle.end_for("shutdown")
         fail_withheld(self)
         try:
@@ -400,6 +400,8 @@ class SupervisorProcess(Process):
             shutdown = child.spec.shutdown
             grace = BRUTAL if shutdown == "brutal_kill" else shutdown
         child.process.kill("shutdown", grace)
+
+    has_family = True
 
     @property
     def family(self) -> list[ServerRef[Any]]:

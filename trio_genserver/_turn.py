@@ -83,6 +83,10 @@ class Turn:
           abort: called in the step that cancels the wait; has it `cancelled`.
         """
         self.waits = waits
+        if waits == PARKED:
+            # What it is woken with is the first message of another step.
+            self.budget = BATCH - 1
+            self.since = math.inf
         return trio.lowlevel.wait_task_rescheduled(abort)  # noqa: ASYNC105 - who calls this does
 
     def cancelled(self) -> None:
@@ -178,11 +182,6 @@ class Turn:
         self.timeout_scope = None
 
     # How much is done in one step.
-
-    def rest(self) -> None:
-        """It is about to wait: what it is woken with is the first message of another step."""
-        self.budget = BATCH - 1
-        self.since = math.inf
 
     def begin_step(self) -> None:
         """Others have run: another step begins."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
 import trio_genserver
+from trio_genserver._host import Host
+from trio_genserver._parts import Parts
+from trio_genserver._process import Process
 
 # A module imports from its own room and from those above its row, for type checkers and in functions as well.
 ROOMS = {
@@ -93,3 +97,18 @@ def test_a_part_of_a_process_knows_no_other(part: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_nobody_calls_a_private_method_of_another_module(module: str) -> None:
     assert private_calls(module) == set()
+
+
+def test_a_process_has_all_that_is_declared_of_it() -> None:
+    declared = {
+        name: member.fget if isinstance(member, property) else member
+        for base in (Parts, Host)
+        for name, member in vars(base).items()
+    }
+    abstract = {
+        name
+        for name, function in declared.items()
+        if isinstance(function, FunctionType) and "NotImplementedError" in function.__code__.co_names
+    }
+    assert len(abstract) > 10
+    assert {name for name in abstract if name not in vars(Process)} == set()
