@@ -82,7 +82,7 @@ class Exploration:
         exhausted: it has come to its end, and no further run was left to be made.
         unnamed: if the fault plan names tasks, and there was none of these: the names that there were.
         interrupted: Ctrl-C has ended it; the rest is what was found by then.
-        unseen: where the program holds locks of before the run that threads take unseen.
+        unseen: what of the program stays real, and where it is held: phrases for a report.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Exploration:
         self.diverged: RepetitionDiverged | None = None
         self.unnamed: tuple[str, ...] | None = None
         self.interrupted = False
-        self.unseen: frozenset[str] = frozenset()
+        self.unseen: tuple[str, ...] = ()
 
     @property
     def has_enough(self) -> bool:
@@ -178,8 +178,7 @@ class Exploration:
             if self.fair_only:
                 coverage += ", with fair turns"
         if complete and self.unseen:
-            places = ", ".join(sorted(self.unseen))
-            coverage += f", except for locks made before the run that cannot be replaced, in {places}"
+            coverage += f", except for {' and '.join(self.unseen)}"
         return coverage
 
     def _check_names(self) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from functools import partial
 from typing import Any, Final
 
@@ -110,10 +110,16 @@ class Kernel:
         return self._scheduler.invariants
 
     @property
-    def unseen(self) -> frozenset[str]:
-        """Where the program holds locks of before the run that threads take unseen."""
+    def unseen(self) -> tuple[str, ...]:
+        """What of the program stays real, and where it is held: phrases for a report."""
         older = self._sources.older_locks
-        return frozenset(older.unseen) if older is not None and self._threads.used else frozenset()
+        if older is None:
+            return ()
+        # Only threads take locks that others hold: a task that finds one taken waits for ever.
+        return (
+            *_held("locks made before the run", older.unseen if self._threads.used else ()),
+            *_held("clocks kept before the run", older.clocks),
+        )
 
     @property
     def was_fair(self) -> bool:
@@ -361,3 +367,7 @@ def nested(max_steps: int, footprints: bool) -> Generator[Kernel]:
         kernel = Kernel(RUN_CONTEXT.runner, max_steps, recorder)
         stack.enter_context(kernel.installed())
         yield kernel
+
+
+def _held(what: str, holders: Collection[str]) -> list[str]:
+    return [f"{what} that cannot be replaced, in {', '.join(sorted(holders))}"] if holders else []

@@ -4,11 +4,10 @@ Their values depend on the virtual clock and on one choice, the seed of all rand
 of a run. Seed 0 is the plain one.
 
 Each function is replaced in its own module and, for programs say ``from time import monotonic``, wherever a
-module has it by that or another name. A reference kept elsewhere, as the default of an argument or in an
-object, is replaced as locks of before the run are (`sim._world.older_locks`): wherever it can be reached from
-the scenario. In a tuple it is out of reach: to a clock, it is found by making a run twice
-(`explore(self_check=True)`, every run that fails, and the first); to a function of `random`, it gives the
-same numbers in each run.
+module has it by that or another name. A reference kept elsewhere, as the default of an argument, in an object
+or in a tuple, is replaced as locks of before the run are (`sim._world.older_locks`): wherever it can be
+reached from the scenario. Where code written in C holds it, it is out of reach. If it is a clock, the
+exploration is then not complete; a function of `random` gives the same numbers in each run.
 
 Threads that do not belong to the run, as a metrics exporter of the host process, get the real thing.
 """

@@ -1,9 +1,10 @@
-"""Locks that a program has made before the run, and kept ways to make locks: found where it holds them.
+"""Locks that a program has made before the run, and kept functions: found where the program holds them.
 
 A lock of before the run, in an attribute of some object, would be a real one: taking it would be no schedule
 point, and an exploration would say "complete" of what it has not seen. The same holds for the default factory
-of a dataclass, or another reference to `threading.Lock` that was kept. So all that a program can reach from
-its scenario is looked through before the first run, and each place is given the stand-in.
+of a dataclass, for another reference to `threading.Lock` that was kept, and for a reference to a clock. So
+all that a program can reach from its scenario is looked through before the first run, and each place is given
+the stand-in. A tuple or a frozenset is replaced by a copy that holds the stand-in.
 """
 
 # A program may hold anything.
@@ -12,6 +13,8 @@ its scenario is looked through before the first run, and each place is given the
 from __future__ import annotations
 
 import gc
+import random
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import CellType, CodeType, FunctionType, MemberDescriptorType, ModuleType
@@ -24,11 +27,23 @@ Put: TypeAlias = Callable[[Any], object] | None
 
 # Of these modules of the standard library, objects are looked into: they hold what the program has put there.
 _LOOKED_INTO: Final = frozenset(
-    {"builtins", "collections", "threading", "queue", "_queue", "concurrent", "functools", "contextlib"}
-    | {"types", "dataclasses", "weakref", "_weakref", "_thread"}
+    {
+        "builtins",
+        "collections",
+        "threading",
+        "queue",
+        "_queue",
+        "concurrent",
+        "functools",
+        "contextlib",
+        "itertools",
+    }
+    | {"types", "dataclasses", "weakref", "_weakref", "_thread", "operator"}
 )
 CANNOT: Final = object()
-_NO_LOCKS: Final = frozenset({"time", "random", "posix", "nt"})
+_COPIED: Final = (tuple, frozenset)
+_MANAGED_DICT: Final = 1 << 4
+"""The flag of types whose objects have attributes as Python makes them."""
 _MOST: Final = 300_000
 
 
@@ -41,7 +56,8 @@ class OlderLocks:
         not_into: classes whose objects are not looked into.
 
     Attributes:
-        unseen: in what there is something that cannot be replaced.
+        unseen: which objects hold a lock that cannot be replaced.
+        clocks: which objects hold a clock, or a source of randomness of the system, that cannot be replaced.
     """
 
     def __init__(
@@ -52,18 +68,24 @@ class OlderLocks:
         self._not_into = not_into
         self._undo: list[Callable[[], object]] = []
         self.unseen: set[str] = set()
+        self.clocks: set[str] = set()
 
     def replace(self, root: Any) -> None:
         """Put stand-ins everywhere that can be reached from an object."""
         stack = [root]
         seen = {id(root)}
+        copies: dict[int, Any] = {}
         while stack:
             holder = stack.pop()
+            is_copied = isinstance(holder, _COPIED)
             for value, put in self._places(holder):
                 stand_in = self._stand_in(value)
-                if stand_in is not None:
-                    self._put(value, stand_in, put, holder)
-                elif id(value) not in seen and self._is_looked_into(value):
+                # The items of what is copied were replaced where the copy was put.
+                if put is not None or not is_copied:
+                    new = self._copy(value, copies) if stand_in is None else stand_in
+                    if new is not None:
+                        self._put(value, new, put, holder)
+                if stand_in is None and id(value) not in seen and self._is_looked_into(value):
                     seen.add(id(value))
                     stack.append(value)
                     if len(seen) > _MOST:
@@ -76,6 +98,26 @@ class OlderLocks:
             undo()
         self._undo.clear()
 
+    def _copy(self, value: Any, copies: dict[int, Any]) -> Any:
+        """A copy of a tuple or a frozenset with stand-ins, `CANNOT`, or None if nothing in it is replaced."""
+        if not isinstance(value, _COPIED):
+            return None
+        if id(value) in copies:
+            return copies[id(value)]
+        items: list[Any] = []
+        replaced = False
+        for item in _items(value):
+            new = self._stand_in(item)
+            if new is CANNOT:
+                self._cannot(item, value)
+                new = None
+            elif new is None:
+                new = self._copy(item, copies)
+            replaced = replaced or new is not None
+            items.append(item if new is None else new)
+        copies[id(value)] = copy = _remade(value, items) if replaced else None
+        return copy
+
     def _put(self, value: Any, stand_in: Any, put: Put, holder: Any) -> None:
         if put is not None and stand_in is not CANNOT:
             try:
@@ -85,10 +127,17 @@ class OlderLocks:
             else:
                 self._undo.append(partial(put, value))
                 return
-        if module_name_of(value) in _NO_LOCKS or type(getattr(value, "__self__", None)) is type:
-            # A kept clock is found by making runs twice.
-            return
-        self.unseen.add(f"a {type(value if stand_in is CANNOT else holder).__name__}")
+        self._cannot(value, value if stand_in is CANNOT else holder)
+
+    def _cannot(self, value: Any, holder: Any) -> None:
+        """Note that a value stays, as what it is."""
+        if isinstance(value, _COPIED):
+            for item in _items(value):
+                if isinstance(item, _COPIED) or self._stand_in(item) is not None:
+                    self._cannot(item, holder)
+        elif not _is_seeded(value):
+            known = self.clocks if _is_clock(value) else self.unseen
+            known.add(f"a {type(holder).__name__}")
 
     def _is_looked_into(self, value: Any) -> bool:
         kind = type(value)
@@ -113,6 +162,12 @@ class OlderLocks:
         elif issubclass(kind, list):
             for number, value in enumerate(list.__iter__(holder)):
                 yield value, partial(list.__setitem__, holder, number)
+        elif issubclass(kind, deque):
+            for number, value in enumerate(list(deque.__iter__(holder))):
+                yield value, partial(deque.__setitem__, holder, number)
+        elif kind is set:
+            for value in list(holder):
+                yield value, partial(_set_member, holder, [value])
         elif kind is CellType:
             try:
                 yield holder.cell_contents, partial(setattr, holder, "cell_contents")
@@ -120,6 +175,7 @@ class OlderLocks:
                 return
         elif kind is partial:
             yield holder.func, partial(_set_called, holder)
+            yield holder.args, partial(_set_arguments, holder)
             yield from self._of_object(holder)
         elif kind is FunctionType:
             yield from self._of_function(holder)
@@ -153,8 +209,11 @@ class OlderLocks:
         attributes = attributes_of(holder)
         if attributes:
             named.add(id(attributes))
+            # Code in C may hold the same object apart from its attributes, as a cache its function.
+            has_values = type(holder).__flags__ & _MANAGED_DICT
             for value, put in _of_dict(attributes):
-                named.add(id(value))
+                if has_values:
+                    named.add(id(value))
                 yield value, put
         for kind in mro_of(type(holder)):
             for slot in list(members_of(kind).values()):
@@ -183,6 +242,50 @@ def _names(code: CodeType) -> set[str]:
 def _of_dict(holder: dict[Any, Any]) -> Iterator[tuple[Any, Put]]:
     for key, value in list(dict.items(holder)):
         yield value, partial(dict.__setitem__, holder, key)
+        if type(key) is not str:
+            yield key, partial(_set_key, holder, [key])
+
+
+def _items(value: Any) -> Iterator[Any]:
+    return tuple.__iter__(value) if isinstance(value, tuple) else frozenset.__iter__(value)
+
+
+def _remade(value: Any, items: list[Any]) -> Any:
+    """Another tuple or frozenset of the same class."""
+    kind: Any = type(value)
+    try:
+        made = (tuple if isinstance(value, tuple) else frozenset).__new__(kind, items)
+    except TypeError:  # a class written in C
+        return CANNOT
+    attributes = attributes_of(value)
+    if attributes:
+        attributes_of(made).update(attributes)
+    return made
+
+
+def _is_clock(value: Any) -> bool:
+    return module_name_of(value) in ("time", "posix", "nt") or type(getattr(value, "__self__", None)) is type
+
+
+def _is_seeded(value: Any) -> bool:
+    """Whether it is a function of `random`: these give the same numbers in each run, wherever they are."""
+    return module_name_of(value) == "random" or type(getattr(value, "__self__", None)) is random.Random
+
+
+def _set_member(holder: set[Any], present: list[Any], value: Any) -> None:
+    """Replace the member of a set that is `present`."""
+    holder.discard(present[0])
+    holder.add(value)
+    present[0] = value
+
+
+def _set_key(holder: dict[Any, Any], present: list[Any], key: Any) -> None:
+    """Replace the key of a dictionary that is `present`, in its place."""
+    items = [(key if old is present[0] else old, value) for old, value in dict.items(holder)]
+    dict.clear(holder)
+    for item in items:
+        dict.__setitem__(holder, *item)
+    present[0] = key
 
 
 def _set_static(cls: type, name: str, function: Any) -> None:
@@ -193,6 +296,12 @@ def _set_called(called: partial[Any], function: Any) -> None:
     """Let a partial call another function."""
     state: Any = called.__reduce__()[2]
     called.__setstate__((function, *state[1:]))  # type: ignore[attr-defined]  # as pickle does
+
+
+def _set_arguments(called: partial[Any], arguments: tuple[Any, ...]) -> None:
+    """Give a partial other positional arguments."""
+    state: Any = called.__reduce__()[2]
+    called.__setstate__((state[0], arguments, *state[2:]))  # type: ignore[attr-defined]  # as pickle does
 
 
 def _set_default(function: FunctionType, number: int, value: Any) -> None:

@@ -72,5 +72,5 @@ def test_result_says_within_what_bound_all_was_explored() -> None:
 
 
 def test_negative_bound_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(ValueError, match="at least 0"):
         DelayBounded(bound=-1)

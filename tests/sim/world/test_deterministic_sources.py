@@ -16,14 +16,16 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime as imported_datetime
-from functools import singledispatch
+from functools import partial, singledispatch
 from operator import methodcaller
 from pathlib import Path
 from random import Random, choice
 from time import monotonic as imported_monotonic
 from time import time as imported_time
+from typing import NamedTuple
 from uuid import uuid4 as imported_uuid4
 
 import pytest
@@ -74,10 +76,10 @@ def test_random_source_varies_with_the_choices_and_with_nothing_else(source: Cal
 
 
 def test_source_out_of_reach_gives_the_same_in_every_run() -> None:
-    kept = (random.random,)
-    first = drawn(lambda: kept[0](), "random", 1, 20)
+    kept = iter(random.random, None)
+    first = drawn(lambda: next(kept), "random", 1, 20)
     assert len(set(first)) == 1
-    assert drawn(lambda: kept[0](), "random", 2, 20) == first
+    assert drawn(lambda: next(kept), "random", 2, 20) == first
 
 
 def test_exhaustive_strategies_keep_to_one_seed() -> None:
@@ -138,6 +140,34 @@ def utcnow() -> object:
     return methodcaller("utcnow")(datetime.datetime)
 
 
+def called(clock: Callable[[], float]) -> float:
+    return clock()
+
+
+def by_default_of_tuple(clocks: tuple[Callable[[], float], ...] = (time.time,)) -> float:
+    return clocks[0]()
+
+
+class Timing(NamedTuple):
+    name: str
+    now: Callable[[], float]
+
+
+class Kept:
+    clocks = (time.time,)
+
+
+IN_A_TUPLE = (time.time,)
+IN_TUPLES = (datetime.datetime.now, (time.time,))
+IN_A_DICT = {"clocks": ("monotonic", time.monotonic)}
+IN_A_FROZENSET = frozenset([time.time])
+IN_A_SET = {time.time}
+IN_A_DEQUE = deque([time.monotonic, time.time])
+A_KEY = {time.time: "seconds"}
+ARGUMENT = partial(called, time.time)
+KEYWORD = partial(called, clock=time.time)
+IN_A_NAMED_TUPLE = Timing("now", time.time)
+
 CLOCKS: dict[str, tuple[Callable[[], object], object]] = {
     "time.time": (lambda: time.time(), START + 2),
     "time.time_ns": (lambda: time.time_ns(), 1_700_000_002_000_000_000),
@@ -158,6 +188,19 @@ CLOCKS: dict[str, tuple[Callable[[], object], object]] = {
     "datetime.utcnow": (lambda: str(utcnow()), "2023-11-14 22:13:22"),
     "datetime.today": (lambda: datetime.datetime.today().second, 22),  # noqa: DTZ002 - naive too
     "date.today": (lambda: datetime.date.today().year, 2023),  # noqa: DTZ011 - likewise
+    "in a tuple": (lambda: IN_A_TUPLE[0](), START + 2),
+    "in a tuple in a tuple": (lambda: IN_TUPLES[1][0](), START + 2),
+    "in a tuple of a dict": (lambda: IN_A_DICT["clocks"][1](), CLOCK_START + 2),
+    "in a deque": (lambda: IN_A_DEQUE[1](), START + 2),
+    "in a frozenset": (lambda: sum(clock() for clock in IN_A_FROZENSET), START + 2),
+    "in a set": (lambda: sum(clock() for clock in IN_A_SET), START + 2),
+    "a key": (lambda: sum(clock() for clock in A_KEY), START + 2),
+    "an argument of a partial": (lambda: ARGUMENT(), START + 2),
+    "a keyword of a partial": (lambda: KEYWORD(), START + 2),
+    "a named tuple": (lambda: IN_A_NAMED_TUPLE.now(), START + 2),
+    "a default that is a tuple": (lambda: by_default_of_tuple(), START + 2),
+    "a tuple of a class": (lambda: Kept.clocks[0](), START + 2),
+    "datetime.now in a tuple": (lambda: IN_TUPLES[0](datetime.UTC).timestamp(), START + 2),
     "imported datetime": (lambda: imported_datetime.now(datetime.UTC).timestamp(), START + 2),
 }
 

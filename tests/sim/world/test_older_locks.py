@@ -1,11 +1,14 @@
 """Locks made before the run, or by a reference that was kept: simulated wherever a program holds them."""
 
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from itertools import count, repeat
+from typing import Any, NamedTuple
 
 import pytest
 import trio
@@ -59,7 +62,25 @@ NAMED = {"lock": threading.RLock()}
 BOUND = {lock: (lock.acquire, lock.release) for lock in [threading.Lock()]}
 FACTORIES = {"lock": threading.Lock}
 IN_A_TUPLE = (threading.Lock(),)
+DEEP_IN_TUPLES = [((), (1, (threading.Lock(), "two")))]
 FROM_A_PARTIAL = partial(Account, threading.Lock())
+IN_A_SET = {threading.Lock()}
+IN_A_FROZENSET = (frozenset([threading.Lock()]),)
+A_KEY = {1: "one", threading.Lock(): "two", "three": 3}
+
+
+class Pair(NamedTuple):
+    name: str
+    lock: threading.Lock
+
+
+IN_A_NAMED_TUPLE = Pair("pair", threading.Lock())
+# What a cache calls, and what an iterator yields, is out of reach.
+IN_A_CACHE = lru_cache(threading.Lock)
+IN_AN_ITERATOR = repeat(threading.Lock())
+CLOCK_IN_A_CACHE = lru_cache(time.monotonic)
+CLOCK_IN_AN_ITERATOR = iter(time.monotonic, None)
+DRAWS = map(random.Random(1).randrange, count(2))
 
 
 def in_a_cell() -> Callable[[], Any]:
@@ -103,10 +124,18 @@ async def two_deposits(get: Callable[[], Any]) -> int:
         lambda: made_by_default(),
         lambda: made_by_keyword(),
         lambda: CELL(),
+        lambda: IN_A_TUPLE[0],
+        lambda: DEEP_IN_TUPLES[0][1][1][0],
+        lambda: IN_A_NAMED_TUPLE.lock,
+        lambda: FROM_A_PARTIAL().lock,
+        lambda: next(iter(IN_A_SET)),
+        lambda: next(iter(IN_A_FROZENSET[0])),
+        lambda: [*A_KEY][1],
     ],
     ids=[
         *("object", "dataclass", "slot", "condition", "queue", "list", "dict", "factory"),
         *("class", "default", "keyword", "cell"),
+        *("tuple", "tuples in tuples", "named tuple", "partial", "set", "frozenset", "key"),
     ],
 )
 def test_update_that_is_guarded_in_halves_is_found(get: Callable[[], Any], strategy: str) -> None:
@@ -130,7 +159,7 @@ def test_lock_of_the_test_itself_is_one_of_the_run() -> None:
     assert seen == {1, 2}
 
 
-@pytest.mark.parametrize("get", [lambda: IN_A_TUPLE[0], lambda: FROM_A_PARTIAL().lock])
+@pytest.mark.parametrize("get", [lambda: IN_A_CACHE(), lambda: next(IN_AN_ITERATOR)])
 def test_exploration_is_not_complete_if_a_lock_cannot_be_replaced(get: Callable[[], Any]) -> None:
     async def scenario() -> None:
         await two_deposits(get)
@@ -143,8 +172,27 @@ def test_exploration_is_not_complete_if_a_lock_cannot_be_replaced(get: Callable[
 
 def test_exploration_without_threads_is_complete_whatever_it_holds() -> None:
     async def scenario() -> None:
-        with IN_A_TUPLE[0]:
+        with next(IN_AN_ITERATOR):
             await trio.lowlevel.checkpoint()
+
+    assert sim.explore(scenario, "dpor").complete
+
+
+@pytest.mark.parametrize("read", [lambda: CLOCK_IN_A_CACHE(), lambda: next(CLOCK_IN_AN_ITERATOR)])
+def test_exploration_is_not_complete_if_a_clock_cannot_be_replaced(read: Callable[[], object]) -> None:
+    async def scenario() -> None:
+        # To read it here would fail: the second run sees another time.
+        assert callable(read)
+
+    result = sim.explore(scenario, "dpor")
+    result.check()
+    assert not result.complete
+    assert "clocks kept before the run that cannot be replaced" in result.coverage
+
+
+def test_exploration_is_complete_if_a_generator_with_a_seed_cannot_be_replaced() -> None:
+    async def scenario() -> None:
+        assert DRAWS is not None
 
     assert sim.explore(scenario, "dpor").complete
 
@@ -163,6 +211,13 @@ def test_everything_is_held_as_before_afterwards() -> None:
             made_by_default.__defaults__,
             made_by_keyword.__kwdefaults__,
             CELL(),
+            IN_A_TUPLE,
+            DEEP_IN_TUPLES,
+            IN_A_NAMED_TUPLE,
+            FROM_A_PARTIAL.args,
+            IN_A_SET,
+            IN_A_FROZENSET,
+            [*A_KEY.items()],
             Account.__init__.__closure__ and [cell.cell_contents for cell in Account.__init__.__closure__],
         ]
 
@@ -170,6 +225,8 @@ def test_everything_is_held_as_before_afterwards() -> None:
 
     async def scenario() -> None:
         assert type(LISTED[0]) is not lock
+        assert type(IN_A_TUPLE[0]) is not lock
+        assert [*A_KEY.values()] == ["one", "two", 3]
 
     sim.explore(scenario, max_executions=1).check()
     assert held() == before
