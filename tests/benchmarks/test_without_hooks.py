@@ -75,7 +75,7 @@ async def test_without_hooks_no_instrument_hears_anything_and_a_plain_copy_tells
     for copied, heard in ((without_hooks, []), (plain_copy, ["sent", "sent"])):
         with copied() as package:
 
-            class Ear(package.Instrument):  # type: ignore[misc,name-defined]  # a module made at run time
+            class Ear(package.instruments.Instrument):  # type: ignore[misc,name-defined]  # a module made at run time
                 def __init__(self) -> None:
                     self.heard: list[str] = []
 
@@ -83,7 +83,7 @@ async def test_without_hooks_no_instrument_hears_anything_and_a_plain_copy_tells
                     self.heard.append("sent")
 
             ear = Ear()
-            package.add_instrument(ear)
+            package.instruments.add_instrument(ear)
             server = bench_hooks.counter(package)
             async with package.open_server(server) as ref:
                 assert await ref.call(server.increment(2)) == 2
