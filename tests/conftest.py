@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,10 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Give the tests folders in memory, where there is room: those of `todo` wait for the disk else.
+    """Have Ctrl-C work in what the tests start, and give them folders in memory where there is room.
 
-    What they promise of crashes is of processes that are killed, and of disks that they simulate.
+    On a disk, the tests of `todo` mostly wait. What they promise of crashes is of processes that are killed,
+    and of disks that they simulate.
     """
+    # A shell has the programs in its background ignore it, and they hand that on to what they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
