@@ -70,7 +70,7 @@ class End:
         if over:
             left = self._threads.held_open_by(left)
         if left and over and not self._exiting and self._threads.executors_only(left):
-            self._exit()
+            self._begin_exit()
             return True
         if left:
             waiting = describe_waits(left, self._scheduler.ids.__getitem__)
@@ -85,7 +85,7 @@ class End:
         left = self._runner.tasks - {self.callbacks.task}
         return bool(left) and not self._threads.held_open_by(left)
 
-    def _exit(self) -> None:
+    def _begin_exit(self) -> None:
         """Do what the end of a program does to executors."""
         self._exiting = True
 

@@ -77,7 +77,7 @@ class OlderLocks:
         copies: dict[int, Any] = {}
         while stack:
             holder = stack.pop()
-            is_copied = isinstance(holder, _COPIED)
+            is_copied = _is_copied(holder)
             for value, put in self._places(holder):
                 stand_in = self._stand_in(value)
                 # The items of what is copied were replaced where the copy was put.
@@ -100,7 +100,7 @@ class OlderLocks:
 
     def _copy(self, value: Any, copies: dict[int, Any]) -> Any:
         """A copy of a tuple or a frozenset with stand-ins, `CANNOT`, or None if nothing in it is replaced."""
-        if not isinstance(value, _COPIED):
+        if not _is_copied(value):
             return None
         if id(value) in copies:
             return copies[id(value)]
@@ -131,9 +131,9 @@ class OlderLocks:
 
     def _cannot(self, value: Any, holder: Any) -> None:
         """Note that a value stays, as what it is."""
-        if isinstance(value, _COPIED):
+        if _is_copied(value):
             for item in _items(value):
-                if isinstance(item, _COPIED) or self._stand_in(item) is not None:
+                if _is_copied(item) or self._stand_in(item) is not None:
                     self._cannot(item, holder)
         elif not _is_seeded(value):
             known = self.clocks if _is_clock(value) else self.unseen
@@ -161,10 +161,10 @@ class OlderLocks:
             yield from _of_dict(holder)
         elif issubclass(kind, list):
             for number, value in enumerate(list.__iter__(holder)):
-                yield value, partial(list.__setitem__, holder, number)
+                yield value, partial(_set_item, list, holder, number, [value])
         elif issubclass(kind, deque):
             for number, value in enumerate(list(deque.__iter__(holder))):
-                yield value, partial(deque.__setitem__, holder, number)
+                yield value, partial(_set_item, deque, holder, number, [value])
         elif kind is set:
             for value in list(holder):
                 yield value, partial(_set_member, holder, [value])
@@ -246,15 +246,20 @@ def _of_dict(holder: dict[Any, Any]) -> Iterator[tuple[Any, Put]]:
             yield key, partial(_set_key, holder, [key])
 
 
+def _is_copied(value: Any) -> bool:
+    # Its class is not asked: a proxy would look at what it stands for.
+    return issubclass(type(value), _COPIED)
+
+
 def _items(value: Any) -> Iterator[Any]:
-    return tuple.__iter__(value) if isinstance(value, tuple) else frozenset.__iter__(value)
+    return tuple.__iter__(value) if issubclass(type(value), tuple) else frozenset.__iter__(value)
 
 
 def _remade(value: Any, items: list[Any]) -> Any:
     """Another tuple or frozenset of the same class."""
     kind: Any = type(value)
     try:
-        made = (tuple if isinstance(value, tuple) else frozenset).__new__(kind, items)
+        made = (tuple if issubclass(kind, tuple) else frozenset).__new__(kind, items)
     except TypeError:  # a class written in C
         return CANNOT
     attributes = attributes_of(value)
@@ -272,10 +277,21 @@ def _is_seeded(value: Any) -> bool:
     return module_name_of(value) == "random" or type(getattr(value, "__self__", None)) is random.Random
 
 
+def _set_item(kind: Any, holder: Any, number: int, present: list[Any], value: Any) -> None:
+    """Replace the item that is `present`, wherever the program has moved it, if it is still there."""
+    items = list(kind.__iter__(holder))
+    if number >= len(items) or items[number] is not present[0]:
+        number = next((place for place, item in enumerate(items) if item is present[0]), -1)
+    if number >= 0:
+        kind.__setitem__(holder, number, value)
+    present[0] = value
+
+
 def _set_member(holder: set[Any], present: list[Any], value: Any) -> None:
     """Replace the member of a set that is `present`."""
-    holder.discard(present[0])
-    holder.add(value)
+    if present[0] in holder:
+        holder.discard(present[0])
+        holder.add(value)
     present[0] = value
 
 

@@ -16,7 +16,7 @@ from sim._trio import RELIED_ON, check_trio, missing_of
 SIM: Final = Path(sim.__file__).parent
 
 # Private attributes that are not Trio's: of the simulator's own classes, of `sys`, of named tuples and enums.
-NOT_TRIOS: Final = {"_in_order", "_current_frames", "_getframe", "_replace", "_name_"}
+NOT_TRIOS: Final = {"_in_order", "_current_frames", "_getframe", "_replace", "_name_", "_exit"}
 
 
 def test_installed_trio_has_what_is_relied_on() -> None:

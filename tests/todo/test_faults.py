@@ -65,7 +65,7 @@ def test_an_input_output_error_is_told_and_the_worker_starts_again(place: Path, 
     assert failed
     assert "StorageFailed" in failed[0]
     assert "disk I/O error" in failed[0]
-    assert "may be written or not" in failed[0]
+    assert "may or may not be on disk" in failed[0]
     # The worker was started again, in a new thread, where the same call fails once more; and went on each
     # time.
     assert len(done) + len(failed) == COUNT
@@ -77,7 +77,7 @@ def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(place: Path) ->
     compare(place, done)
     assert failed
     assert all("StorageFailed" in line and "full" in line for line in failed)
-    assert "make room" in failed[0]
+    assert "free some space" in failed[0]
     assert len(done) >= 5
 
 

@@ -375,7 +375,7 @@ def test_state_that_only_some_interleavings_touch_is_found() -> None:
     (failure,) = result.failures
     assert isinstance(failure.error, sim.StateOutlivesRun)
     assert "remembered: a set of 0 -> a set of 1" in str(failure.error)
-    assert "a run was made again" in str(failure.error)
+    assert "a run was repeated" in str(failure.error)
 
 
 def test_repetition_at_the_end_is_not_an_execution() -> None:
@@ -589,7 +589,7 @@ def test_failing_run_that_changes_how_the_next_one_fails_is_told_so(strategy: st
     assert text.startswith("AssertionError: an update is lost")
     assert "poisoned: a list of 0 -> a list of" in text
     # What is known comes before what is usual.
-    assert text.index("what has changed may decide here") < text.index("the order of a set")
+    assert text.index("the state that has changed may decide here") < text.index("the order of a set")
 
 
 def test_failing_run_that_leaves_nothing_behind_has_no_note() -> None:

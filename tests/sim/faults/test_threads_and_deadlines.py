@@ -71,7 +71,8 @@ def test_slow_disk_delays_whoever_waits_for_it() -> None:
         ends.append(trio.current_time() - CLOCK_START)
 
     sim.explore(scenario, sweep="delay", schedules=1).check()
-    assert ends == [0, 1, 1, 1]
+    assert ends[:4] == [0, 1, 1, 1]
+    assert set(ends[4:]) <= {0}  # the first run, repeated
     plan = sim.FaultPlan((sim.FaultKind.DELAY,), at_most=2, seconds=3.5)
     assert sim.FaultPlan.from_code(plan.code) == plan
     (failure,) = sim.explore(scenario, faults=plan).failures

@@ -267,7 +267,8 @@ def test_scenario_as_a_whole_is_cancelled_only_if_it_is_named() -> None:
     ends.clear()
     result = sim.explore(scenario, sweep=sim.FaultPlan((sim.FaultKind.CANCEL,), "scenario"))
     result.check()
-    assert ends == ["done", "cancelled", "cancelled", "cancelled"]
+    assert ends[:4] == ["done", "cancelled", "cancelled", "cancelled"]
+    assert set(ends[4:]) <= {"done"}  # the first run, repeated
 
 
 def test_no_run_begins_cancelled_because_one_before_has_cancelled_what_is_above_it() -> None:

@@ -273,6 +273,7 @@ VALUES = {
         "Instrument",
         "Execution",
         "Envelope",
+        "_Renamed",
     ),
     "Begun",  # in place of a reply, on its way to the caller
     *("_Item",),  # changed only by methods of its registry, which touch that
