@@ -252,14 +252,16 @@ def _is_copied(value: Any) -> bool:
 
 
 def _items(value: Any) -> Iterator[Any]:
-    return tuple.__iter__(value) if issubclass(type(value), tuple) else frozenset.__iter__(value)
+    kind: Any = tuple if issubclass(type(value), tuple) else frozenset
+    return iter(kind.__iter__(value))
 
 
 def _remade(value: Any, items: list[Any]) -> Any:
     """Another tuple or frozenset of the same class."""
     kind: Any = type(value)
+    plain: Any = tuple if issubclass(kind, tuple) else frozenset
     try:
-        made = (tuple if issubclass(kind, tuple) else frozenset).__new__(kind, items)
+        made = plain.__new__(kind, items)
     except TypeError:  # a class written in C
         return CANNOT
     attributes = attributes_of(value)
