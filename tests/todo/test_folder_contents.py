@@ -87,7 +87,7 @@ class State:
         if result.exit_code != 2 or not self.contents:
             shutil.rmtree(copy)
             return
-        if "Put a backup in its place" in result.output:
+        if "Replace it with a backup" in result.output:
             # A file is no database any more: what was in it only a backup has.
             shutil.rmtree(copy)
             return
