@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gc
 import random
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import CellType, CodeType, FunctionType, MemberDescriptorType, ModuleType
@@ -161,10 +160,7 @@ class OlderLocks:
             yield from _of_dict(holder)
         elif issubclass(kind, list):
             for number, value in enumerate(list.__iter__(holder)):
-                yield value, partial(_set_item, list, holder, number, [value])
-        elif issubclass(kind, deque):
-            for number, value in enumerate(list(deque.__iter__(holder))):
-                yield value, partial(_set_item, deque, holder, number, [value])
+                yield value, partial(_set_item, holder, number, [value])
         elif kind is set:
             for value in list(holder):
                 yield value, partial(_set_member, holder, [value])
@@ -224,7 +220,8 @@ class OlderLocks:
                         continue
                     named.add(id(value))
                     yield value, partial(slot.__set__, holder)
-        # Tuples, sets, partials, methods, and whatever is written in C.
+        # Tuples, partials, methods, and whatever is written in C. Nothing is put into a deque: that of a
+        # condition holds the locks that threads of the host wait for.
         for value in gc.get_referents(holder):
             if id(value) not in named and value is not type(holder):
                 yield value, None
@@ -279,13 +276,13 @@ def _is_seeded(value: Any) -> bool:
     return module_name_of(value) == "random" or type(getattr(value, "__self__", None)) is random.Random
 
 
-def _set_item(kind: Any, holder: Any, number: int, present: list[Any], value: Any) -> None:
+def _set_item(holder: Any, number: int, present: list[Any], value: Any) -> None:
     """Replace the item that is `present`, wherever the program has moved it, if it is still there."""
-    items = list(kind.__iter__(holder))
+    items = list(list.__iter__(holder))
     if number >= len(items) or items[number] is not present[0]:
         number = next((place for place, item in enumerate(items) if item is present[0]), -1)
     if number >= 0:
-        kind.__setitem__(holder, number, value)
+        list.__setitem__(holder, number, value)
     present[0] = value
 
 

@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime as imported_datetime
 from functools import partial, singledispatch
@@ -162,7 +161,6 @@ IN_TUPLES = (datetime.datetime.now, (time.time,))
 IN_A_DICT = {"clocks": ("monotonic", time.monotonic)}
 IN_A_FROZENSET = frozenset([time.time])
 IN_A_SET = {time.time}
-IN_A_DEQUE = deque([time.monotonic, time.time])
 A_KEY = {time.time: "seconds"}
 ARGUMENT = partial(called, time.time)
 KEYWORD = partial(called, clock=time.time)
@@ -191,7 +189,6 @@ CLOCKS: dict[str, tuple[Callable[[], object], object]] = {
     "in a tuple": (lambda: IN_A_TUPLE[0](), START + 2),
     "in a tuple in a tuple": (lambda: IN_TUPLES[1][0](), START + 2),
     "in a tuple of a dict": (lambda: IN_A_DICT["clocks"][1](), CLOCK_START + 2),
-    "in a deque": (lambda: IN_A_DEQUE[1](), START + 2),
     "in a frozenset": (lambda: sum(clock() for clock in IN_A_FROZENSET), START + 2),
     "in a set": (lambda: sum(clock() for clock in IN_A_SET), START + 2),
     "a key": (lambda: sum(clock() for clock in A_KEY), START + 2),
