@@ -11,6 +11,7 @@ from typing import Any
 
 from ._awaiting import close_awaitable
 from ._children import OwnTask
+from ._host import Execution
 from ._message import Handler
 from ._request import Item, Request
 from ._system_request import SystemRequest
@@ -49,7 +50,7 @@ class Agenda:
     Attributes:
       unfinished: the rest of a handler, before all else.
       tasks: what `GenServer.start_task` was given before there was a nursery.
-      continues: the pending arguments of `handle_continue`.
+      continues: the pending arguments of `handle_continue`, each after the execution that asked for it.
       system: the requests of `sys`.
     """
 
@@ -59,7 +60,7 @@ class Agenda:
         self.unfinished: Unfinished | None = None
         # Each of these is rare by itself, and a deque is large.
         self.tasks: list[OwnTask] | None = None
-        self.continues: deque[object] | None = None
+        self.continues: deque[tuple[Execution | None, object]] | None = None
         self.system: deque[SystemRequest[Any]] | None = None
 
     @property
@@ -82,14 +83,15 @@ class Agenda:
         tasks, self.tasks = self.tasks or [], None
         return tasks
 
-    def continue_with(self, argument: object) -> None:
+    def continue_with(self, execution: Execution | None, argument: object) -> None:
         if self.continues is None:
             self.continues = deque()
-        self.continues.append(argument)
+        self.continues.append((execution, argument))
 
-    def forget_continues(self) -> None:
-        """The callback that asked for it has raised."""
-        self.continues = None
+    def forget_continues(self, execution: Execution | None) -> None:
+        """The callback that asked for them has raised. Those of child tasks are not its own."""
+        if self.continues is not None:
+            self.continues = deque(each for each in self.continues if each[0] is not execution)
 
     def serve(self, request: SystemRequest[Any]) -> None:
         if self.system is None:

@@ -16,6 +16,7 @@ import trio
 from ._agenda import Unfinished
 from ._awaiting import PLAIN, is_awaitable
 from ._cancellation import is_cancellation
+from ._cycle import execution_var
 from ._delivery import waiting_messages
 from ._errors import BadReturnValue
 from ._host import Host
@@ -130,16 +131,14 @@ def settle(
         handled(process, item)
         return False
     if isinstance(error, Stop):
-        if handler.in_child:
-            if caller is not None:
-                process.defer(caller)
-            process.stop_now(error.reason)
-        else:
+        if not handler.in_child:
             process.was_handling(caller)
+        elif caller is not None:
+            process.defer(caller)
+        if process.agenda is not None:
             # Its earlier requests are not carried out.
-            if process.agenda is not None:
-                process.agenda.forget_continues()
-            process.stop_now(error.reason)
+            process.agenda.forget_continues(execution_var.get() if handler.in_child else process)
+        process.stop_now(error.reason)
         handled(process, item)
         return True
     if handler.is_callback:

@@ -18,7 +18,7 @@ from ._host import Host
 from ._interrupt import struck_where_it_is
 from ._lifecycle import STARTING, UNSET
 from ._log import admits, ended, report
-from ._loop import NEEDS_NURSERY, serve
+from ._loop import NEEDS_NURSERY, continue_, serve
 from ._parts import Parts
 from ._request import Item, Request, wait_of
 from ._shown import shown_state
@@ -49,6 +49,17 @@ async def live(process: Parts) -> None:
         item = await serve(process, None)
         if item is None:
             return
+    living = _in_a_nursery(process, item)
+    # This frame lasts as long as the server, and would keep its first message for as long.
+    item = None
+    try:
+        await living
+    finally:
+        await _continue_children(process)
+
+
+async def _in_a_nursery(process: Parts, item: Any) -> None:
+    lifecycle = process.lifecycle
     async with trio.open_nursery() as nursery:
         process.has_nursery(nursery)
         if lifecycle.killed:
@@ -58,13 +69,32 @@ async def live(process: Parts) -> None:
             nursery.cancel_scope.cancel(reason=f"the init of {process.name} failed")
             return
         serving = serve(process, None if item is NEEDS_NURSERY else item)
-        # This frame lasts as long as the server, and would keep its first message for as long.
         item = None
         await serving
         # Its tasks may take their time to end. Messages that come in from now on will not be handled, and
         # their senders are told so at once.
         lifecycle.take_no_more(process)
         nursery.cancel_scope.cancel(reason=f"{process.name} stopped")
+
+
+async def _continue_children(process: Parts) -> None:
+    """Run `handle_continue` for the child tasks that have asked for it in their last step.
+
+    The loop was over by then. It is cancelled at its first checkpoint, as each of those tasks was.
+    """
+    lifecycle = process.lifecycle
+    while (
+        process.agenda is not None
+        and process.agenda.continues
+        and lifecycle.state != STARTING
+        and lifecycle.start_error is None
+        and lifecycle.crash is None
+        and not lifecycle.out_of_time
+    ):
+        async with trio.open_nursery() as nursery:
+            process.has_nursery(nursery)
+            nursery.cancel_scope.cancel(reason=f"{process.name} stopped")
+            await continue_(process, process.agenda.continues)
 
 
 @struck_where_it_is

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from ._cancellation import is_cancellation
 from ._delivery import handler_of
 from ._errors import UnhandledMessage
 from ._handling import CONTINUE, INFO, STOP, TIMEOUT, Callback, await_later, drain, settle
+from ._host import Execution
 from ._interrupt import awaited
 from ._lifecycle import UNSET
 from ._message import Cast
@@ -26,7 +28,7 @@ from ._request import BEGUN, QUEUED, Envelope, From, Info, Item, Request
 from ._text import CallbackName
 from ._turn import HELD, PARKED
 
-__all__ = ["NEEDS_NURSERY", "attend", "serve"]
+__all__ = ["NEEDS_NURSERY", "attend", "continue_", "serve"]
 
 # Signals of the loop instead of a message.
 NEEDS_NURSERY: Any = object()
@@ -218,6 +220,12 @@ async def _callback(
         settle(process, kind, item, message, None, returned)
 
 
+async def continue_(process: Parts, continues: deque[tuple[Execution | None, object]]) -> None:
+    """Run `handle_continue` for the first that has asked for it."""
+    _, argument = continues.popleft()
+    await _callback(process, CONTINUE, process.instance.handle_continue, argument, None)
+
+
 async def attend(process: Parts) -> Any:
     """Do what is unusual. None: go on; `STOP`; `NEEDS_NURSERY`: a nursery is needed first."""
     turn, lifecycle = process.turn, process.lifecycle
@@ -247,8 +255,7 @@ async def attend(process: Parts) -> Any:
             if continues:
                 # As in OTP, it is the rest of the callback that asked for it, and comes before all else, also
                 # before an end. A kill cancels it, at its first checkpoint, as it would have that callback.
-                argument = continues.popleft()
-                await _callback(process, CONTINUE, process.instance.handle_continue, argument, None)
+                await continue_(process, continues)
                 continue
             while agenda.system:
                 agenda.system.popleft().serve()

@@ -267,7 +267,7 @@ class Process(Parts):
 
     def continue_with(self, argument: object) -> None:
         """Have `handle_continue` called after the callback that runs."""
-        (self.agenda or self.make_agenda()).continue_with(argument)
+        (self.agenda or self.make_agenda()).continue_with(execution_var.get(), argument)
         self.turn.wake()
 
     def set_timeout(self, seconds: float | None) -> None:

@@ -19,6 +19,7 @@ from trio_genserver import (
     handle_call,
     handle_cast,
     open_supervisor,
+    start_server,
 )
 
 
@@ -45,6 +46,18 @@ class Saving(GenServer):
     async def slow_call(self) -> None:
         self.accept("slow call")
         await trio.lowlevel.checkpoint()
+
+    @handle_call(child=True)
+    async def in_a_child(self) -> None:
+        # The end of the server may come here, and does not cancel what follows.
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        self.accept("in a child")
+
+    @handle_cast
+    async def leave_slowly(self) -> None:
+        self.continue_with("never")
+        await trio.lowlevel.checkpoint()
+        raise Stop("left")
 
     @handle_cast
     def cast(self) -> None:
@@ -96,6 +109,7 @@ ENDS: dict[str, Operation] = {
 REQUESTS: dict[str, Operation] = {
     "call": lambda server: server.call(Saving.call()),
     "slow call": lambda server: server.call(Saving.slow_call()),
+    "child": lambda server: server.call(Saving.in_a_child()),
     "cast": lambda server: server.cast(Saving.cast()),
     "info": lambda server: server.send("anything"),
     "leave": lambda server: server.cast(Saving.leave()),
@@ -155,5 +169,32 @@ def test_what_is_continued_with_after_a_kill_is_begun_and_cancelled_at_its_first
         assert log == ["accept init", "save init", "terminate"]
 
     result = sim.explore(scenario, "dfs", 20_000)
+    result.check()
+    assert result.complete
+
+
+@pytest.mark.parametrize("other", ["a cancellation from outside", "a handler that raises Stop"])
+def test_what_a_child_task_accepted_is_continued_with(other: str) -> None:
+    async def scenario() -> None:
+        log: list[str] = []
+        async with trio.open_nursery() as nursery:
+            server = await start_server(nursery, Saving, log)
+
+            async def call() -> None:
+                with contextlib.suppress(ServerError):
+                    await server.call(Saving.in_a_child())
+
+            async def end() -> None:
+                if other == "a handler that raises Stop":
+                    await server.cast(Saving.leave_slowly())
+                else:
+                    await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(call)
+            nursery.start_soon(end)
+        check(log)
+
+    result = sim.explore(scenario, "dpor", 20_000)
     result.check()
     assert result.complete
