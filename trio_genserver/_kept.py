@@ -172,7 +172,7 @@ def _copy_members(owner: type, error: BaseException, copied: BaseException) -> N
 
 def _nobody() -> Any:
     # A generator: its frame has no link to whoever runs it.
-    yield frame()  # type: ignore[name-defined] # noqa: F821
+    yield frame()  # type: ignore[name-defined] # noqa: F821 - its globals are not those of this module
 
 
 def _without_positions(code: CodeType) -> CodeType:

@@ -74,7 +74,9 @@ class PartitionSupervisorRef(ChildrenByIdRef[Any], Generic[S]):
         self._table("partitions")
         return self._supervisor.partitions
 
-    def child(self, partition: object, server_class: Any = None, /) -> ServerRef[S]:  # type: ignore[override]
+    def child(  # type: ignore[override]  # all of its children are of one class
+        self, partition: object, server_class: Any = None, /
+    ) -> ServerRef[S]:
         """The server of one partition, by its number; otherwise as `SupervisorRef.child`.
 
         Raises:

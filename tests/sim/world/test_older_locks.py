@@ -230,3 +230,20 @@ def test_everything_is_held_as_before_afterwards() -> None:
 
     sim.explore(scenario, max_executions=1).check()
     assert held() == before
+
+
+def test_what_the_program_has_taken_out_meanwhile_stays_out_and_the_rest_is_put_back() -> None:
+    lock = threading.Lock()
+    shrinking = [1, threading.Lock()]
+    moving = [lock, "first"]
+    a_set = {time.monotonic}
+
+    async def scenario() -> None:
+        shrinking.clear()
+        a_set.clear()
+        moving.reverse()
+
+    sim.explore(scenario, max_executions=1).check()
+    assert shrinking == []
+    assert a_set == set()
+    assert moving == ["first", lock]
