@@ -113,7 +113,7 @@ class Exploration:
         return len(self.failures) >= self.options.max_failures
 
     def token(self, log: ChoiceLog) -> str:
-        """The call that replays the run of these choices."""
+        """The token that replays the run of these choices."""
         faults = self.options.faults
         return log.token("" if faults is None else faults.code)
 

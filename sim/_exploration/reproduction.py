@@ -186,7 +186,7 @@ class Reproduction:
         excluded: Callable[[ChoiceLog], bool],
         late: Callable[[], bool],
     ) -> tuple[ChoiceLog, Ended] | None:
-        """Look for a run with fewer preemptions than that that fails in the same way."""
+        """Look for a run with fewer preemptions that fails in the same way."""
         for bound in range(preemptions):
             strategy = PreemptionBounded(bound=bound)
             while left and not late() and strategy.begin_execution():

@@ -44,7 +44,7 @@ IDLE: Final = 0.001
 
 
 class Watch:
-    """The other ends of a wait for a thread or a task that does not come back.
+    """What else may end the wait for a thread or a task that does not come back.
 
     Args:
         interrupted: says whether Ctrl-C was pressed.
